@@ -1,0 +1,31 @@
+"""Errors a caller may want to catch, named for what the user can do about them.
+
+ValueError
+  ScanError            the file is not one Cartesian multi-coil k-space that we can read
+    SamplingError      the measured lines are not one regular lattice
+  CalibrationError     the ACS cannot determine the requested kernel
+ArithmeticError
+  TrainingError        the numbers left the finite range while a method was learning
+MemoryError
+  ResourceError        the machine is too small for what was asked
+"""
+
+
+class ScanError(ValueError):
+    """The file is not one Cartesian multi-coil k-space that we can read."""
+
+
+class SamplingError(ScanError):
+    """The measured lines are not one regular lattice with an ACS block."""
+
+
+class CalibrationError(ValueError):
+    """The ACS cannot determine the requested kernel."""
+
+
+class TrainingError(ArithmeticError):
+    """The numbers left the finite range while a method was learning."""
+
+
+class ResourceError(MemoryError):
+    """The machine is too small for what was asked."""
