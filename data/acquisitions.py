@@ -1,0 +1,116 @@
+"""The acquisitions of an ISMRMRD file: their headers in one array, their samples on demand."""
+
+from dataclasses import dataclass
+
+import h5py
+import numpy as np
+
+from raki.errors import ScanError
+
+NOISE, CALIBRATION, CALIBRATION_AND_IMAGE, REVERSED = 19, 20, 21, 22
+
+LEFT_OUT = {
+    23: 'navigation',
+    24: 'phase correction',
+    26: 'feedback',
+    27: 'dummy',
+    28: 'real-time feedback',
+    29: 'surface-coil correction',
+    30: 'phase stabilisation reference',
+    31: 'phase stabilisation',
+}
+"""Flags (counted from 1, as the standard does) of acquisitions that are neither image nor calibration."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Acquisitions:
+    """Headers of all acquisitions, and what their flags say."""
+
+    head: np.ndarray
+    """Structured array, axes (acquisition,), with the fields of the ISMRMRD acquisition header."""
+
+    path: str
+    """The file, for errors."""
+
+    @classmethod
+    def read(cls, data: h5py.Dataset, path: str) -> 'Acquisitions':
+        """Read all headers at once; no samples."""
+        if data.dtype.names is None or not {'head', 'data'} <= set(data.dtype.names):
+            raise ScanError(f'{path}: {data.name} must hold acquisitions with head and data, got {data.dtype}')
+        if len(data) == 0:
+            raise ScanError(f'{path}: {data.name} holds no acquisitions')
+        lines = cls(np.asarray(data['head']), path)
+        channels = np.unique(lines.head['active_channels'][~lines._is_left_out])
+        if len(channels) != 1:
+            raise ScanError(
+                f'{path}: acquisitions have different numbers of coils {channels.tolist()}, which is not handled yet'
+            )
+        return lines
+
+    def has(self, flag: int) -> np.ndarray:
+        """Which acquisitions have a flag (counted from 1)."""
+        return (self.head['flags'] & np.uint64(1 << (flag - 1))) != 0
+
+    @property
+    def _is_left_out(self) -> np.ndarray:
+        return np.logical_or.reduce([self.has(flag) for flag in LEFT_OUT])
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """How many acquisitions of each kind are left out."""
+        counts = {name: int(self.has(flag).sum()) for flag, name in LEFT_OUT.items()}
+        return {name: count for name, count in counts.items() if count}
+
+    @property
+    def is_noise(self) -> np.ndarray:
+        """Noise adjustment."""
+        return self.has(NOISE)
+
+    @property
+    def is_calibration(self) -> np.ndarray:
+        """Parallel-imaging calibration, whether or not also part of the image."""
+        return (self.has(CALIBRATION) | self.has(CALIBRATION_AND_IMAGE)) & ~self._is_left_out & ~self.is_noise
+
+    @property
+    def is_image(self) -> np.ndarray:
+        """Part of the image, whether or not also calibration."""
+        return ~(self.has(CALIBRATION) & ~self.has(CALIBRATION_AND_IMAGE)) & ~self._is_left_out & ~self.is_noise
+
+    @property
+    def is_reversed(self) -> np.ndarray:
+        """Read out backwards."""
+        return self.has(REVERSED)
+
+    @property
+    def n_coils(self) -> int:
+        """Number of receiver coils."""
+        return int(self.head['active_channels'][~self._is_left_out][0])
+
+    def count(self, axis: str) -> int:
+        """Length of an axis of the encoding counters, such as `slice` or `repetition`."""
+        counted = self.head['idx'][axis][self.is_image | self.is_calibration]
+        return int(counted.max(initial=0)) + 1
+
+    def at(self, index: int, repetition: int) -> np.ndarray:
+        """Which acquisitions belong to a slice and a repetition."""
+        return (self.head['idx']['slice'] == index) & (self.head['idx']['repetition'] == repetition)
+
+    def samples(self, data: h5py.Dataset, chosen: np.ndarray) -> list[np.ndarray]:
+        """Read the samples of the chosen acquisitions, each complex64 with axes (coil, sample)."""
+        positions = np.flatnonzero(chosen)
+        if len(positions) == 0:
+            return []
+        first, stop = int(positions[0]), int(positions[-1]) + 1
+        is_dense = 2 * len(positions) >= stop - first
+        values = data[first:stop, 'data'][positions - first] if is_dense else data[positions, 'data']
+        return [self._complex(value, int(position)) for value, position in zip(values, positions, strict=True)]
+
+    def _complex(self, value: np.ndarray, position: int) -> np.ndarray:
+        head = self.head[position]
+        wanted = (int(head['active_channels']), int(head['number_of_samples']))
+        if value.size != 2 * wanted[0] * wanted[1]:
+            raise ScanError(
+                f'{self.path}: acquisition {position} must hold {wanted[0]} coils x {wanted[1]} complex samples, '
+                f'got {value.size} numbers'
+            )
+        return np.asarray(value, np.float32).view(np.complex64).reshape(wanted)

@@ -1,0 +1,71 @@
+"""From a path to a scan: recognise the format by its content, call one reader."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+
+from raki.data.fastmri import is_fastmri, open_fastmri
+from raki.data.generic import DatasetLayout, open_generic
+from raki.data.hdf5 import dataset_names, opened, require_memory
+from raki.data.ismrmrd import is_ismrmrd, open_ismrmrd
+from raki.data.scan import Scan, ScanFile
+from raki.errors import ScanError
+
+COMPLEX64_BYTES = 8
+
+
+def open_scan(path: str | Path, layout: DatasetLayout | None = None) -> ScanFile:
+    """Recognise a file and read its headers; samples are read later, slice by slice.
+
+    Parameters
+    ----------
+    path
+        An HDF5 file.
+    layout
+        Which dataset to read, with its axes, where the file is in no format that we recognise.
+
+    Raises
+    ------
+    ScanError
+        If there is no such file, it is not HDF5, or holds no k-space that we can read.
+    ResourceError
+        If a single slice does not fit into memory.
+    """
+    path = str(path)
+    with opened(path) as file:
+        reader = None if layout else _reader(file)
+    if layout:
+        return open_generic(path, layout)
+    return reader(path) if reader else _unrecognised(path)
+
+
+def load_scan(path: str | Path, *, repetition: int = 0, layout: DatasetLayout | None = None) -> Scan:
+    """Read all slices of one repetition into memory.
+
+    Raises
+    ------
+    ScanError
+        As `open_scan`; or if slices have different sampling patterns.
+    ResourceError
+        If the scan does not fit into memory: read it slice by slice with `open_scan`.
+    """
+    file = open_scan(path, layout)
+    n_slices, n_coils, n_lines, n_readout = file.shape
+    require_memory(COMPLEX64_BYTES * n_slices * n_coils * n_lines * n_readout, str(path))
+    return file.read(repetition=repetition)
+
+
+def _reader(file: h5py.File) -> Callable[[str], ScanFile] | None:
+    if is_fastmri(file):
+        return open_fastmri
+    return open_ismrmrd if is_ismrmrd(file) else None
+
+
+def _unrecognised(path: str) -> ScanFile:
+    with opened(path) as file:
+        names = ', '.join(dataset_names(file)[:12]) or 'no dataset'
+    raise ScanError(
+        f'{path}: neither fastMRI layout (a dataset "kspace") nor ISMRMRD ("dataset/data" with "dataset/xml"); '
+        f'it holds {names}: name the k-space with --dataset NAME --axes slice,coil,ky,kx'
+    )

@@ -1,0 +1,18 @@
+"""The one place that knows sigpy: phantom and coil sensitivities."""
+
+import torch
+from torch import Tensor
+
+
+def shepp_logan(shape: tuple[int, int]) -> Tensor:
+    """Shepp-Logan phantom with modified contrast, axes (y, x), real."""
+    import sigpy  # its import takes seconds
+
+    return torch.from_numpy(sigpy.shepp_logan(shape)).real.float()
+
+
+def birdcage_maps(n_coils: int, shape: tuple[int, int]) -> Tensor:
+    """Sensitivities of a birdcage coil with unit root sum of squares, axes (coil, y, x), complex64."""
+    from sigpy.mri import birdcage_maps as maps
+
+    return torch.from_numpy(maps((n_coils, *shape))).to(torch.complex64)
