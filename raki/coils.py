@@ -1,0 +1,69 @@
+"""From the images of all coils to one."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from raki.noise import whitening_matrix
+
+Combination = Callable[[Tensor, Tensor | None], Tensor]
+"""From coil images (coil, y, x), and the covariance of their noise where it is known, to one magnitude image (y, x)."""
+
+
+def root_sum_of_squares(images: Tensor, covariance: Tensor | None = None) -> Tensor:
+    """Combine coil images, axes (coil, y, x), into a magnitude image (y, x); the plain sum, whatever the covariance."""
+    del covariance
+    return images.abs().square().sum(0).sqrt()
+
+
+def matched_weights(images: Tensor) -> Tensor:
+    """Weights p (coil, y, x) with sum |p|^2 = 1, for which sum conj(p) images is the root sum of squares of `images`.
+
+    With these weights held fixed, noise passes through the combination linearly (Roemer et al. 1990, Magn Reson Med
+    16:192).
+    """
+    return images / root_sum_of_squares(images).clamp(min=torch.finfo(torch.float32).tiny)
+
+
+def walsh_weights(images: Tensor, *, width: int = 7, n_iterations: int = 8) -> Tensor:
+    """Adaptive combination weights: the dominant eigenvector of the local coil covariance.
+
+    Parameters
+    ----------
+    images
+        Coil images, axes (coil, y, x), with white noise between coils.
+    width
+        Side of the square over which the covariance is averaged [pixel].
+    n_iterations
+        Power iterations.
+
+    Returns
+    -------
+    Axes (coil, y, x), with sum |p|^2 = 1; their phase varies as the strongest coil's does.
+
+    References
+    ----------
+    Walsh et al. 2000, Magn Reson Med 43:682.
+    """
+    covariance = images[:, None] * images.conj()
+    parts = torch.view_as_real(covariance).movedim(-1, 0).flatten(0, 2)
+    averaged = torch.nn.functional.avg_pool2d(
+        parts[None], width, stride=1, padding=width // 2, count_include_pad=False
+    )[0]
+    local = torch.complex(*averaged.unflatten(0, (2, *covariance.shape[:2]))).movedim((0, 1), (-2, -1))
+    strongest = int(images.abs().square().sum((1, 2)).argmax())
+    vector = local[..., strongest]
+    for _ in range(n_iterations):
+        vector = torch.nn.functional.normalize((local @ vector[..., None])[..., 0], dim=-1)
+    return vector.movedim(-1, 0)
+
+
+def walsh(images: Tensor, covariance: Tensor | None = None) -> Tensor:
+    """Adaptively combined magnitude image, axes (y, x), of coil images (coil, y, x); lower noise in air than RSS.
+
+    Coils are whitened first where the `covariance` (coil, coil) of their noise is known.
+    """
+    if covariance is not None:
+        images = torch.tensordot(whitening_matrix(covariance).to(images), images, dims=1)
+    return (walsh_weights(images).conj() * images).sum(0).abs()

@@ -1,0 +1,152 @@
+"""The edges of k-space, where a kernel lacks neighbours: a linear kernel of those that exist takes over.
+
+Every such kernel is a part of the full one, so its normal equations are a block of the full ones and cost nothing
+more to accumulate. Noise needs care. The ACS is bright, the edges are dim, and a kernel with sources on one side only
+must extrapolate: fitted to the ACS alone it multiplies the noise. With noise power s2 and edge signal power P_edge
+(against P_acs in the ACS) the mean square error at the edge is (P_edge / P_acs) ||S w - t||^2 / n + s2 ||w||^2, which
+ridge regression with the weight n s2 P_acs / P_edge minimises. Both powers come from measured samples: s2 from the
+quietest corner of k-space, but never more than what the kernel leaves unexplained on the ACS, so that noise-free data
+stay exact.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from raki.data.sampling import Sampling
+from raki.kernel import Kernel
+from raki.linear import KernelPart, NormalEquations
+
+Run = tuple[range, range]
+"""Neighbouring positions that share the same existing part of the kernel, and that part."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EdgeMap:
+    """A linear kernel for some gaps and readout samples."""
+
+    gaps: range
+    """Gaps it fills; gap j lies between lattice lines j and j + 1, the margins are -1 and n_lattice_lines - 1."""
+
+    columns: range
+    """Readout samples it fills."""
+
+    part: KernelPart
+    """The part of the kernel that exists there."""
+
+    weights: Tensor
+    """Complex, axes (source, target), as in `raki.linear.LinearMap`."""
+
+    def __call__(self, windows: Tensor) -> Tensor:
+        """From `padded_windows` to missing samples, axes (coil, missing line, gap, column)."""
+        around = windows[self.gaps.start + 1 : self.gaps.stop + 1, self.columns.start : self.columns.stop]
+        missing = self.part.of(around).flatten(2) @ self.weights.to(windows.dtype)
+        return missing.unflatten(-1, (windows.shape[2], -1)).permute(2, 3, 0, 1)
+
+
+def padded_windows(lines: Tensor, kernel: Kernel) -> Tensor:
+    """Every window of the zero-padded lattice lines (coil, line, readout), as a view.
+
+    Returns
+    -------
+    Axes (gap, column, coil, kernel line, kernel sample); gap -1 comes first.
+    """
+    half = kernel.readout // 2
+    padded = torch.nn.functional.pad(lines, (half, kernel.readout - 1 - half, kernel.before, kernel.after))
+    return padded.unfold(1, kernel.lines, 1).unfold(2, kernel.readout, 1).permute(1, 2, 0, 3, 4)
+
+
+def edge_maps(
+    equations: NormalEquations, regularization: float, sampling: Sampling, n_readout: int, lines: Tensor | None
+) -> tuple[EdgeMap, ...]:
+    """Fit a linear kernel for every edge situation of a lattice.
+
+    Parameters
+    ----------
+    equations
+        The full kernel's linear problem on the ACS.
+    regularization
+        Least ridge weight, relative to the mean energy of a source sample [1].
+    sampling
+        The lattice.
+    n_readout
+        Length of its lines [sample].
+    lines
+        Its measured lattice lines, axes (coil, line, readout), for the powers at the edges; None for no more than
+        `regularization`.
+    """
+    powers = None if lines is None else lines.abs().square().mean(0)
+    return tuple(
+        EdgeMap(gaps, columns, part, _weights(equations, regularization, part, powers, gaps, columns))
+        for gaps, kernel_lines in _gap_runs(equations.kernel, sampling)
+        for columns, samples in _column_runs(equations.kernel, n_readout)
+        if (part := KernelPart(kernel_lines, samples)) != _whole(equations.kernel)
+    )
+
+
+def _whole(kernel: Kernel) -> KernelPart:
+    return KernelPart(range(kernel.lines), range(kernel.readout))
+
+
+def _weights(
+    equations: NormalEquations,
+    regularization: float,
+    part: KernelPart,
+    powers: Tensor | None,
+    gaps: range,
+    columns: range,
+) -> Tensor:
+    weights = equations.solve(regularization, part)
+    if powers is not None:
+        noise = min(_corner_power(powers, equations.kernel), equations.unexplained_power(weights, part))
+        signal = _power_around(powers, equations.kernel, gaps, columns) - noise
+        if signal <= 0:
+            return torch.zeros_like(weights, dtype=torch.complex64)
+        if noise > regularization * signal:
+            weights = equations.solve(noise / signal, part)
+    return weights.to(torch.complex64)
+
+
+def _corner_power(powers: Tensor, kernel: Kernel) -> float:
+    """Power in the quietest corner that holds anything, of powers (line, readout)."""
+    rows, columns = min(2, len(powers)), min(kernel.readout, powers.shape[1])
+    ends = [powers[:rows], powers[-rows:]]
+    corners = torch.stack([corner.mean() for end in ends for corner in (end[:, :columns], end[:, -columns:])])
+    return float(corners[corners > 0].min()) if bool((corners > 0).any()) else 0.0
+
+
+def _power_around(powers: Tensor, kernel: Kernel, gaps: range, columns: range) -> float:
+    """Mean power of the lattice samples that kernels of these gaps and columns see."""
+    half = kernel.readout // 2
+    rows = slice(max(0, gaps.start - kernel.before + 1), max(0, gaps.stop - 1 + kernel.after) + 1)
+    return float(powers[rows, max(0, columns.start - half) : columns.stop + half].mean())
+
+
+def _gap_runs(kernel: Kernel, sampling: Sampling) -> list[Run]:
+    n_lattice = sampling.n_lattice_lines
+    leading = 0 < sampling.first_line < sampling.acceleration
+    trailing = sampling.lattice[-1] + 1 < sampling.filled_range.stop
+    gaps = range(-1 if leading else 0, n_lattice if trailing else n_lattice - 1)
+    return _runs(gaps, lambda gap: _existing(gap - kernel.before + 1, kernel.lines, n_lattice))
+
+
+def _column_runs(kernel: Kernel, n_readout: int) -> list[Run]:
+    half = kernel.readout // 2
+    return _runs(range(n_readout), lambda column: _existing(column - half, kernel.readout, n_readout))
+
+
+def _existing(start: int, length: int, size: int) -> range:
+    """Which of `length` positions from `start` lie inside 0 to size - 1."""
+    return range(max(0, -start), min(length, size - start))
+
+
+def _runs(positions: range, existing: Callable[[int], range]) -> list[Run]:
+    runs: list[Run] = []
+    for position in positions:
+        if runs and runs[-1][1] == existing(position):
+            runs[-1] = (range(runs[-1][0].start, position + 1), runs[-1][1])
+        else:
+            runs.append((range(position, position + 1), existing(position)))
+    return runs

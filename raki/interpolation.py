@@ -1,0 +1,182 @@
+"""The shared core: learn on the ACS a map from acquired neighbours to missing samples, then apply it everywhere.
+
+Methods differ only in the map that they learn. Geometry, edges and data consistency live here.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar, Protocol
+
+import torch
+from torch import Tensor
+
+from raki.data.sampling import Sampling
+from raki.edges import EdgeMap, edge_maps, padded_windows
+from raki.errors import CalibrationError
+from raki.kernel import Kernel
+from raki.linear import NormalEquations
+
+PatchMap = Callable[[Tensor, int], Tensor]
+"""Lines (coil, line, readout) and the distance of a kernel's source lines among them, to the missing samples
+(coil, missing line, line, readout): one set for every position of the kernel wholly inside."""
+
+Progress = Callable[[int, int], None]
+"""Told (steps done, steps in all) while a method learns."""
+
+
+def silent(done: int, total: int) -> None:
+    """Ignore progress."""
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """All that a method may learn from."""
+
+    acs: Tensor
+    """Fully sampled autocalibration lines, axes (coil, line, readout)."""
+
+    acceleration: int
+    """Spacing R of the lattice that is to be filled [line]."""
+
+    kernel: Kernel
+    """The method's kernel."""
+
+    @cached_property
+    def normal_equations(self) -> NormalEquations:
+        """The linear problem with the method's kernel."""
+        return NormalEquations.from_acs(self.acs, self.acceleration, self.kernel)
+
+
+class Method(Protocol):
+    """What GRAPPA and RAKI differ in: how the map is learnt. A frozen dataclass of hyperparameters."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def kernel(self) -> Kernel:
+        """Extent of the neighbourhood that the learnt map sees."""
+        ...
+
+    @property
+    def regularization(self) -> float:
+        """Ridge weight of linear kernels, relative to the mean energy of a source sample [1]."""
+        ...
+
+    def learn(self, calibration: Calibration, progress: Progress) -> PatchMap:
+        """Learn the map from the ACS."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Interpolator:
+    """A fitted method with fixed weights. There is no unfitted interpolator."""
+
+    sampling: Sampling
+    """The pattern it was fitted for."""
+
+    n_readout: int
+    """Readout length it was fitted for."""
+
+    kernel: Kernel | None = None
+    """Extent of the learnt map; None where nothing is filled in (zero filling, R=1)."""
+
+    patch_map: PatchMap | None = None
+    """The learnt map."""
+
+    edges: tuple[EdgeMap, ...] = ()
+    """Linear kernels for the edges of k-space."""
+
+    @torch.no_grad()
+    def fill(self, kspace: Tensor) -> Tensor:
+        """Fill in every missing line of the acquired range; measured samples come back bit for bit.
+
+        Parameters
+        ----------
+        kspace
+            Axes (coil, ky, kx); lines outside `sampling.mask` are not looked at.
+
+        Raises
+        ------
+        ValueError
+            If the matrix is not the one that was fitted for.
+        """
+        wanted = (len(self.sampling.mask), self.n_readout)
+        if kspace.ndim != 3 or tuple(kspace.shape[1:]) != wanted:
+            raise ValueError(f'fitted for k-space (coil, {wanted[0]}, {wanted[1]}), got {tuple(kspace.shape)}')
+        measured = self.sampling.mask.to(kspace.device)[:, None]
+        filled = torch.where(measured, kspace, 0)
+        if self.kernel is None or self.patch_map is None:
+            return filled
+        missing = self._missing(self.sampling.lattice_lines(filled), self.kernel, self.patch_map)
+        return torch.where(measured, kspace, self._on_matrix(missing, kspace))
+
+    def _missing(self, lines: Tensor, kernel: Kernel, patch_map: PatchMap) -> Tensor:
+        """Missing samples of every gap, axes (coil, missing line, gap, readout), gap -1 first."""
+        n_coils, n_lattice, n_readout = lines.shape
+        missing = lines.new_zeros(n_coils, self.sampling.acceleration - 1, n_lattice + 1, n_readout)
+        if n_lattice >= kernel.lines and n_readout >= kernel.readout:
+            inner = patch_map(lines, 1)
+            rows = slice(kernel.before, kernel.before + inner.shape[2])
+            missing[:, :, rows, kernel.readout // 2 :][..., : inner.shape[3]] = inner
+        windows = padded_windows(lines, kernel)
+        for edge in self.edges:
+            rows = slice(edge.gaps.start + 1, edge.gaps.stop + 1)
+            missing[:, :, rows, edge.columns.start : edge.columns.stop] = edge(windows)
+        return missing
+
+    def _on_matrix(self, missing: Tensor, kspace: Tensor) -> Tensor:
+        """Put (coil, missing line, gap, readout) onto the lines of the matrix, and nothing beyond the filled range."""
+        every_line = torch.nn.functional.pad(missing.transpose(1, 2), (0, 0, 1, 0)).flatten(1, 2)
+        first = self.sampling.first_line - self.sampling.acceleration
+        inside = self.sampling.filled_range
+        start, stop = max(inside.start, first), min(inside.stop, first + every_line.shape[1])
+        target = torch.zeros_like(kspace)
+        target[:, start:stop] = every_line[:, start - first : stop - first]
+        return target
+
+
+def fit(
+    method: Method, acs: Tensor, sampling: Sampling, kspace: Tensor | None = None, progress: Progress = silent
+) -> Interpolator:
+    """Learn from the ACS how to fill in what `sampling` leaves out.
+
+    Parameters
+    ----------
+    method
+        What to learn.
+    acs
+        Fully sampled autocalibration lines, axes (coil, line, readout), complex.
+    sampling
+        The pattern of the k-space to fill.
+    kspace
+        The k-space to fill, axes (coil, ky, kx). Its measured lines tell how much signal and noise there is at the
+        edges, see `raki.edges`; without it, edges are regularised as the method is everywhere, and its readout length
+        is that of the ACS.
+    progress
+        Told how far the learning is.
+
+    Raises
+    ------
+    CalibrationError
+        If the ACS is smaller than the method's kernel.
+    TrainingError
+        If the numbers leave the finite range.
+    """
+    n_readout = (acs if kspace is None else kspace).shape[-1]
+    if sampling.acceleration == 1:
+        return leave_empty(sampling, n_readout)
+    if acs.ndim != 3 or acs.shape[1] == 0:
+        raise CalibrationError(
+            f'{type(method).__name__} learns from autocalibration lines, got {tuple(acs.shape)}: '
+            'acquire a block of neighbouring lines or give separate calibration data'
+        )
+    calibration = Calibration(acs, sampling.acceleration, method.kernel)
+    lines = None if kspace is None else sampling.lattice_lines(kspace)
+    edges = edge_maps(calibration.normal_equations, method.regularization, sampling, n_readout, lines)
+    return Interpolator(sampling, n_readout, method.kernel, method.learn(calibration, progress), edges)
+
+
+def leave_empty(sampling: Sampling, n_readout: int) -> Interpolator:
+    """Zero filling as an interpolator: missing lines stay zero."""
+    return Interpolator(sampling, n_readout)

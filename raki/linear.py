@@ -1,0 +1,145 @@
+"""Linear maps from source patches to missing samples: one set of normal equations, any part of the kernel.
+
+GRAPPA is this and nothing else; every method uses it at the edges of k-space, where its own kernel does not fit.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from raki.errors import CalibrationError
+from raki.kernel import Kernel, patches
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NormalEquations:
+    """Second moments of all source patches of an ACS and of the samples they should predict, in complex128."""
+
+    gram: Tensor
+    """Axes (source, source): sum over patches of conj(source) source; a source is (coil, line, readout)."""
+
+    cross: Tensor
+    """Axes (source, target): sum over patches of conj(source) target; a target is (coil, missing line)."""
+
+    energy: Tensor
+    """Axes (target,): sum over patches of |target|^2."""
+
+    n_equations: int
+    """Number of patches, and so of equations per target."""
+
+    kernel: Kernel
+    """The extent of a patch."""
+
+    n_coils: int
+    """Number of coils."""
+
+    @classmethod
+    def from_acs(cls, acs: Tensor, acceleration: int, kernel: Kernel) -> 'NormalEquations':
+        """Accumulate over every position of the kernel inside the ACS, axes (coil, line, readout).
+
+        Raises
+        ------
+        CalibrationError
+            If the ACS is smaller than one kernel, or holds nothing but zeros.
+
+        References
+        ----------
+        Griswold et al. 2002, Magn Reson Med 47:1202 (https://doi.org/10.1002/mrm.10171).
+        """
+        kernel.require_fits(acs.shape[1], acs.shape[2], acceleration)
+        sources = patches(acs, kernel, dilation=acceleration).flatten(0, 1).to(torch.complex128)
+        targets = calibration_targets(acs, acceleration, kernel).flatten(0, 1).flatten(1).to(torch.complex128)
+        if not bool(sources.any()):
+            raise CalibrationError('the ACS holds nothing but zeros: nothing can be learnt from it')
+        energy = targets.abs().square().sum(0)
+        return cls(sources.mH @ sources, sources.mH @ targets, energy, len(sources), kernel, len(acs))
+
+    @property
+    def source_power(self) -> float:
+        """Mean |k-space sample|^2 of the sources."""
+        return float(self.gram.diagonal().real.mean()) / self.n_equations
+
+    def solve(self, regularization: float, part: 'KernelPart | None' = None) -> Tensor:
+        """Ridge regression from those sources that lie in `part` of the kernel (default: all of it).
+
+        Parameters
+        ----------
+        regularization
+            Ridge weight relative to the mean energy of a source sample [1].
+        part
+            The kernel lines and samples to use.
+
+        Returns
+        -------
+        Weights, complex128, axes (source, target); they minimise ||S w - t||^2 + ridge ||w||^2.
+        """
+        chosen = self._sources(part)
+        gram = self.gram[chosen][:, chosen]
+        ridge = regularization * self.n_equations * self.source_power
+        factor, failed = torch.linalg.cholesky_ex(
+            gram + ridge * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
+        )
+        if bool(failed):
+            raise CalibrationError(
+                f'the normal equations of a {self.kernel} kernel are singular at regularization '
+                f'{regularization:g}: increase it'
+            )
+        return torch.cholesky_solve(self.cross[chosen], factor)
+
+    def unexplained_power(self, weights: Tensor, part: 'KernelPart | None' = None) -> float:
+        """Mean |target - prediction|^2 on the ACS, over one plus the mean noise gain of the weights.
+
+        An upper bound of the noise power of a sample, for a prediction from noisy sources misses a noisy target by at
+        least (1 + ||w||^2) times it.
+        """
+        chosen = self._sources(part)
+        explained = (weights.conj() * (2 * self.cross[chosen] - self.gram[chosen][:, chosen] @ weights)).real.sum(0)
+        missed = (self.energy - explained).clamp(min=0).mean() / self.n_equations
+        return float(missed / (1 + weights.abs().square().sum(0).mean()))
+
+    def _sources(self, part: 'KernelPart | None') -> Tensor:
+        kernel = self.kernel
+        index = torch.arange(len(self.gram), device=self.gram.device).view(self.n_coils, kernel.lines, kernel.readout)
+        return (index if part is None else part.of(index)).flatten()
+
+
+@dataclass(frozen=True, slots=True)
+class KernelPart:
+    """Those lines and samples of a kernel that exist near an edge of k-space."""
+
+    lines: range
+    """Kernel lines."""
+
+    samples: range
+    """Kernel readout samples."""
+
+    def of(self, sources: Tensor) -> Tensor:
+        """Choose this part of sources with axes (..., kernel line, kernel sample)."""
+        return sources[..., self.lines.start : self.lines.stop, self.samples.start : self.samples.stop]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LinearMap:
+    """Missing samples as fixed linear combinations of a source patch."""
+
+    weights: Tensor
+    """Complex, axes (source, target); a source is (coil, line, readout), a target (coil, missing line)."""
+
+    kernel: Kernel
+    """The extent of a patch."""
+
+    def __call__(self, kspace: Tensor, dilation: int = 1) -> Tensor:
+        """Predict, see `raki.interpolation.PatchMap`."""
+        sources = patches(kspace, self.kernel, dilation)
+        missing = sources @ self.weights.to(sources.dtype)
+        return missing.unflatten(-1, (len(kspace), -1)).permute(2, 3, 0, 1)
+
+
+def calibration_targets(acs: Tensor, acceleration: int, kernel: Kernel) -> Tensor:
+    """Samples that the patches of an ACS (coil, line, readout) should predict: (line, readout, coil, missing line)."""
+    n_lines = acs.shape[1] - kernel.span(acceleration) + 1
+    n_columns = acs.shape[2] - kernel.readout + 1
+    first, column = (kernel.before - 1) * acceleration, kernel.readout // 2
+    inside = acs[:, first + 1 :, column : column + n_columns]
+    return inside.unfold(1, acceleration - 1, 1)[:, :n_lines].permute(1, 2, 0, 3)
