@@ -1,0 +1,166 @@
+"""The RAKI family: named presets of one set of parts."""
+
+from dataclasses import dataclass, field
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from raki import networks
+from raki.interpolation import Calibration, PatchMap, Progress
+from raki.kernel import Kernel, patches
+from raki.linear import calibration_targets
+from raki.networks import Shape
+from raki.training import Recipe, train
+
+
+@dataclass(frozen=True, slots=True)
+class Raki:
+    """Three convolutional layers without bias, 5x2, 1x1 and 3x2 (readout x acquired lines), trained on the ACS.
+
+    The default values are those of the paper and of its authors' recipe: 2 * n_coils real networks, one for the real
+    and one for the imaginary part of every coil, each of which sees all 2 * n_coils real channels.
+
+    References
+    ----------
+    Akcakaya et al. 2019, Magn Reson Med 81:439 (https://doi.org/10.1002/mrm.27420).
+    """
+
+    widths: tuple[int, int] = (32, 8)
+    """Hidden channels of the first and the second layer, of each network."""
+
+    is_complex: bool = False
+    """One complex network for all coils, instead of two real ones for each."""
+
+    slope: float = 0.0
+    """Slope of the activation for negative values (real and imaginary parts alike); 0 is ReLU, 1 a linear network."""
+
+    peak: float | None = 0.015
+    """The ACS is scaled to this largest magnitude before the networks see it, None to a root mean square of 1; undone
+    afterwards."""
+
+    initial_std: float | None = 0.1
+    """Standard deviation of the initial weights; None takes 1/sqrt(inputs of a unit)."""
+
+    is_whitened: bool = False
+    """Whether inputs of the first layer are decorrelated by the regularised Gram matrix of the ACS patches."""
+
+    recipe: Recipe = field(default_factory=lambda: Recipe(n_iterations=1000, learning_rate=3e-3))
+    """How to train."""
+
+    regularization: float = 1e-3
+    """Ridge weight of the whitening and of the linear edge kernels, relative to the mean energy of a sample [1]."""
+
+    seed: int = 0
+    """Seed of the initial weights."""
+
+    def __post_init__(self) -> None:
+        if min(self.widths) < 1 or not (self.peak is None or self.peak > 0) or not self.regularization > 0:
+            raise ValueError(f'widths, peak and regularization must be positive, got {self}')
+        if not 0 <= self.slope <= 1:
+            raise ValueError(f'slope must lie between 0 (ReLU) and 1 (linear), got {self.slope}')
+
+    @property
+    def kernel(self) -> Kernel:
+        """The receptive field: 3 acquired lines x 7 readout samples, missing lines after the first."""
+        return networks.RECEPTIVE_FIELD
+
+    def shape(self, n_coils: int, acceleration: int) -> Shape:
+        """Sizes of the networks for a scan."""
+        if self.is_complex:
+            return Shape(1, n_coils, self.widths, n_coils * (acceleration - 1))
+        return Shape(2 * n_coils, 2 * n_coils, self.widths, acceleration - 1)
+
+    def learn(self, calibration: Calibration, progress: Progress) -> PatchMap:
+        """Train all networks at once on every position inside the ACS."""
+        acs, acceleration = calibration.acs, calibration.acceleration
+        scale = self._scale(acs)
+        channels, targets = self._channels(acs * scale), self._targets(calibration, scale)
+        whitening = self._whitening(channels, acceleration)
+        inputs = _apply(whitening, networks.first_patches(channels, acceleration))
+        start = networks.initial_weights(
+            self.shape(len(acs), acceleration), self.initial_std, channels.dtype, self.seed
+        )
+        weights = train(
+            partial(networks.forward, inputs=inputs, activation=self.activation, dilation=acceleration),
+            targets,
+            tuple(weight.to(acs.device) for weight in start),
+            self.recipe,
+            progress,
+        )
+        return NetworkMap(self, weights, whitening, scale)
+
+    def _scale(self, acs: Tensor) -> float:
+        if self.peak is None:
+            return 1 / float(acs.abs().square().mean().sqrt())
+        return self.peak / float(acs.abs().max())
+
+    def activation(self, values: Tensor) -> Tensor:
+        """Leaky rectifier, on real and imaginary parts alike."""
+        if values.is_complex():
+            return torch.view_as_complex(self.activation(torch.view_as_real(values)))
+        return torch.nn.functional.leaky_relu(values, self.slope) if self.slope else values.relu()
+
+    def _channels(self, kspace: Tensor) -> Tensor:
+        """Input channels (channel, line, readout) of complex lines (coil, line, readout)."""
+        return kspace if self.is_complex else torch.cat([kspace.real, kspace.imag])
+
+    def _targets(self, calibration: Calibration, scale: float) -> Tensor:
+        """What the networks should predict, axes (network, output, line, readout)."""
+        samples = calibration_targets(calibration.acs, calibration.acceleration, calibration.kernel) * scale
+        targets = self._channels(samples.permute(2, 3, 0, 1))
+        return (targets.flatten(0, 1)[None] if self.is_complex else targets).contiguous()
+
+    def _whitening(self, channels: Tensor, acceleration: int) -> Tensor | None:
+        """Inverse square root of the regularised mean Gram matrix of the inputs, axes (input, input)."""
+        if not self.is_whitened:
+            return None
+        samples = patches(channels, networks.FIRST, acceleration).flatten(0, 1).to(torch.complex128)
+        energy, basis = torch.linalg.eigh(samples.mT @ samples.conj() / len(samples))
+        damped = energy.clamp(min=0) + self.regularization * energy.mean()
+        return ((basis * damped.rsqrt()) @ basis.mH).to(channels.dtype)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NetworkMap:
+    """Trained networks as a map from acquired neighbours to missing samples."""
+
+    method: Raki
+    """What was trained."""
+
+    weights: tuple[Tensor, ...]
+    """The three layers, each (network, output, input)."""
+
+    whitening: Tensor | None
+    """Applied to the inputs of the first layer, axes (input, input)."""
+
+    scale: float
+    """Factor from k-space to the networks' inputs and outputs."""
+
+    def __call__(self, kspace: Tensor, dilation: int = 1) -> Tensor:
+        """Predict, see `raki.interpolation.PatchMap`."""
+        channels = self.method._channels(kspace * self.scale)
+        inputs = _apply(self.whitening, networks.first_patches(channels, dilation))
+        outputs = networks.forward(self.weights, inputs, self.method.activation, dilation) / self.scale
+        if self.method.is_complex:
+            return outputs[0].unflatten(0, (len(kspace), -1))
+        return torch.complex(*outputs.chunk(2))
+
+
+def _apply(whitening: Tensor | None, inputs: Tensor) -> Tensor:
+    return inputs if whitening is None else torch.tensordot(whitening, inputs, dims=1)
+
+
+RAKI_2019 = Raki()
+"""The paper's networks with the authors' recipe."""
+
+RAKI_COMPLEX = Raki(
+    widths=(128, 64),
+    is_complex=True,
+    slope=0.5,
+    peak=None,
+    initial_std=None,
+    is_whitened=True,
+    recipe=Recipe(n_iterations=200, learning_rate=1e-3),
+)
+"""One complex network for all coils with whitened inputs: fewer weights than equations even for a short ACS."""
