@@ -1,0 +1,1 @@
+"""Judging reconstructions: metrics, noise maps, comparison, report."""

@@ -1,0 +1,99 @@
+"""Noise maps of any method by pseudo multiple replicas."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from raki.coils import matched_weights
+from raki.data.sampling import Sampling
+from raki.fourier import image_from_kspace
+from raki.interpolation import Progress, silent
+from raki.noise import coloured_noise
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NoiseMap:
+    """Noise of a combined image, and how much more it is than undersampling alone explains."""
+
+    std: Tensor
+    """Standard deviation of the component in phase with the signal, axes (y, x) [unit of the image]."""
+
+    gfactor: Tensor
+    """std / (sqrt(net_acceleration) std of the fully sampled scan), axes (y, x) [1]."""
+
+    net_acceleration: float
+    """R_net: lines of the filled range over measured lines, ACS included."""
+
+    n_replicas: int
+    """Number of replicas."""
+
+    @property
+    def relative_standard_error(self) -> float:
+        """Relative standard error of each value of the maps, 1 / sqrt(2 (K - 1))."""
+        return (2 * (self.n_replicas - 1)) ** -0.5
+
+
+def replica_noise_map(
+    fill: Callable[[Tensor], Tensor],
+    kspace: Tensor,
+    sampling: Sampling,
+    covariance: Tensor,
+    *,
+    n_replicas: int,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> NoiseMap:
+    """Add noise to the measured lines again and again, fill with fixed weights, and look at the spread.
+
+    The noise-free image matters: unlike GRAPPA, a network is not linear, and is run anew on every replica. Coils are
+    combined with the weights of the image without added noise, held fixed; in the object the result is the noise of
+    the root sum of squares, in air it is free of that combination's bias.
+
+    Parameters
+    ----------
+    fill
+        From k-space (coil, ky, kx) to filled k-space.
+    kspace
+        Axes (coil, ky, kx).
+    sampling
+        The measured lines; noise is added on these only.
+    covariance
+        Noise covariance between coils of a k-space sample, axes (coil, coil).
+    n_replicas
+        Number of replicas K, at least 2.
+    seed
+        Seed of the noise.
+    progress
+        Told how many replicas are done.
+
+    References
+    ----------
+    Robson et al. 2008, Magn Reson Med 60:895 (https://doi.org/10.1002/mrm.21728).
+    """
+    if n_replicas < 2:
+        raise ValueError(f'a spread needs at least 2 replicas, got {n_replicas}')
+    generator = torch.Generator(kspace.device).manual_seed(seed)
+    measured = sampling.mask.to(kspace.device)[:, None]
+    weights = matched_weights(image_from_kspace(fill(kspace))).conj()
+    mean = torch.zeros(kspace.shape[1:], dtype=torch.float64, device=kspace.device)
+    squares = torch.zeros_like(mean)
+    for done in range(1, n_replicas + 1):
+        noise = coloured_noise(covariance, tuple(kspace.shape[1:]), generator)
+        image = (weights * image_from_kspace(fill(kspace + noise * measured))).sum(0).real
+        step = image - mean
+        mean += step / done
+        squares += step * (image - mean)
+        progress(done, n_replicas)
+    std = (squares / (n_replicas - 1)).sqrt()
+    full = full_noise(weights, covariance) * (len(sampling.filled_range) / len(sampling.mask)) ** 0.5
+    gfactor = std / (sampling.net_acceleration**0.5 * full)
+    return NoiseMap(std.float(), gfactor.float(), sampling.net_acceleration, n_replicas)
+
+
+def full_noise(weights: Tensor, covariance: Tensor) -> Tensor:
+    """Standard deviation in phase of a fully sampled image combined as sum weights * images, axes (y, x)."""
+    weights = weights.to(torch.complex128)
+    mixed = torch.tensordot(covariance.to(weights.device).mT, weights.conj(), dims=1)
+    return ((weights * mixed).sum(0).real.clamp(min=0) / 2).sqrt()
