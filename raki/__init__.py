@@ -1,0 +1,72 @@
+"""Scan-specific reconstruction of undersampled multi-coil k-space: RAKI and its linear baseline GRAPPA.
+
+Names are loaded when they are first used, so that `raki --help` does not wait for torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from raki.data.generic import DatasetLayout
+    from raki.data.load import load_scan, open_scan
+    from raki.data.sampling import Sampling, undersample
+    from raki.data.scan import Scan, ScanFile
+    from raki.data.simulate import Simulation, simulate
+    from raki.errors import CalibrationError, ResourceError, SamplingError, ScanError, TrainingError
+    from raki.grappa.method import Grappa
+    from raki.interpolation import Interpolator, Method, fit
+    from raki.kernel import Kernel
+    from raki.methods import RAKI_2019, RAKI_COMPLEX, Raki
+    from raki.pipeline import Reconstruction, reconstruct
+
+_HOMES = {
+    'raki.data.generic': ('DatasetLayout',),
+    'raki.data.load': ('load_scan', 'open_scan'),
+    'raki.data.sampling': ('Sampling', 'undersample'),
+    'raki.data.scan': ('Scan', 'ScanFile'),
+    'raki.data.simulate': ('Simulation', 'simulate'),
+    'raki.errors': ('CalibrationError', 'ResourceError', 'SamplingError', 'ScanError', 'TrainingError'),
+    'raki.grappa.method': ('Grappa',),
+    'raki.interpolation': ('Interpolator', 'Method', 'fit'),
+    'raki.kernel': ('Kernel',),
+    'raki.methods': ('RAKI_2019', 'RAKI_COMPLEX', 'Raki'),
+    'raki.pipeline': ('Reconstruction', 'reconstruct'),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    'RAKI_2019',
+    'RAKI_COMPLEX',
+    'CalibrationError',
+    'DatasetLayout',
+    'Grappa',
+    'Interpolator',
+    'Kernel',
+    'Method',
+    'Raki',
+    'Reconstruction',
+    'ResourceError',
+    'Sampling',
+    'SamplingError',
+    'Scan',
+    'ScanError',
+    'ScanFile',
+    'Simulation',
+    'TrainingError',
+    'fit',
+    'load_scan',
+    'open_scan',
+    'reconstruct',
+    'simulate',
+    'undersample',
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME_OF:
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    return getattr(import_module(_HOME_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,303 @@
+"""The `raki` command: options in, one line or one table out. No mathematics lives here."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from raki.errors import CalibrationError, ResourceError, ScanError, TrainingError
+
+if TYPE_CHECKING:
+    from raki.data.scan import ScanFile
+    from raki.evaluation.compare import Cell
+
+UsageError = typer.BadParameter.__bases__[0]
+EXIT_CODES = {UsageError: 2, ScanError: 3, CalibrationError: 3, TrainingError: 4, ResourceError: 5, OSError: 5}
+MIN_WIDTH = 92
+OUT_OF_MEMORY = ('OutOfMemoryError', 'MemoryError')
+NUMBER_LISTS = ('--rates', '--acs', '--seeds', '--slices')
+NAME_LISTS = ('--methods',)
+
+app = typer.Typer(
+    help='Reconstruct undersampled multi-coil MRI k-space from the scan itself, and say how well.',
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+ScanArgument = Annotated[Path, typer.Argument(help='Scan: fastMRI-layout, ISMRMRD or any other HDF5.')]
+DatasetOption = Annotated[str | None, typer.Option('--dataset', help='K-space dataset of an HDF5 in no known format.')]
+AxesOption = Annotated[str | None, typer.Option('--axes', help='Its axes in order, such as slice,coil,ky,kx.')]
+MaskOption = Annotated[
+    str | None, typer.Option('--mask', help='Its mask dataset, or "zeros" if zero lines are missing.')
+]
+DeviceOption = Annotated[str | None, typer.Option(help='Such as cpu or cuda; default: the GPU where there is one.')]
+JsonOption = Annotated[bool, typer.Option('--json', help='Print JSON for programs.')]
+SlicesOption = Annotated[list[int] | None, typer.Option('--slices', '--slice', help='Slices, counted from 0.')]
+
+
+@app.callback()
+def common(debug: Annotated[bool, typer.Option('--debug', help='Show the traceback of an error.')] = False) -> None:
+    """Options of all commands; `main` looks at --debug wherever it stands."""
+    del debug
+
+
+@app.command()
+def info(
+    scan: ScanArgument,
+    dataset: DatasetOption = None,
+    axes: AxesOption = None,
+    mask: MaskOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what is in a file: shape, lattice, R, ACS, noise, partial Fourier, problems."""
+    from raki.jobs import describe
+
+    description = describe(_open(scan, dataset, axes, mask))
+    if as_json:
+        print(json.dumps(description, indent=1))
+        return
+    Console().print(_description_table(description))
+
+
+@app.command()
+def reconstruct(
+    scan: ScanArgument,
+    output: Annotated[
+        Path | None, typer.Option('-o', '--output', help='HDF5 to write; default: SCAN.raki.h5 here.')
+    ] = None,
+    method: Annotated[str, typer.Option(help='zero-filled, grappa, raki-2019 or raki-complex.')] = 'grappa',
+    slices: SlicesOption = None,
+    repetition: Annotated[int | None, typer.Option(help='Only this repetition, counted from 0.')] = None,
+    combine: Annotated[str, typer.Option(help='rss or walsh (adaptive).')] = 'rss',
+    seed: Annotated[int, typer.Option(help='Seed of the networks.')] = 0,
+    keep_kspace: Annotated[bool, typer.Option('--kspace', help='Write the filled k-space, too.')] = False,
+    device: DeviceOption = None,
+    dataset: DatasetOption = None,
+    axes: AxesOption = None,
+    mask: MaskOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Fill in the missing lines of a scan, learning from its own ACS, and write the images."""
+    from raki.jobs import Job, reconstruct_file
+    from raki.pipeline import choose_device
+
+    output = output or Path(f'{scan.stem}.raki.h5')
+    _require_writable(output, scan)
+    with _as_usage_error():
+        chosen = choose_device(device)
+        repetitions = None if repetition is None else [repetition]
+        job = Job(method, combine, slices or None, repetitions, keep_kspace, seed, chosen)
+    file = _open(scan, dataset, axes, mask)
+    with _progress() as progress_for:
+        manifest = reconstruct_file(file, output, job, progress_for)
+    if as_json:
+        print(json.dumps({'output': str(output), **manifest}, indent=1))
+    else:
+        images = len(manifest['slice'])  # type: ignore[arg-type]
+        print(
+            f'{output}: {images} image(s) by {method}, '
+            f'fit {manifest["seconds_fit"]:.1f} s, fill {manifest["seconds_fill"]:.1f} s'
+        )
+
+
+@app.command()
+def compare(
+    scan: ScanArgument,
+    output: Annotated[Path, typer.Option('-o', '--output', help='Folder for results.json and report.html.')],
+    rates: Annotated[list[int], typer.Option(help='Accelerations: --rates 2 3 4.')] = [2, 3, 4, 5],  # noqa: B006
+    acs: Annotated[list[int], typer.Option(help='ACS lengths [lines]: --acs 24 40.')] = [24],  # noqa: B006
+    methods: Annotated[list[str], typer.Option(help='Methods: --methods grappa raki-2019.')] = [  # noqa: B006
+        'zero-filled',
+        'grappa',
+        'raki-2019',
+    ],
+    seeds: Annotated[list[int], typer.Option(help='Seeds of the networks.')] = [0],  # noqa: B006
+    slices: SlicesOption = None,
+    replicas: Annotated[int, typer.Option(help='Replicas of each noise map; 0 for none.')] = 100,
+    iterations: Annotated[int | None, typer.Option(help="Training iterations, instead of each preset's own.")] = None,
+    device: DeviceOption = None,
+    dataset: DatasetOption = None,
+    axes: AxesOption = None,
+    mask: MaskOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Undersample a fully sampled scan, reconstruct it with several methods, and measure."""
+    from raki.evaluation.compare import Plan
+    from raki.jobs import compare_file, methods_by_name
+    from raki.pipeline import choose_device
+
+    if output.exists() and not output.is_dir():
+        raise typer.BadParameter(f'-o must name a folder, but {output} is a file')
+    with _as_usage_error():
+        plan = Plan(methods_by_name(methods, iterations), rates, acs, seeds, replicas, choose_device(device))
+    file = _open(scan, dataset, axes, mask)
+    with _progress() as progress_for:
+        cells = compare_file(file, output, plan, slices or [file.shape[0] // 2], progress_for)
+    if as_json:
+        print((output / 'results.json').read_text(encoding='utf-8'))
+        return
+    console = Console()
+    console.width = max(console.width, MIN_WIDTH)
+    console.print(_comparison_table(cells))
+    print(f'report: {output / "report.html"}\nresults: {output / "results.json"}')
+
+
+@app.command()
+def simulate(
+    output: Annotated[Path, typer.Option('-o', '--output', help='HDF5 to write, in fastMRI layout.')],
+    coils: Annotated[int, typer.Option(help='Number of coils.')] = 8,
+    matrix: Annotated[str, typer.Option(help='Lines x readout samples.')] = '160x128',
+    slices: Annotated[int, typer.Option(help='Number of slices.')] = 1,
+    noise: Annotated[float, typer.Option(help='Noise per coil image over the brightest voxel.')] = 0.003,
+    rate: Annotated[int, typer.Option(help='Undersample with this R; 1 keeps all lines.')] = 1,
+    acs: Annotated[int, typer.Option(help='ACS lines to keep where R > 1.')] = 24,
+    seed: Annotated[int, typer.Option(help='Seed of texture, phase and noise.')] = 0,
+) -> None:
+    """Simulate a multi-coil scan with noise samples and known truth."""
+    _require_writable(output)
+    with _as_usage_error():
+        lines, _, samples = matrix.partition('x')
+        if not (lines.isdigit() and samples.isdigit()):
+            raise ValueError(f'--matrix needs lines x samples such as 160x128, got {matrix!r}')
+        from raki.data.simulate import Simulation
+        from raki.jobs import simulate_file
+
+        simulate_file(output, Simulation((int(lines), int(samples)), coils, slices, noise, seed), rate, acs)
+    print(f'{output}: {slices} slice(s), {coils} coils, {lines} lines x {samples} samples, R={rate}')
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code: 0 done, 2 usage, 3 bad input, 4 numerical failure, 5 resources."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    is_debugging = '--debug' in arguments
+    arguments = [argument for argument in arguments if argument != '--debug']
+    try:
+        return app(_repeated(arguments), standalone_mode=False) or 0
+    except (*EXIT_CODES, RuntimeError, MemoryError) as error:
+        code = _exit_code(error)
+        if is_debugging or code is None:
+            raise
+        print(f'raki: {_one_line(error)}', file=sys.stderr)
+        return code
+
+
+def _exit_code(error: Exception) -> int | None:
+    if type(error).__name__ in OUT_OF_MEMORY:
+        return 5
+    return next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), None)
+
+
+def _one_line(error: Exception) -> str:
+    describe = getattr(error, 'format_message', None)
+    text = describe() if describe else str(error) or type(error).__name__
+    return ' '.join(text.split())
+
+
+def _repeated(arguments: Sequence[str]) -> list[str]:
+    """Let a list option take several values: --rates 2 3 becomes --rates 2 --rates 3."""
+    result: list[str] = []
+    option, n_values = '', 0
+    for argument in arguments:
+        if argument.startswith('-'):
+            option, n_values = argument, 0
+        elif n_values and _belongs_to(option, argument):
+            result.append(option)
+        n_values += not argument.startswith('-')
+        result.append(argument)
+    return result
+
+
+def _belongs_to(option: str, argument: str) -> bool:
+    """Whether a further word is one more value of a list option, rather than the scan."""
+    return argument.isdigit() if option in NUMBER_LISTS else option in NAME_LISTS and '.' not in argument
+
+
+def _open(scan: Path, dataset: str | None, axes: str | None, mask: str | None) -> 'ScanFile':
+    from raki.data.generic import DatasetLayout
+    from raki.data.load import open_scan
+
+    if dataset is None:
+        if axes is not None or mask is not None:
+            raise typer.BadParameter('--axes and --mask describe a dataset: name it with --dataset')
+        return open_scan(scan)
+    return open_scan(scan, DatasetLayout(dataset, tuple((axes or 'slice,coil,ky,kx').split(',')), mask))
+
+
+def _require_writable(output: Path, scan: Path | None = None) -> None:
+    if scan is not None and output.resolve() == scan.resolve():
+        raise typer.BadParameter(f'the output {output} is the input: choose another name')
+    if not output.parent.is_dir():
+        raise typer.BadParameter(f'cannot write {output}: there is no folder {output.parent}')
+
+
+@contextmanager
+def _as_usage_error() -> Iterator[None]:
+    """Options that do not fit together are the user's to mend."""
+    try:
+        yield
+    except (ScanError, CalibrationError):
+        raise
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str], Callable[[int, int], None]]]:
+    """Show a bar per task on stderr; finished ones make room."""
+    columns = TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        task = bars.add_task('reading', total=None)
+
+        def progress_for(name: str) -> Callable[[int, int], None]:
+            bars.reset(task, description=name, total=None)
+            return lambda done, total: bars.update(task, completed=done, total=total)
+
+        yield progress_for
+
+
+def _description_table(description: Mapping[str, object]) -> Table:
+    table = Table(show_header=False, title=str(description['file']), title_justify='left')
+    for name, value in description.items():
+        if name not in ('file', 'repetitions') and value not in (None, [], {}):
+            table.add_row(name.replace('_', ' '), _readable(value))
+    for index, repetition in enumerate(description['repetitions']):  # type: ignore[arg-type]
+        table.add_section()
+        for name, value in repetition.items():
+            if value is not None:
+                label = name.replace('_', ' ')
+                table.add_row(
+                    f'repetition {index}: {label}' if index else label,
+                    f'[red]{value}' if name == 'problem' else str(value),
+                )
+    return table
+
+
+def _readable(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ', '.join(f'{name} {part}' for name, part in value.items())
+    if not isinstance(value, list):
+        return str(value)
+    return ('\n' if isinstance(value[0], str) else ' x ').join(map(str, value))
+
+
+def _comparison_table(cells: 'Sequence[Cell]') -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for name in ('method', 'R', 'ACS', 'object', 'NRMSE', 'k-space', 'SSIM', 'g mean', 'g 95 %', 'fit [s]'):
+        table.add_column(name, justify='left' if name == 'method' else 'right', no_wrap=True)
+    rows = sorted((cell.row for cell in cells), key=lambda row: (row.rate, row.acs))
+    for row, following in zip(rows, [*rows[1:], None], strict=True):
+        figures = (row.nrmse_object, row.nrmse, row.kspace_nrmse, row.ssim)
+        gfactors = ('–' if value is None else f'{value:.2f}' for value in (row.gfactor_mean, row.gfactor_p95))
+        texts = [row.method, str(row.rate), str(row.acs), *(f'{value:.4f}' for value in figures)]
+        is_last = following is not None and following.rate != row.rate
+        table.add_row(*texts, *gfactors, f'{row.seconds_fit:.2f}', end_section=is_last)
+    return table

@@ -1,0 +1,226 @@
+"""What the commands do with files: read slice by slice, compute, write all or nothing."""
+
+import json
+import platform
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from raki.data.sampling import Sampling, undersample
+from raki.data.save import ReconstructionWriter, write_scan, write_text
+from raki.data.scan import Scan, ScanFile
+from raki.data.simulate import Simulation, simulate
+from raki.errors import SamplingError
+from raki.evaluation.compare import Cell, Plan, ProgressFor, compare_slice, require_feasible, truth_of, with_seed
+from raki.evaluation.metrics import OBJECT_THRESHOLD
+from raki.evaluation.report import Report, render
+from raki.interpolation import Method
+from raki.methods import Raki
+from raki.pipeline import COMBINATIONS, METHODS, reconstruct
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What `raki reconstruct` does with a file."""
+
+    method: str
+    """One of METHODS."""
+
+    combine: str = 'rss'
+    """One of COMBINATIONS."""
+
+    slices: Sequence[int] | None = None
+    """Which slices; None for all."""
+
+    repetitions: Sequence[int] | None = None
+    """Which repetitions; None for all."""
+
+    keep_kspace: bool = False
+    """Whether the filled k-space is written too."""
+
+    seed: int = 0
+    """Seed of methods that have one."""
+
+    device: torch.device = torch.device('cpu')
+    """Where to compute."""
+
+    def __post_init__(self) -> None:
+        _require_known(self.method, METHODS, 'method')
+        _require_known(self.combine, COMBINATIONS, 'combination')
+
+
+def _require_known(name: str, known: Iterable[str], kind: str) -> None:
+    if name not in known:
+        raise ValueError(f'no {kind} {name!r}: choose from {", ".join(known)}')
+
+
+def methods_by_name(names: Sequence[str], n_iterations: int | None = None) -> dict[str, Method | None]:
+    """Look methods up, with another number of training iterations if given."""
+    for name in names:
+        _require_known(name, METHODS, 'method')
+    return {name: _with_iterations(METHODS[name], n_iterations) for name in names}
+
+
+def _with_iterations(method: Method | None, n_iterations: int | None) -> Method | None:
+    if n_iterations is None or not isinstance(method, Raki):
+        return method
+    return replace(method, recipe=replace(method.recipe, n_iterations=n_iterations))
+
+
+def simulate_file(output: Path, settings: Simulation, rate: int, n_acs: int) -> None:
+    """Simulate a scan, undersample it if `rate` is above 1, and write it in fastMRI layout."""
+    if rate < 1:
+        raise ValueError(f'the rate must be 1 or more, got {rate}')
+    scan = simulate(settings)
+    if rate > 1:
+        scan = replace(scan, mask=undersample(scan.mask, rate, n_acs).mask)
+    write_scan(output, scan, {'source': 'raki simulate', 'notes': f'simulated: {settings}', 'acceleration': rate})
+
+
+def reconstruct_file(file: ScanFile, output: Path, job: Job, progress_for: ProgressFor) -> dict[str, object]:
+    """Reconstruct slice by slice into an HDF5 file, all or nothing; memory stays that of one slice.
+
+    Returns
+    -------
+    The manifest that the file carries as attributes.
+    """
+    method = with_seed(METHODS[job.method], job.seed)
+    slices = range(file.shape[0]) if job.slices is None else job.slices
+    repetitions = range(file.n_repetitions) if job.repetitions is None else job.repetitions
+    todo = [(repetition, index) for repetition in repetitions for index in slices]
+    seconds = [0.0, 0.0]
+    with ReconstructionWriter(output, len(todo)) as writer:
+        for position, (repetition, index) in enumerate(todo):
+            scan = file.read([index], repetition)
+            progress = progress_for(f'slice {index}, repetition {repetition}: {job.method}')
+            result = reconstruct(scan, method, device=job.device, combine=COMBINATIONS[job.combine], progress=progress)
+            kspace = result.kspace[0] if job.keep_kspace else None
+            writer.put(position, result.image[0], kspace, readout_is_rows=scan.readout_is_rows)
+            seconds = [spent + more for spent, more in zip(seconds, result.seconds, strict=True)]
+        manifest = {
+            'repetition': [repetition for repetition, _ in todo],
+            'slice': [index for _, index in todo],
+            'method': job.method,
+            'settings': asdict(method) if method is not None else {},
+            'combine': job.combine,
+            'source_file': Path(file.path).name,
+            'notes': list(file.notes),
+            'versions': versions(),
+            'device': str(job.device),
+            'n_threads': torch.get_num_threads(),
+            'seconds_fit': seconds[0],
+            'seconds_fill': seconds[1],
+        }
+        writer.describe(manifest)
+    return manifest
+
+
+def compare_file(
+    file: ScanFile, folder: Path, plan: Plan, slices: Sequence[int], progress_for: ProgressFor
+) -> list[Cell]:
+    """Compare methods on slices of a fully sampled file; write `results.json` and `report.html` into a folder.
+
+    Raises
+    ------
+    SamplingError
+        If the scan is not fully sampled.
+    CalibrationError
+        If a cell's ACS is smaller than a kernel.
+    """
+    first = file.read([slices[0]])
+    if Sampling.from_mask(first.mask).acceleration > 1:
+        raise SamplingError(
+            f'{file.path}: comparing needs a fully sampled scan as the truth, but only {int(first.mask.sum())} of '
+            f'{first.n_lines} lines were measured: use raki reconstruct'
+        )
+    require_feasible(plan, first.mask)
+    cells = [cell for index in slices for cell in compare_slice(file.read([index]), index, plan, progress_for)]
+    results = {
+        'scan': _scan_summary(file, first),
+        'versions': versions(),
+        'settings': _settings(plan),
+        'rows': [asdict(cell.row) for cell in cells],
+    }
+    shown = [cell for cell in cells if cell.row.slice == slices[0]]
+    report = Report(results, truth_of(first, torch.device('cpu')).image, shown)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / 'results.json', json.dumps(results, indent=1))
+    write_text(folder / 'report.html', render(report))
+    return cells
+
+
+def versions() -> dict[str, str]:
+    """Versions of what decides a result."""
+    packages = ('raki', 'torch', 'numpy', 'h5py', 'scikit-image')
+    return {'python': platform.python_version()} | {name: version(name) for name in packages}
+
+
+def _scan_summary(file: ScanFile, scan: Scan) -> dict[str, object]:
+    return {
+        'file': Path(file.path).name,
+        'format': file.format,
+        'shape': dict(zip(('slice', 'coil', 'ky', 'kx'), file.shape, strict=True)),
+        'facts': dict(file.facts),
+        'notes': list(file.notes),
+        'reference': 'the fully sampled scan' if scan.reference is None else 'the noise-free truth in the file',
+        'noise': 'periphery of k-space (an upper bound)' if scan.noise is None else 'noise samples',
+    }
+
+
+def _settings(plan: Plan) -> dict[str, object]:
+    return {
+        'methods': {name: asdict(method) if method else {} for name, method in plan.methods.items()},
+        'rates': list(plan.rates),
+        'acs': list(plan.acs),
+        'seeds': list(plan.seeds),
+        'n_replicas': plan.n_replicas,
+        'n_threads': torch.get_num_threads(),
+        'lattice': 'every R-th line from line 0 on; the ACS starts at (n - n_acs + 1) // 2',
+        'image': 'root sum of squares',
+        'object': f'where the reference exceeds {OBJECT_THRESHOLD:g} of its maximum',
+    }
+
+
+def describe(file: ScanFile) -> dict[str, object]:
+    """What is in a file; for every repetition the lattice of its first slice, and what stands in its way."""
+    repetitions = [file.read([0], repetition) for repetition in range(file.n_repetitions)]
+    first = repetitions[0]
+    return {
+        'file': file.path,
+        'format': file.format,
+        'shape': dict(zip(('slice', 'coil', 'ky', 'kx'), file.shape, strict=True)),
+        'voxel_size_mm': None if first.voxel_size is None else [round(1000 * size, 4) for size in first.voxel_size],
+        'image_shape': list(first.image_shape or first.kspace.shape[2:]),
+        'noise_samples': 0 if first.noise is None else first.noise.shape[1],
+        'has_reference': first.reference is not None,
+        'repetitions': [_describe_sampling(scan) for scan in repetitions],
+        'facts': dict(file.facts),
+        'notes': list(file.notes),
+    }
+
+
+def _describe_sampling(scan: Scan) -> dict[str, object]:
+    try:
+        sampling = Sampling.from_mask(scan.mask)
+    except SamplingError as error:
+        return {'measured_lines': int(scan.mask.sum()), 'problem': str(error)}
+    separate = scan.calibration is not None
+    n_acs = len(sampling.acs) if scan.calibration is None else scan.calibration.shape[2]
+    filled = sampling.filled_range
+    return {
+        'measured_lines': int(scan.mask.sum()),
+        'acceleration': sampling.acceleration,
+        'net_acceleration': round(sampling.net_acceleration, 3),
+        'first_line': sampling.first_line,
+        'acs_lines': n_acs,
+        'acs': 'separate'
+        if separate
+        else f'lines {sampling.acs.start} to {sampling.acs.stop - 1}'
+        if n_acs
+        else 'none',
+        'empty_lines': len(scan.mask) - len(filled),
+        'problem': None if n_acs or sampling.acceleration == 1 else 'no ACS: nothing can be learnt',
+    }

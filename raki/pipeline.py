@@ -1,0 +1,152 @@
+"""From a scan to images: fit on the ACS, fill in, combine, slice by slice."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from raki.coils import Combination, root_sum_of_squares, walsh
+from raki.data.sampling import Sampling
+from raki.data.scan import Scan
+from raki.errors import CalibrationError
+from raki.fourier import centre_crop, image_from_kspace
+from raki.grappa.method import Grappa
+from raki.interpolation import Interpolator, Method, Progress, fit, leave_empty, silent
+from raki.methods import RAKI_2019, RAKI_COMPLEX
+from raki.noise import noise_covariance
+
+METHODS: Mapping[str, Method | None] = {
+    'zero-filled': None,
+    'grappa': Grappa(),
+    'raki-2019': RAKI_2019,
+    'raki-complex': RAKI_COMPLEX,
+}
+"""Methods by the names that the command line uses; None fills nothing in."""
+
+COMBINATIONS: Mapping[str, Combination] = {'rss': root_sum_of_squares, 'walsh': walsh}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reconstruction:
+    """Images of one scan, and what led to them."""
+
+    image: Tensor
+    """Magnitude, axes (slice, y, x), float32."""
+
+    kspace: Tensor
+    """Filled k-space, axes (slice, coil, ky, kx); measured samples are those of the scan bit for bit."""
+
+    interpolators: tuple[Interpolator, ...]
+    """The fitted method of every slice."""
+
+    seconds: tuple[float, float]
+    """Time spent on fitting and on filling in, all slices together [s]."""
+
+
+def choose_device(name: str | None = None) -> torch.device:
+    """Take the device of that name, by default the GPU where there is one, else the CPU.
+
+    Raises
+    ------
+    ValueError
+        If there is no such device on this machine.
+    """
+    if name is None:
+        return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(
+            f'no device {name!r} on this machine ({str(error).splitlines()[0]}): leave --device out'
+        ) from error
+    return device
+
+
+def calibration_lines(scan: Scan, sampling: Sampling, index: int) -> Tensor:
+    """Lines to learn from, axes (coil, line, kx): separate calibration where the scan has it, else the ACS block.
+
+    Raises
+    ------
+    CalibrationError
+        If there is neither.
+    """
+    if scan.calibration is not None:
+        return scan.calibration[index]
+    if not sampling.acs:
+        raise CalibrationError(
+            f'the scan has R={sampling.acceleration} but no ACS: no two neighbouring lines were measured and there '
+            'is no separate calibration; acquire ACS lines, or add them as dataset "acs"'
+        )
+    return scan.kspace[index][:, sampling.acs.start : sampling.acs.stop]
+
+
+def reconstruct(
+    scan: Scan,
+    method: Method | None,
+    *,
+    device: torch.device | None = None,
+    combine: Combination = root_sum_of_squares,
+    progress: Progress = silent,
+) -> Reconstruction:
+    """Fill in what was not measured and combine the coils, slice by slice, each trained on its own ACS.
+
+    Parameters
+    ----------
+    scan
+        What to reconstruct.
+    method
+        How; None leaves missing lines zero.
+    device
+        Where; by default a GPU if there is one.
+    combine
+        From coil images to one.
+    progress
+        Told how far the training of each slice is.
+
+    Returns
+    -------
+    Images on the device of the scan.
+
+    Raises
+    ------
+    SamplingError
+        If the measured lines are not a regular lattice.
+    CalibrationError
+        If there is no ACS, or it is smaller than the kernel.
+    TrainingError
+        If training leaves the finite range.
+    """
+    device = device or choose_device()
+    sampling = Sampling.from_mask(scan.mask)
+    images, filled, interpolators, seconds = [], [], [], torch.zeros(2, dtype=torch.float64)
+    for index in range(scan.n_slices):
+        kspace = scan.kspace[index].to(device)
+        start = time.perf_counter()
+        interpolator = _fitted(scan, method, sampling, index, kspace, progress)
+        fitted = time.perf_counter()
+        filled.append(interpolator.fill(kspace).cpu())
+        seconds += torch.tensor([fitted - start, time.perf_counter() - fitted])
+        images.append(combined_image(filled[-1].to(device), scan, combine).cpu())
+        interpolators.append(interpolator)
+    return Reconstruction(
+        torch.stack(images), torch.stack(filled), tuple(interpolators), (float(seconds[0]), float(seconds[1]))
+    )
+
+
+def _fitted(
+    scan: Scan, method: Method | None, sampling: Sampling, index: int, kspace: Tensor, progress: Progress
+) -> Interpolator:
+    if method is None or sampling.acceleration == 1:
+        return leave_empty(sampling, kspace.shape[-1])
+    acs = calibration_lines(scan, sampling, index).to(kspace.device)
+    return fit(method, acs, sampling, kspace, progress)
+
+
+def combined_image(kspace: Tensor, scan: Scan, combine: Combination) -> Tensor:
+    """Image (y, x) of filled k-space (coil, ky, kx), cropped as the scan says."""
+    covariance = None if scan.noise is None else noise_covariance(scan.noise)
+    image = combine(image_from_kspace(kspace), covariance)
+    return image if scan.image_shape is None else centre_crop(image, scan.image_shape)
