@@ -2,26 +2,21 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from raki.errors import CalibrationError, ResourceError, ScanError, TrainingError
+from raki.terminal import comparison_table, description_table, progress_bars, show
 
 if TYPE_CHECKING:
     from raki.data.scan import ScanFile
-    from raki.evaluation.compare import Cell
 
 UsageError = typer.BadParameter.__bases__[0]
 EXIT_CODES = {UsageError: 2, ScanError: 3, CalibrationError: 3, TrainingError: 4, ResourceError: 5, OSError: 5}
-MIN_WIDTH = 92
 OUT_OF_MEMORY = ('OutOfMemoryError', 'MemoryError')
 NUMBER_LISTS = ('--rates', '--acs', '--seeds', '--slices')
 NAME_LISTS = ('--methods',)
@@ -65,7 +60,7 @@ def info(
     if as_json:
         print(json.dumps(description, indent=1))
         return
-    Console().print(_description_table(description))
+    show(description_table(description))
 
 
 @app.command()
@@ -97,7 +92,7 @@ def reconstruct(
         repetitions = None if repetition is None else [repetition]
         job = Job(method, combine, slices or None, repetitions, keep_kspace, seed, chosen)
     file = _open(scan, dataset, axes, mask)
-    with _progress() as progress_for:
+    with progress_bars() as progress_for:
         manifest = reconstruct_file(file, output, job, progress_for)
     if as_json:
         print(json.dumps({'output': str(output), **manifest}, indent=1))
@@ -140,14 +135,12 @@ def compare(
     with _as_usage_error():
         plan = Plan(methods_by_name(methods, iterations), rates, acs, seeds, replicas, choose_device(device))
     file = _open(scan, dataset, axes, mask)
-    with _progress() as progress_for:
+    with progress_bars() as progress_for:
         cells = compare_file(file, output, plan, slices or [file.shape[0] // 2], progress_for)
     if as_json:
         print((output / 'results.json').read_text(encoding='utf-8'))
         return
-    console = Console()
-    console.width = max(console.width, MIN_WIDTH)
-    console.print(_comparison_table(cells))
+    show(comparison_table(cells))
     print(f'report: {output / "report.html"}\nresults: {output / "results.json"}')
 
 
@@ -248,56 +241,3 @@ def _as_usage_error() -> Iterator[None]:
         raise
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str], Callable[[int, int], None]]]:
-    """Show a bar per task on stderr; finished ones make room."""
-    columns = TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-        task = bars.add_task('reading', total=None)
-
-        def progress_for(name: str) -> Callable[[int, int], None]:
-            bars.reset(task, description=name, total=None)
-            return lambda done, total: bars.update(task, completed=done, total=total)
-
-        yield progress_for
-
-
-def _description_table(description: Mapping[str, object]) -> Table:
-    table = Table(show_header=False, title=str(description['file']), title_justify='left')
-    for name, value in description.items():
-        if name not in ('file', 'repetitions') and value not in (None, [], {}):
-            table.add_row(name.replace('_', ' '), _readable(value))
-    for index, repetition in enumerate(description['repetitions']):  # type: ignore[arg-type]
-        table.add_section()
-        for name, value in repetition.items():
-            if value is not None:
-                label = name.replace('_', ' ')
-                table.add_row(
-                    f'repetition {index}: {label}' if index else label,
-                    f'[red]{value}' if name == 'problem' else str(value),
-                )
-    return table
-
-
-def _readable(value: object) -> str:
-    if isinstance(value, Mapping):
-        return ', '.join(f'{name} {part}' for name, part in value.items())
-    if not isinstance(value, list):
-        return str(value)
-    return ('\n' if isinstance(value[0], str) else ' x ').join(map(str, value))
-
-
-def _comparison_table(cells: 'Sequence[Cell]') -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for name in ('method', 'R', 'ACS', 'object', 'NRMSE', 'k-space', 'SSIM', 'g mean', 'g 95 %', 'fit [s]'):
-        table.add_column(name, justify='left' if name == 'method' else 'right', no_wrap=True)
-    rows = sorted((cell.row for cell in cells), key=lambda row: (row.rate, row.acs))
-    for row, following in zip(rows, [*rows[1:], None], strict=True):
-        figures = (row.nrmse_object, row.nrmse, row.kspace_nrmse, row.ssim)
-        gfactors = ('–' if value is None else f'{value:.2f}' for value in (row.gfactor_mean, row.gfactor_p95))
-        texts = [row.method, str(row.rate), str(row.acs), *(f'{value:.4f}' for value in figures)]
-        is_last = following is not None and following.rate != row.rate
-        table.add_row(*texts, *gfactors, f'{row.seconds_fit:.2f}', end_section=is_last)
-    return table

@@ -99,9 +99,10 @@ class Interpolator:
         Raises
         ------
         ValueError
-            If the matrix is not the one that was fitted for.
+            If the matrix is not the one that was fitted for, or not complex64.
         """
         wanted = (len(self.sampling.mask), self.n_readout)
+        _require_complex64(kspace)
         if kspace.ndim != 3 or tuple(kspace.shape[1:]) != wanted:
             raise ValueError(f'fitted for k-space (coil, {wanted[0]}, {wanted[1]}), got {tuple(kspace.shape)}')
         measured = self.sampling.mask.to(kspace.device)[:, None]
@@ -163,6 +164,7 @@ def fit(
     TrainingError
         If the numbers leave the finite range.
     """
+    _require_complex64(acs)
     n_readout = (acs if kspace is None else kspace).shape[-1]
     if sampling.acceleration == 1:
         return leave_empty(sampling, n_readout)
@@ -175,6 +177,11 @@ def fit(
     lines = None if kspace is None else sampling.lattice_lines(kspace)
     edges = edge_maps(calibration.normal_equations, method.regularization, sampling, n_readout, lines)
     return Interpolator(sampling, n_readout, method.kernel, method.learn(calibration, progress), edges)
+
+
+def _require_complex64(kspace: Tensor) -> None:
+    if kspace.dtype != torch.complex64:
+        raise ValueError(f'k-space must be complex64, got {kspace.dtype}')
 
 
 def leave_empty(sampling: Sampling, n_readout: int) -> Interpolator:

@@ -95,5 +95,5 @@ def replica_noise_map(
 def full_noise(weights: Tensor, covariance: Tensor) -> Tensor:
     """Standard deviation in phase of a fully sampled image combined as sum weights * images, axes (y, x)."""
     weights = weights.to(torch.complex128)
-    mixed = torch.tensordot(covariance.to(weights.device).mT, weights.conj(), dims=1)
+    mixed = torch.tensordot(covariance.to(weights.device), weights.conj(), dims=1)
     return ((weights * mixed).sum(0).real.clamp(min=0) / 2).sqrt()

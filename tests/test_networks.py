@@ -1,0 +1,151 @@
+"""The paper's networks: architecture, receptive field, training all at once."""
+
+from dataclasses import replace
+from functools import partial
+
+import pytest
+import torch
+from torch import Tensor
+
+from raki import networks
+from raki.errors import TrainingError
+from raki.interpolation import Calibration, silent
+from raki.kernel import Kernel
+from raki.methods import RAKI_2019, RAKI_COMPLEX, NetworkMap, Raki
+from raki.networks import Shape
+from raki.training import Recipe, norm_loss, train
+from tests.toys import COMPLEX_QUICK, RAKI_QUICK, point_sources, random_kspace
+
+ACS = point_sources(9, 4, 24, 31) + 0.1 * random_kspace(4, 24, 31)
+
+
+def learnt(method: Raki, acceleration: int = 4, acs: Tensor = ACS) -> NetworkMap:
+    fitted = method.learn(Calibration(acs, acceleration, method.kernel), silent)
+    assert isinstance(fitted, NetworkMap)
+    return fitted
+
+
+def as_convolutions(weights: tuple[Tensor, ...], channels: Tensor, dilation: int) -> Tensor:
+    """The same networks by torch's grouped dilated convolutions; kernels are (line, readout)."""
+    first, second, last = weights
+    n_networks, wide, _ = first.shape
+    narrow = second.shape[1]
+    convolve = partial(torch.nn.functional.conv2d, dilation=(dilation, 1))
+    hidden = convolve(channels[None], first.reshape(n_networks * wide, len(channels), 2, 5)).relu()
+    hidden = torch.nn.functional.conv2d(hidden, second.reshape(-1, wide, 1, 1), groups=n_networks).relu()
+    # a row of `last` is (output, line, sample), its columns are channels
+    kernels = last.reshape(n_networks, -1, 2, 3, narrow).permute(0, 1, 4, 2, 3).reshape(-1, narrow, 2, 3)
+    return convolve(hidden, kernels, groups=n_networks)[0].unflatten(0, (n_networks, -1))
+
+
+@pytest.mark.parametrize('dilation', [1, 4])
+def test_the_networks_are_the_papers_convolutions(dilation: int) -> None:
+    channels = torch.cat([ACS.real, ACS.imag])
+    shape = RAKI_2019.shape(n_coils=4, acceleration=4)
+    weights = networks.initial_weights(shape, 0.1, torch.float32, seed=3)
+    found = networks.forward(weights, networks.first_patches(channels, dilation), torch.relu, dilation)
+    torch.testing.assert_close(found, as_convolutions(weights, channels, dilation), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize('acceleration', [2, 3, 4, 5, 6])
+def test_there_are_two_networks_per_coil_with_the_papers_widths(acceleration: int) -> None:
+    shape = RAKI_2019.shape(n_coils=16, acceleration=acceleration)
+    assert shape == Shape(n_networks=32, n_inputs=32, widths=(32, 8), n_outputs=acceleration - 1)
+    assert shape.weights == ((32, 32, 320), (32, 8, 32), (32, 6 * (acceleration - 1), 8))
+
+
+@pytest.mark.parametrize('method', [RAKI_QUICK, COMPLEX_QUICK], ids=['real', 'complex'])
+def test_a_missing_sample_depends_on_3_acquired_lines_x_7_samples_of_all_coils(method: Raki) -> None:
+    """Targets lie between the first and the second of the three lines, in the middle column of the seven."""
+    network = replace(learnt(method), method=replace(method, slope=0.5))
+    lattice = random_kspace(4, 9, 21, seed=1).requires_grad_()
+    missing = network(lattice, 1)
+    assert missing.shape == (4, 3, 9 - 2, 21 - 6)
+    missing[:, :, 2, 5].abs().sum().backward()
+    assert lattice.grad is not None
+    touched = lattice.grad.abs() > 0
+    expected = torch.zeros(9, 21, dtype=torch.bool)
+    expected[2:5, 5:12] = True
+    assert all(torch.equal(coil, expected) for coil in touched)
+    assert method.kernel == Kernel(3, 7)
+    assert (method.kernel.before, method.kernel.readout // 2) == (1, 3)
+
+
+def test_training_on_the_acs_and_filling_the_lattice_are_one_code() -> None:
+    """A dilated prediction on full lines equals the plain one on each interleaved lattice."""
+    network, full = learnt(RAKI_QUICK), random_kspace(4, 26, 21, seed=1)
+    dilated = network(full, 4)
+    for offset in range(4):
+        torch.testing.assert_close(dilated[:, :, offset::4], network(full[:, offset::4], 1))
+
+
+def test_networks_trained_together_equal_networks_trained_one_by_one() -> None:
+    """Adam works weight by weight and the loss is a sum, so nothing couples them; 50 iterations, 1e-4."""
+    inputs = networks.first_patches(torch.cat([ACS.real, ACS.imag]), 4)
+    targets = 0.1 * torch.randn(8, 3, 16, 25, generator=torch.Generator().manual_seed(0))
+    start = networks.initial_weights(RAKI_2019.shape(4, 4), 0.1, torch.float32, seed=0)
+    recipe = Recipe(n_iterations=50, learning_rate=3e-3)
+    predict = partial(networks.forward, inputs=inputs, activation=torch.relu, dilation=4)
+    together = train(predict, targets, start, recipe, silent)
+    for index in range(8):
+        alone = train(predict, targets[index : index + 1], tuple(w[index : index + 1] for w in start), recipe, silent)
+        for layer, own in zip(together, alone, strict=True):
+            torch.testing.assert_close(layer[index : index + 1], own, rtol=1e-4, atol=1e-4)
+
+
+def test_the_loss_is_the_sum_of_each_networks_norm() -> None:
+    error = torch.tensor([[[3.0, 4.0]], [[0.0, 2.0]]])
+    assert float(norm_loss(error, torch.zeros_like(error))) == pytest.approx(7.0)
+
+
+@pytest.mark.parametrize('method', [RAKI_QUICK, COMPLEX_QUICK], ids=['real', 'complex'])
+def test_another_seed_starts_elsewhere(method: Raki) -> None:
+    first, second = learnt(method), learnt(replace(method, seed=1))
+    assert not torch.equal(first.weights[0], second.weights[0])
+
+
+@pytest.mark.parametrize('preset', [RAKI_2019, RAKI_COMPLEX], ids=['real', 'complex'])
+def test_training_fits_the_acs(preset: Raki) -> None:
+    """A law of learning: after 150 iterations the networks predict the ACS far better than nothing does."""
+    network = learnt(replace(preset, recipe=replace(preset.recipe, n_iterations=150)), 3, point_sources(3, 4, 24, 31))
+    acs = point_sources(3, 4, 24, 31)
+    truth = torch.stack([acs[:, m : m + 24 - 6, 3:-3] for m in (1, 2)], dim=1)
+    assert float((network(acs, 3) - truth).norm() / truth.norm()) < 0.3
+
+
+def test_initial_weights_are_cut_off_at_two_standard_deviations() -> None:
+    first, *_ = networks.initial_weights(RAKI_2019.shape(16, 4), 0.1, torch.float32, seed=0)
+    assert float(first.abs().max()) <= 0.2
+    assert float(first.std()) == pytest.approx(0.088, abs=0.001)  # of a normal distribution cut off there
+
+
+def test_a_diverging_training_stops_with_a_message() -> None:
+    wild = replace(RAKI_QUICK, recipe=Recipe(n_iterations=60, learning_rate=1e30))
+    with pytest.raises(TrainingError, match='left the finite range within 25 of 60 iterations at learning rate 1e.30'):
+        learnt(wild)
+
+
+@pytest.mark.parametrize(
+    ('settings', 'message'),
+    [
+        ({'widths': (0, 8)}, 'must be positive'),
+        ({'peak': -1.0}, 'must be positive'),
+        ({'regularization': 0.0}, 'must be positive'),
+        ({'slope': 1.5}, 'slope must lie between 0'),
+    ],
+)
+def test_impossible_settings_are_refused_at_birth(settings: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        replace(RAKI_2019, **settings)
+
+
+def test_an_impossible_recipe_is_refused_at_birth() -> None:
+    with pytest.raises(ValueError, match='at least one iteration'):
+        Recipe(n_iterations=0, learning_rate=1e-3)
+
+
+def test_progress_is_told_up_to_the_end() -> None:
+    told: list[tuple[int, int]] = []
+    method = replace(RAKI_QUICK, recipe=Recipe(n_iterations=60, learning_rate=1e-3))
+    method.learn(Calibration(ACS, 4, method.kernel), lambda done, total: told.append((done, total)))
+    assert told == [(25, 60), (50, 60), (60, 60)]

@@ -1,0 +1,105 @@
+"""Covariance, whitening, coil combination, Fourier convention."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from raki.coils import matched_weights, root_sum_of_squares, walsh, walsh_weights
+from raki.data.phantoms import birdcage_maps
+from raki.fourier import centre_crop, image_from_kspace, kspace_from_image, without_oversampling
+from raki.noise import coloured_noise, noise_covariance, whitening_matrix
+from tests.toys import random_kspace
+
+
+def covariance_of(n_coils: int) -> Tensor:
+    mixing = torch.randn(n_coils, n_coils, dtype=torch.complex128, generator=torch.Generator().manual_seed(0))
+    return mixing @ mixing.mH + 0.1 * torch.eye(n_coils)
+
+
+def test_whitened_noise_has_unit_covariance() -> None:
+    noise = random_kspace(4, 500).to(torch.complex128)
+    white = whitening_matrix(noise_covariance(noise)) @ noise
+    torch.testing.assert_close(noise_covariance(white), torch.eye(4, dtype=torch.complex128))
+
+
+def test_coloured_noise_has_the_covariance_that_was_asked_for() -> None:
+    """200 000 samples: each entry within 5 standard errors."""
+    covariance = covariance_of(3)
+    noise = coloured_noise(covariance, (400, 500), torch.Generator().manual_seed(1)).flatten(1)
+    largest = float(covariance.diagonal().real.max())
+    torch.testing.assert_close(noise_covariance(noise), covariance, rtol=0, atol=5 * largest / 200_000**0.5)
+
+
+def test_noise_covariance_leaves_its_input_alone() -> None:
+    noise = random_kspace(4, 50)
+    copy = noise.clone()
+    noise_covariance(noise)
+    assert torch.equal(noise, copy)
+
+
+def test_a_duplicate_coil_cannot_be_whitened() -> None:
+    noise = random_kspace(1, 50).expand(2, -1)
+    with pytest.raises(ValueError, match='dead or duplicate coils'):
+        whitening_matrix(noise_covariance(noise) * torch.tensor([[1.0, 1.0], [1.0, 0.999]]))
+
+
+def test_the_fourier_convention_is_centred_and_orthonormal() -> None:
+    kspace = random_kspace(3, 7, 8)
+    expected = np.fft.fftshift(
+        np.fft.ifftn(np.fft.ifftshift(kspace.numpy(), axes=(1, 2)), axes=(1, 2), norm='ortho'), axes=(1, 2)
+    )
+    np.testing.assert_allclose(image_from_kspace(kspace).numpy(), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(kspace_from_image(image_from_kspace(kspace)), kspace)
+
+
+def test_the_centre_of_k_space_is_the_mean_of_the_image() -> None:
+    kspace = torch.zeros(7, 8, dtype=torch.complex64)
+    kspace[7 // 2, 8 // 2] = 1
+    torch.testing.assert_close(image_from_kspace(kspace), torch.full((7, 8), (7 * 8) ** -0.5, dtype=torch.complex64))
+
+
+@pytest.mark.parametrize('n_readout', [32, 31])
+def test_removing_oversampling_crops_the_image(n_readout: int) -> None:
+    kspace = random_kspace(2, 6, n_readout)
+    expected = centre_crop(image_from_kspace(kspace), (6, 15))
+    torch.testing.assert_close(image_from_kspace(without_oversampling(kspace, 15)), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_cropping_to_more_than_there_is_is_refused() -> None:
+    with pytest.raises(ValueError, match='axis 0 of length 4 to 5'):
+        centre_crop(torch.zeros(4, 6), (5, 6))
+
+
+def test_matched_weights_turn_their_own_images_into_the_root_sum_of_squares() -> None:
+    images = random_kspace(4, 9, 11)
+    combined = (matched_weights(images).conj() * images).sum(0)
+    torch.testing.assert_close(combined.real, root_sum_of_squares(images))
+    torch.testing.assert_close(combined.imag, torch.zeros(9, 11), rtol=0, atol=1e-5)
+
+
+def test_adaptive_combination_recovers_the_object_that_the_coils_saw() -> None:
+    """Without noise, sum conj(p) c m = |m| for unit-norm sensitivities c that vary slowly."""
+    maps = birdcage_maps(6, (48, 40))
+    magnitude = torch.rand(48, 40, generator=torch.Generator().manual_seed(0)) + 0.5
+    torch.testing.assert_close(walsh(maps * magnitude), magnitude, rtol=0.02, atol=0)
+
+
+def test_adaptive_combination_has_less_noise_in_air_than_root_sum_of_squares() -> None:
+    """Where there is no signal, RSS of n coils averages sqrt(n) times what one combined coil has."""
+    images = birdcage_maps(8, (48, 40)) * (torch.arange(48) < 24)[:, None] + 0.05 * random_kspace(8, 48, 40)
+    air = (slice(36, 48), slice(None))
+    assert float(walsh(images)[air].mean()) < 0.7 * float(root_sum_of_squares(images)[air].mean())
+
+
+def test_adaptive_weights_have_unit_norm() -> None:
+    weights = walsh_weights(random_kspace(4, 12, 10))
+    torch.testing.assert_close(weights.abs().square().sum(0), torch.ones(12, 10))
+
+
+def test_adaptive_combination_does_not_depend_on_the_coils_gains_once_they_are_whitened() -> None:
+    gain = torch.tensor([1.0, 3.0, 0.2, 1.0], dtype=torch.complex64)
+    images = birdcage_maps(4, (24, 20)) + 0.05 * random_kspace(4, 24, 20)
+    amplified = gain[:, None, None] * images
+    covariance = torch.diag(gain.abs() ** 2).to(torch.complex128)
+    torch.testing.assert_close(walsh(amplified, covariance), walsh(images), rtol=1e-3, atol=1e-4)

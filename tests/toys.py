@@ -1,0 +1,64 @@
+"""Toy k-space (coil, ky, kx) with known answers, deliberately not square, and networks that train in no time."""
+
+import math
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from raki.data.sampling import Sampling
+from raki.grappa.method import Grappa
+from raki.kernel import Kernel
+from raki.methods import RAKI_2019, RAKI_COMPLEX
+from raki.training import Recipe
+
+QUICK = Recipe(n_iterations=5, learning_rate=3e-3)
+RAKI_QUICK = replace(RAKI_2019, recipe=QUICK)
+COMPLEX_QUICK = replace(RAKI_COMPLEX, widths=(16, 8), recipe=QUICK)
+METHODS = {
+    'grappa': Grappa(),
+    'grappa-2x3': Grappa(Kernel(2, 3)),
+    'raki-2019': RAKI_QUICK,
+    'raki-complex': COMPLEX_QUICK,
+}
+
+
+def random_kspace(*shape: int, seed: int = 0) -> Tensor:
+    """Complex white noise of unit power."""
+    return torch.randn(shape, dtype=torch.complex64, generator=torch.Generator().manual_seed(seed))
+
+
+def point_sources(n_sources: int, n_coils: int, n_lines: int, n_readout: int, seed: int = 0) -> Tensor:
+    """K-space of points seen by coils of random sensitivity: a sum of plane waves, of rank n_sources."""
+    generator = torch.Generator().manual_seed(seed)
+    sensitivities = torch.randn(n_coils, n_sources, dtype=torch.complex64, generator=generator).to(torch.complex128)
+    positions = 2 * math.pi * torch.rand(2, n_sources, dtype=torch.float64, generator=generator)
+    lines = torch.arange(n_lines, dtype=torch.float64)[:, None] * positions[0]
+    samples = torch.arange(n_readout, dtype=torch.float64)[:, None] * positions[1]
+    one = torch.ones((), dtype=torch.float64)
+    waves = torch.einsum('yp,xp->pyx', torch.polar(one, lines), torch.polar(one, samples))
+    return torch.einsum('cp,pyx->cyx', sensitivities, waves).to(torch.complex64)
+
+
+def plane_wave(n_coils: int, n_lines: int, n_readout: int) -> Tensor:
+    """One point: k(ky + 1) = exp(i phi) k(ky) for every coil, so a linear kernel predicts it without error."""
+    return point_sources(1, n_coils, n_lines, n_readout)
+
+
+def lattice_with_acs(n_lines: int, acceleration: int, first_line: int, acs: range) -> Sampling:
+    """Every R-th line from `first_line`, and a block of ACS lines."""
+    mask = torch.zeros(n_lines, dtype=torch.bool)
+    mask[first_line::acceleration] = True
+    n_lattice = int(mask.sum())
+    mask[acs.start : acs.stop] = True
+    return Sampling(mask, acceleration, first_line, n_lattice)
+
+
+def measured_only(kspace: Tensor, sampling: Sampling) -> Tensor:
+    """K-space with what was not measured set to zero."""
+    return torch.where(sampling.mask[:, None], kspace, 0)
+
+
+def acs_of(kspace: Tensor, sampling: Sampling) -> Tensor:
+    """The ACS block of k-space."""
+    return kspace[:, sampling.acs.start : sampling.acs.stop]
