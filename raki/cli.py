@@ -241,3 +241,7 @@ def _as_usage_error() -> Iterator[None]:
         raise
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
+
+
+if __name__ == '__main__':
+    sys.exit(main())

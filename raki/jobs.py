@@ -1,6 +1,7 @@
 """What the commands do with files: read slice by slice, compute, write all or nothing."""
 
 import json
+import math
 import platform
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -14,7 +15,7 @@ from raki.data.save import ReconstructionWriter, write_scan, write_text
 from raki.data.scan import Scan, ScanFile
 from raki.data.simulate import Simulation, simulate
 from raki.errors import SamplingError
-from raki.evaluation.compare import Cell, Plan, ProgressFor, compare_slice, require_feasible, truth_of, with_seed
+from raki.evaluation.compare import Cell, Plan, ProgressFor, Row, compare_slice, require_feasible, truth_of, with_seed
 from raki.evaluation.metrics import OBJECT_THRESHOLD
 from raki.evaluation.report import Report, render
 from raki.interpolation import Method
@@ -142,12 +143,12 @@ def compare_file(
         'scan': _scan_summary(file, first),
         'versions': versions(),
         'settings': _settings(plan),
-        'rows': [asdict(cell.row) for cell in cells],
+        'rows': [_json_row(cell.row) for cell in cells],
     }
     shown = [cell for cell in cells if cell.row.slice == slices[0]]
     report = Report(results, truth_of(first, torch.device('cpu')).image, shown)
     folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / 'results.json', json.dumps(results, indent=1))
+    write_text(folder / 'results.json', json.dumps(results, indent=1, allow_nan=False))
     write_text(folder / 'report.html', render(report))
     return cells
 
@@ -156,6 +157,11 @@ def versions() -> dict[str, str]:
     """Versions of what decides a result."""
     packages = ('raki', 'torch', 'numpy', 'h5py', 'scikit-image')
     return {'python': platform.python_version()} | {name: version(name) for name in packages}
+
+
+def _json_row(row: Row) -> dict[str, object]:
+    """Figures of a row; JSON has no infinity, so an infinite one (PSNR without error) becomes null."""
+    return {name: None if value in (math.inf, -math.inf) else value for name, value in asdict(row).items()}
 
 
 def _scan_summary(file: ScanFile, scan: Scan) -> dict[str, object]:

@@ -2,7 +2,11 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
+import h5py
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -62,3 +66,15 @@ def measured_only(kspace: Tensor, sampling: Sampling) -> Tensor:
 def acs_of(kspace: Tensor, sampling: Sampling) -> Tensor:
     """The ACS block of k-space."""
     return kspace[:, sampling.acs.start : sampling.acs.stop]
+
+
+def stored(path: Path, name: str) -> Any:
+    """Read a dataset of an HDF5 file as an array."""
+    with h5py.File(path) as file:
+        return np.asarray(file[name])
+
+
+def attributes(path: Path) -> dict[str, Any]:
+    """Read the attributes of an HDF5 file."""
+    with h5py.File(path) as file:
+        return dict(file.attrs)

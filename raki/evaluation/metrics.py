@@ -1,5 +1,8 @@
 """Figures of merit: always against one reference, never normalised image by image."""
 
+import math
+
+import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 
@@ -53,7 +56,9 @@ def ssim(image: Tensor, reference: Tensor) -> float:
 
 
 def psnr(image: Tensor, reference: Tensor) -> float:
-    """Peak signal-to-noise ratio [dB], data range the maximum of the reference (scikit-image)."""
+    """Peak signal-to-noise ratio [dB], data range the maximum of the reference (scikit-image); inf without error."""
+    if torch.equal(image, reference):
+        return math.inf
     a, b = (array.cpu().double().numpy() for array in (image, reference))
     return float(peak_signal_noise_ratio(b, a, data_range=b.max()))
 

@@ -1,0 +1,308 @@
+"""The command: what it writes, what it says, how it ends."""
+
+import json
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from raki.cli import main
+from raki.data.load import load_scan
+from tests.toys import attributes, random_kspace, stored
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def scan(tmp_path: Path) -> Path:
+    """A small fully sampled scan with noise samples and truth."""
+    path = tmp_path / 'scan.h5'
+    assert main(['simulate', '-o', str(path), '--matrix', '48x40', '--coils', '6', '--slices', '2']) == 0
+    return path
+
+
+@pytest.fixture
+def half(tmp_path: Path) -> Path:
+    """The same, undersampled."""
+    path = tmp_path / 'half.h5'
+    words = [
+        'simulate',
+        '-o',
+        str(path),
+        '--matrix',
+        '48x40',
+        '--coils',
+        '6',
+        '--slices',
+        '2',
+        '--rate',
+        '2',
+        '--acs',
+        '16',
+    ]
+    assert main(words) == 0
+    return path
+
+
+def failure(words: list[str], capsys: Capture) -> tuple[int, str]:
+    """Exit code and message of a command that must fail with one line and without output on stdout."""
+    capsys.readouterr()
+    code = main(words)
+    captured = capsys.readouterr()
+    assert captured.out == ''
+    message = captured.err.strip().splitlines()[-1]
+    assert message.startswith('raki: ')
+    assert 'Traceback' not in captured.err
+    return code, message
+
+
+def test_help_comes_in_under_a_second() -> None:
+    """Best of three: nothing heavy is imported for it."""
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        found = subprocess.run([sys.executable, '-m', 'raki.cli', '--help'], check=True, capture_output=True, text=True)
+        times.append(time.perf_counter() - start)
+        assert 'reconstruct' in found.stdout
+    assert min(times) < 1
+
+
+def test_help_imports_neither_torch_nor_h5py() -> None:
+    heavy = {'torch', 'h5py', 'numpy'}
+    code = f"import sys; from raki.cli import main; main(['--help']); assert not {heavy} & set(sys.modules)"
+    subprocess.run([sys.executable, '-c', code], check=True, capture_output=True)
+
+
+def test_info_tells_what_is_in_a_file(half: Path, capsys: Capture) -> None:
+    capsys.readouterr()
+    assert main(['info', str(half), '--json']) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found['shape'] == {'slice': 2, 'coil': 6, 'ky': 48, 'kx': 40}
+    assert found['noise_samples'] == 4096
+    [repetition] = found['repetitions']
+    assert (repetition['acceleration'], repetition['acs'], repetition['problem']) == (2, 'lines 16 to 32', None)
+    assert main(['info', str(half)]) == 0
+    table = capsys.readouterr().out
+    assert re.search(r'acceleration\s*│ 2', table)
+
+
+def test_info_names_a_problem_instead_of_failing(tmp_path: Path, capsys: Capture) -> None:
+    with h5py.File(tmp_path / 'a.h5', 'w') as file:
+        file['kspace'] = random_kspace(1, 3, 20, 30).numpy()
+        file['mask'] = np.isin(np.arange(30), [0, 3, 7, 12, 20])
+    assert main(['info', str(tmp_path / 'a.h5'), '--json']) == 0
+    assert 'evenly spaced' in json.loads(capsys.readouterr().out)['repetitions'][0]['problem']
+
+
+@pytest.mark.parametrize('method', ['zero-filled', 'grappa'])
+@pytest.mark.parametrize('combine', ['rss', 'walsh'])
+def test_reconstruct_writes_images_and_how_they_came_about(
+    half: Path, tmp_path: Path, method: str, combine: str
+) -> None:
+    output = tmp_path / 'out.h5'
+    assert (
+        main(['reconstruct', str(half), '-o', str(output), '--method', method, '--combine', combine, '--kspace']) == 0
+    )
+    assert stored(output, 'reconstruction').shape == (2, 40, 48)
+    mask, found = stored(half, 'mask'), attributes(output)
+    np.testing.assert_array_equal(stored(output, 'kspace')[..., mask], stored(half, 'kspace')[..., mask])
+    assert (found['method'], found['combine'], found['source_file']) == (method, combine, 'half.h5')
+    assert json.loads(found['slice']) == [0, 1]
+    assert set(json.loads(found['versions'])) >= {'raki', 'torch', 'python'}
+
+
+def test_chosen_slices_come_in_the_order_asked_for(half: Path, tmp_path: Path) -> None:
+    whole, one = tmp_path / 'whole.h5', tmp_path / 'one.h5'
+    assert main(['reconstruct', str(half), '-o', str(whole)]) == 0
+    assert main(['reconstruct', str(half), '-o', str(one), '--slices', '1', '0']) == 0
+    np.testing.assert_array_equal(stored(whole, 'reconstruction')[::-1], stored(one, 'reconstruction'))
+
+
+def test_a_network_reconstruction_repeats_bit_for_bit(half: Path, tmp_path: Path) -> None:
+    found = []
+    for name in ('a', 'b'):
+        output = tmp_path / f'{name}.h5'
+        words = ['reconstruct', str(half), '-o', str(output), '--method', 'raki-complex', '--slice', '0', '--seed', '3']
+        assert main(words) == 0
+        found.append(stored(output, 'reconstruction'))
+    np.testing.assert_array_equal(found[0], found[1])
+
+
+def test_the_default_output_lies_in_the_current_folder(
+    half: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(['reconstruct', str(half), '--json']) == 0
+    assert (tmp_path / 'half.raki.h5').is_file()
+
+
+def test_compare_takes_lists_of_values_after_one_option(scan: Path, tmp_path: Path, capsys: Capture) -> None:
+    words = ['compare', '--rates', '2', '3', '--acs', '16', '20', '--methods', 'zero-filled', 'grappa', '-o']
+    assert main([*words, str(tmp_path / 'out'), '--replicas', '3', '--slice', '1', str(scan)]) == 0
+    rows = json.loads((tmp_path / 'out' / 'results.json').read_text())['rows']
+    assert {(row['rate'], row['acs'], row['method'], row['slice']) for row in rows} == {
+        (rate, acs, method, 1) for rate in (2, 3) for acs in (16, 20) for method in ('zero-filled', 'grappa')
+    }
+    table = capsys.readouterr().out
+    assert table.count('grappa') == 4
+    assert 'report.html' in table
+
+
+def test_the_scan_may_stand_after_a_list(scan: Path, tmp_path: Path) -> None:
+    words = [
+        'compare',
+        '-o',
+        str(tmp_path / 'out'),
+        '--methods',
+        'grappa',
+        '--replicas',
+        '0',
+        '--rates',
+        '2',
+        str(scan),
+    ]
+    assert main(words) == 0
+
+
+def undersampled(path: Path, change: str) -> Path:
+    """A scan with one fault."""
+    kspace = random_kspace(1, 6, 40, 48).numpy()
+    mask = np.zeros(48, bool)
+    mask[::4] = True
+    mask[14:34] = change != 'no ACS'
+    if change == 'no ACS':
+        mask[::4] = True
+    if change == 'short ACS':
+        mask[14:34] = False
+        mask[::4] = True
+        mask[20:27] = True
+    if change == 'uneven gaps':
+        mask[40] = False
+        mask[41] = True
+    if change == 'NaN':
+        kspace[0, 2, :, 16] = np.nan
+    with h5py.File(path, 'w') as file:
+        file['kspace'] = kspace.transpose(0, 2, 3, 1) if change == 'coil last' else np.where(mask, kspace, 0)
+        if change != 'coil last':
+            file['mask'] = mask
+    if change == 'truncated':
+        path.write_bytes(path.read_bytes()[:9000])
+    return path
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        ('no ACS', 'the scan has R=4 but no ACS'),
+        ('short ACS', 'needs an ACS of at least 13 x 5, got 7 x 40'),
+        ('uneven gaps', r'gaps of 4 .*first between lines 36 and 41'),
+        ('NaN', 'in coil 2, line 16, sample 0'),
+        ('truncated', 'truncated or damaged'),
+        ('coil last', '--axes slice,kx,ky,coil'),
+    ],
+)
+def test_bad_scans_get_one_line_exit_code_3_and_no_output(
+    tmp_path: Path, capsys: Capture, change: str, message: str
+) -> None:
+    path, output = undersampled(tmp_path / 'bad.h5', change), tmp_path / 'out.h5'
+    code, said = failure(['reconstruct', str(path), '-o', str(output)], capsys)
+    assert code == 3
+    assert re.search(message, said), said
+    assert [item.name for item in tmp_path.iterdir()] == ['bad.h5']
+
+
+def test_the_faultless_version_of_these_scans_works(tmp_path: Path) -> None:
+    """The faults above, and nothing else, are what is refused."""
+    path = undersampled(tmp_path / 'good.h5', 'none')
+    assert main(['reconstruct', str(path), '-o', str(tmp_path / 'out.h5')]) == 0
+
+
+def test_the_proposed_axes_read_a_scan_with_the_coils_last(tmp_path: Path) -> None:
+    path = undersampled(tmp_path / 'last.h5', 'coil last')
+    words = ['--dataset', 'kspace', '--axes', 'slice,kx,ky,coil']
+    assert main(['reconstruct', str(path), '-o', str(tmp_path / 'out.h5'), *words]) == 0
+
+
+@pytest.mark.parametrize(
+    ('words', 'message'),
+    [
+        (['--method', 'grapa'], "no method 'grapa': choose from zero-filled, grappa"),
+        (['--combine', 'sum'], "no combination 'sum': choose from rss, walsh"),
+        (['--device', 'tpu9'], "no device 'tpu9' on this machine"),
+        (['--axes', 'coil,ky,kx'], 'name it with --dataset'),
+        (['--nonsense'], '--nonsense'),
+        (['-o', 'nowhere/out.h5'], 'there is no folder nowhere'),
+    ],
+)
+def test_wrong_usage_gets_one_line_and_exit_code_2(
+    half: Path, tmp_path: Path, capsys: Capture, words: list[str], message: str
+) -> None:
+    base = [] if '-o' in words else ['-o', str(tmp_path / 'out.h5')]
+    code, said = failure(['reconstruct', str(half), *base, *words], capsys)
+    assert code == 2
+    assert message in said
+    assert not (tmp_path / 'out.h5').exists()
+
+
+def test_other_wrong_usage(scan: Path, tmp_path: Path, capsys: Capture) -> None:
+    assert failure(['reconstruct', str(scan), '-o', str(scan)], capsys)[0] == 2
+    assert failure(['compare', str(scan), '-o', str(scan)], capsys)[0] == 2
+    assert failure(['compare', str(scan), '-o', str(tmp_path / 'o'), '--rates', '0'], capsys)[0] == 2
+    assert failure(['simulate', '-o', str(tmp_path / 's.h5'), '--matrix', '40'], capsys)[0] == 2
+    assert failure(['simulate', '-o', str(tmp_path / 's.h5'), '--coils', '0'], capsys)[0] == 2
+    assert failure(['reconstruct'], capsys)[0] == 2
+    assert load_scan(scan).n_slices == 2
+
+
+def test_comparing_needs_a_truth(half: Path, tmp_path: Path, capsys: Capture) -> None:
+    code, said = failure(['compare', str(half), '-o', str(tmp_path / 'out')], capsys)
+    assert code == 3
+    assert 'use raki reconstruct' in said
+    assert not (tmp_path / 'out').exists()
+
+
+def test_a_missing_file_and_a_missing_slice_are_bad_input(half: Path, tmp_path: Path, capsys: Capture) -> None:
+    assert failure(['info', str(tmp_path / 'none.h5')], capsys) == (3, f'raki: {tmp_path}/none.h5: no such file')
+    code, said = failure(['reconstruct', str(half), '-o', str(tmp_path / 'out.h5'), '--slice', '7'], capsys)
+    assert code == 3
+    assert 'no slice 7; the file has slices 0 to 1' in said
+
+
+def test_a_diverging_training_ends_with_exit_code_4(
+    scan: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr('raki.training.norm_loss', lambda predicted, _targets: predicted.sum() * float('nan'))
+    words = [
+        'compare',
+        str(scan),
+        '-o',
+        str(tmp_path / 'out'),
+        '--methods',
+        'raki-2019',
+        '--rates',
+        '2',
+        '--iterations',
+        '30',
+    ]
+    code, said = failure(words, capsys)
+    assert code == 4
+    assert 'left the finite range' in said
+    assert not (tmp_path / 'out').exists()
+
+
+def test_a_giant_ends_with_exit_code_5(tmp_path: Path, capsys: Capture) -> None:
+    with h5py.File(tmp_path / 'a.h5', 'w') as file:
+        file.create_dataset('kspace', (2, 64, 65536, 65536), 'c8')
+    assert failure(['info', str(tmp_path / 'a.h5')], capsys)[0] == 5
+
+
+def test_debug_shows_where_an_error_came_from(tmp_path: Path) -> None:
+    words = [sys.executable, '-m', 'raki.cli', '--debug', 'info', str(tmp_path / 'none.h5')]
+    found = subprocess.run(words, check=False, capture_output=True, text=True)
+    assert found.returncode != 0
+    assert 'Traceback' in found.stderr

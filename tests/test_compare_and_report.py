@@ -1,0 +1,166 @@
+"""Comparison over rates, its JSON, and the report a person opens."""
+
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from raki.data.load import open_scan
+from raki.data.sampling import undersample
+from raki.data.save import write_scan
+from raki.data.scan import ScanFile
+from raki.data.simulate import Simulation, simulate
+from raki.errors import CalibrationError, SamplingError
+from raki.evaluation.compare import Plan
+from raki.grappa.method import Grappa
+from raki.interpolation import silent
+from raki.jobs import compare_file, methods_by_name
+from tests.toys import RAKI_QUICK
+
+ROW = {
+    'method', 'rate', 'acs', 'slice', 'seed', 'nrmse', 'nrmse_object', 'kspace_nrmse', 'ssim', 'psnr',
+    'gfactor_mean', 'gfactor_p95', 'seconds_fit', 'seconds_fill', 'device',
+}  # fmt: skip
+"""What architecture promises to programs; more may be there."""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> ScanFile:
+    write_scan(tmp_path / 'scan.h5', simulate(Simulation(matrix=(48, 40), n_coils=6, n_slices=2)), {})
+    return open_scan(tmp_path / 'scan.h5')
+
+
+def compared(file: ScanFile, folder: Path, plan: Plan, slices: tuple[int, ...] = (0,)) -> dict:
+    compare_file(file, folder, plan, slices, lambda _name: silent)
+    return json.loads((folder / 'results.json').read_text())
+
+
+def test_there_is_a_row_for_every_cell(file: ScanFile, tmp_path: Path) -> None:
+    plan = Plan({'zero-filled': None, 'grappa': Grappa(), 'raki': RAKI_QUICK}, (2, 3), (16, 20), (0, 1), n_replicas=3)
+    results = compared(file, tmp_path / 'out', plan, (0, 1))
+    rows = results['rows']
+    assert set(results) == {'scan', 'versions', 'settings', 'rows'}
+    assert all(set(row) >= ROW for row in rows)
+    cells = [(row['slice'], row['rate'], row['acs'], row['method'], row['seed']) for row in rows]
+    seeds = {'zero-filled': [None], 'grappa': [None], 'raki': [0, 1]}
+    assert sorted(cells, key=str) == sorted(
+        [
+            (index, rate, acs, method, seed)
+            for index in (0, 1) for rate in (2, 3) for acs in (16, 20) for method in seeds for seed in seeds[method]
+        ],
+        key=str,
+    )  # fmt: skip
+    assert results['scan']['reference'] == 'the noise-free truth in the file'
+    assert results['settings']['methods']['raki']['recipe']['n_iterations'] == 5
+
+
+def test_grappa_beats_zero_filling_and_rate_one_costs_nothing(file: ScanFile, tmp_path: Path) -> None:
+    plan = Plan({'zero-filled': None, 'grappa': Grappa()}, (1, 2), (20,), n_replicas=50)
+    rows = {(row['method'], row['rate']): row for row in compared(file, tmp_path / 'out', plan)['rows']}
+    assert rows['grappa', 2]['nrmse_object'] < 0.5 * rows['zero-filled', 2]['nrmse_object']
+    assert rows['zero-filled', 2]['kspace_nrmse'] == pytest.approx(1)
+    assert rows['grappa', 1]['gfactor_mean'] == pytest.approx(1, abs=0.02)
+    assert rows['grappa', 1]['nrmse'] == rows['zero-filled', 1]['nrmse']
+
+
+def test_the_truth_is_the_scan_itself_where_nothing_better_is_known(tmp_path: Path) -> None:
+    scan = simulate(Simulation(matrix=(48, 40), n_coils=6))
+    write_scan(tmp_path / 'scan.h5', type(scan)(scan.kspace, scan.mask), {})
+    results = compared(
+        open_scan(tmp_path / 'scan.h5'), tmp_path / 'out', Plan({'grappa': Grappa()}, (1,), n_replicas=0)
+    )
+    assert results['scan']['reference'] == 'the fully sampled scan'
+    assert results['rows'][0]['nrmse'] == 0
+    assert results['rows'][0]['gfactor_mean'] is None
+
+
+def test_too_little_acs_is_found_before_any_work(file: ScanFile, tmp_path: Path) -> None:
+    plan = Plan({'zero-filled': None, 'grappa': Grappa()}, (2, 6), (16,))
+    with pytest.raises(CalibrationError, match=r'grappa at R=6 needs at least 19 ACS lines .*, got 16'):
+        compared(file, tmp_path / 'out', plan)
+    assert not (tmp_path / 'out').exists()
+
+
+def test_an_undersampled_scan_has_no_truth(file: ScanFile, tmp_path: Path) -> None:
+    scan = file.read()
+    write_scan(tmp_path / 'half.h5', type(scan)(scan.kspace, undersample(scan.mask, 2, 16).mask), {})
+    with pytest.raises(SamplingError, match='needs a fully sampled scan as the truth'):
+        compared(open_scan(tmp_path / 'half.h5'), tmp_path / 'out', Plan({'grappa': Grappa()}))
+
+
+@pytest.mark.parametrize(
+    'settings', [{'rates': ()}, {'rates': (0,)}, {'acs': (-1,)}, {'n_replicas': 1}, {'methods': {}}, {'seeds': ()}]
+)
+def test_an_empty_or_impossible_plan_is_refused(settings: dict[str, Any]) -> None:
+    defaults: dict[str, Any] = {'methods': {'grappa': Grappa()}}
+    with pytest.raises(ValueError, match=r'at least one method|rates must be'):
+        Plan(**(defaults | settings))
+
+
+class References(HTMLParser):
+    """Everything that a page would fetch, and the images it carries."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fetched: list[str] = []
+        self.images: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            if name in ('src', 'href') and value and not value.startswith(('data:', '#')):
+                self.fetched.append(value)
+            if tag == 'img' and name == 'alt' and value:
+                self.images.append(value)
+
+
+def test_the_report_is_one_file_with_every_picture(file: ScanFile, tmp_path: Path) -> None:
+    plan = Plan({'zero-filled': None, 'grappa': Grappa()}, (2, 3), (16,), n_replicas=4)
+    compared(file, tmp_path / 'out', plan)
+    text = (tmp_path / 'out' / 'report.html').read_text()
+    page = References()
+    page.feed(text)
+    assert [name for name in page.fetched if not name.startswith('http://www.w3.org')] == []
+    for kind in ('image', 'error map', 'g-factor map'):
+        assert page.images.count(f'grappa, {kind}') == 2
+    assert page.images.count('colour bar: g-factor') == 2
+    assert 'standard error' in text
+    assert '28.9' not in text  # 1 / sqrt(2 (4 - 1)) is 40.8 %
+    assert '40.8' in text
+
+
+def test_a_report_without_noise_maps_says_nothing_about_them(file: ScanFile, tmp_path: Path) -> None:
+    compared(file, tmp_path / 'out', Plan({'grappa': Grappa()}, (2,), (16,), n_replicas=0))
+    assert 'pseudo replicas' not in (tmp_path / 'out' / 'report.html').read_text()
+
+
+def test_methods_are_looked_up_by_name() -> None:
+    found = methods_by_name(['grappa', 'raki-2019', 'zero-filled'], n_iterations=7)
+    assert list(found) == ['grappa', 'raki-2019', 'zero-filled']
+    assert found['raki-2019'].recipe.n_iterations == 7  # type: ignore[union-attr]
+    with pytest.raises(ValueError, match="no method 'grapa': choose from zero-filled, grappa"):
+        methods_by_name(['grapa'])
+
+
+def test_names_from_the_file_cannot_inject_markup(tmp_path: Path) -> None:
+    scan = simulate(Simulation(matrix=(48, 40), n_coils=4))
+    write_scan(tmp_path / '<b>x.h5', scan, {'source': '<script>alert(1)</script>'})
+    compared(open_scan(tmp_path / '<b>x.h5'), tmp_path / 'out', Plan({'grappa': Grappa()}, (2,), (16,), n_replicas=0))
+    text = (tmp_path / 'out' / 'report.html').read_text()
+    assert '<script>' not in text
+    assert '<b>' not in text
+
+
+def test_results_do_not_depend_on_which_other_cells_are_asked_for(file: ScanFile, tmp_path: Path) -> None:
+    few = compared(file, tmp_path / 'few', Plan({'raki': RAKI_QUICK}, (3,), (16,), n_replicas=3))
+    many = compared(
+        file, tmp_path / 'many', Plan({'grappa': Grappa(), 'raki': RAKI_QUICK}, (2, 3), (16,), n_replicas=3)
+    )
+    wanted = next(row for row in many['rows'] if row['rate'] == 3 and row['method'] == 'raki')
+    timings = {'seconds_fit', 'seconds_fill'}
+    assert {key: value for key, value in few['rows'][0].items() if key not in timings} == {
+        key: value for key, value in wanted.items() if key not in timings
+    }
+    assert torch.get_num_threads() == many['settings']['n_threads']

@@ -1,0 +1,113 @@
+"""Writing all or nothing; simulated scans with known truth."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from raki.data.load import load_scan
+from raki.data.sampling import undersample
+from raki.data.save import ReconstructionWriter, replacing, write_scan, write_text
+from raki.data.simulate import Simulation, simulate
+from raki.fourier import image_from_kspace
+from raki.noise import noise_covariance
+from tests.toys import attributes, random_kspace, stored
+
+
+def test_a_file_appears_only_when_it_is_complete(tmp_path: Path) -> None:
+    target = tmp_path / 'a.txt'
+    with replacing(target) as temporary:
+        temporary.write_text('new')
+        assert not target.exists()
+    assert target.read_text() == 'new'
+    assert [path.name for path in tmp_path.iterdir()] == ['a.txt']
+
+
+def test_an_error_leaves_what_was_there_before(tmp_path: Path) -> None:
+    write_text(tmp_path / 'a.txt', 'old')
+    with pytest.raises(KeyError), replacing(tmp_path / 'a.txt') as temporary:  # noqa: PT012
+        temporary.write_text('half')
+        raise KeyError
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [('a.txt', 'old')]
+
+
+def test_a_failed_reconstruction_leaves_no_file(tmp_path: Path) -> None:
+    with pytest.raises(KeyError), ReconstructionWriter(tmp_path / 'a.h5', 2) as writer:  # noqa: PT012
+        writer.put(0, torch.ones(4, 5), None, readout_is_rows=False)
+        raise KeyError
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize('readout_is_rows', [True, False])
+def test_images_are_written_in_the_orientation_of_the_input(tmp_path: Path, readout_is_rows: bool) -> None:
+    image, kspace = torch.rand(4, 5), random_kspace(3, 4, 5)
+    with ReconstructionWriter(tmp_path / 'a.h5', 1) as writer:
+        writer.put(0, image, kspace, readout_is_rows=readout_is_rows)
+        writer.describe({'method': 'x', 'slice': [0]})
+    images, filled = (stored(tmp_path / 'a.h5', name) for name in ('reconstruction', 'kspace'))
+    assert (images.dtype, filled.dtype) == (np.float32, np.complex64)
+    np.testing.assert_array_equal(images[0].T if readout_is_rows else images[0], image.numpy())
+    np.testing.assert_array_equal(filled[0].swapaxes(1, 2) if readout_is_rows else filled[0], kspace.numpy())
+    found = attributes(tmp_path / 'a.h5')
+    assert (found['method'], json.loads(found['slice'])) == ('x', [0])
+
+
+SMALL = Simulation(matrix=(36, 28), n_coils=5, n_slices=2, noise=0.02, seed=3)
+
+
+def test_a_simulated_scan_is_read_back_as_it_was(tmp_path: Path) -> None:
+    scan = simulate(SMALL)
+    write_scan(tmp_path / 'a.h5', scan, {'notes': 'simulated'})
+    again = load_scan(tmp_path / 'a.h5')
+    for name in ('kspace', 'mask', 'noise', 'reference'):
+        assert torch.equal(getattr(scan, name), getattr(again, name)), name
+
+
+def test_an_undersampled_file_holds_its_mask_and_zeros_elsewhere(tmp_path: Path) -> None:
+    scan = simulate(SMALL)
+    mask = undersample(scan.mask, 3, 12).mask
+    write_scan(tmp_path / 'a.h5', type(scan)(scan.kspace, mask), {})
+    again = load_scan(tmp_path / 'a.h5')
+    assert torch.equal(again.mask, mask)
+    assert not bool(again.kspace[:, :, ~mask].any())
+
+
+def test_same_seed_same_scan_and_another_seed_another() -> None:
+    first, second, other = simulate(SMALL), simulate(SMALL), simulate(Simulation((36, 28), 5, 2, 0.02, seed=4))
+    assert torch.equal(first.kspace, second.kspace)
+    assert not torch.equal(first.kspace, other.kspace)
+
+
+def test_noise_of_the_scan_has_the_covariance_of_the_noise_samples() -> None:
+    """Both are drawn from one covariance, of correlated coils with unequal noise; within 5 standard errors."""
+    scan = simulate(Simulation(matrix=(120, 100), n_coils=4, noise=0.05))
+    assert scan.reference is not None
+    assert scan.noise is not None
+    in_scan = noise_covariance((scan.kspace - scan.reference)[0].flatten(1))
+    in_samples = noise_covariance(scan.noise)
+    largest = float(in_scan.diagonal().real.max())
+    torch.testing.assert_close(in_scan, in_samples, rtol=0, atol=5 * largest / 4096**0.5)
+    peak = float(image_from_kspace(scan.reference).abs().square().sum(1).sqrt().max())
+    assert float(in_scan.diagonal().real.mean().sqrt()) == pytest.approx(0.05 * peak, rel=0.05)
+    gains = in_scan.diagonal().real.sqrt()
+    assert float(gains.max() / gains.min()) > 1.1
+    assert float(in_scan[0, 1].abs() / (gains[0] * gains[1])) == pytest.approx(0.3, abs=0.05)
+
+
+@pytest.mark.parametrize('n_coils', [1, 3, 32])
+@pytest.mark.parametrize('matrix', [(33, 48), (48, 33)])
+def test_any_matrix_and_number_of_coils(matrix: tuple[int, int], n_coils: int) -> None:
+    scan = simulate(Simulation(matrix=matrix, n_coils=n_coils))
+    assert scan.kspace.shape == (1, n_coils, *matrix)
+    assert scan.reference is not None
+    image = image_from_kspace(scan.reference[0]).abs().square().sum(0).sqrt()
+    inside, outside = image[matrix[0] // 2 - 4 : matrix[0] // 2 + 4].mean(), image[:, :2].mean()
+    assert float(inside) > 5 * float(outside)
+
+
+@pytest.mark.parametrize('settings', [{'matrix': (0, 8)}, {'n_coils': 0}, {'noise': -1.0}])
+def test_an_impossible_simulation_is_refused(settings: dict) -> None:
+    with pytest.raises(ValueError, match='must be positive'):
+        Simulation(**settings)
