@@ -283,3 +283,15 @@ def test_a_real_scan_with_separate_calibration(shared_scan) -> None:
     assert (sampling.acceleration, sampling.lattice, len(sampling.acs)) == (2, range(1, 62, 2), 0)
     assert scan.calibration is not None
     assert scan.calibration.shape == (1, 16, 24, 55)
+
+
+def test_a_volume_larger_than_memory_is_read_slice_by_slice(tmp_path: Path) -> None:
+    """8 TB are declared, of which one slice is written: that slice reads, the whole is refused."""
+    n_slices, shape = 10**9, KSPACE.shape[1:]
+    with h5py.File(tmp_path / 'a.h5', 'w') as file:
+        kspace = file.create_dataset('kspace', (n_slices, *shape), 'c8', chunks=(1, *shape))
+        kspace[777_777] = KSPACE[0]
+    scan = open_scan(tmp_path / 'a.h5').read([777_777])
+    np.testing.assert_array_equal(scan.kspace[0].numpy(), KSPACE[0].swapaxes(1, 2))
+    with pytest.raises(ResourceError, match=r'needs 8160.0 GB at once, of .* GB of memory: read fewer slices'):
+        load_scan(tmp_path / 'a.h5')

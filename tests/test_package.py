@@ -1,0 +1,73 @@
+"""The package as a user gets it, and the promises of the README."""
+
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import pytest
+
+import raki
+from raki.pipeline import METHODS
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / 'README.md').read_text(encoding='utf-8')
+
+
+@pytest.mark.parametrize('name', raki.__all__)
+def test_every_public_name_is_there_and_documented(name: str) -> None:
+    assert getattr(raki, name).__doc__
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="module 'raki' has no attribute 'grapa'"):
+        raki.grapa  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_the_readmes_python_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On a tiny scan, with fewer iterations; everything else as printed there."""
+    scan = raki.simulate(raki.Simulation(matrix=(40, 32), n_coils=4))
+    with h5py.File(tmp_path / 'scan.h5', 'w') as file:
+        file['kspace'] = scan.kspace.transpose(2, 3).numpy()
+        file['mask'] = raki.undersample(scan.mask, 2, 16).mask.numpy()
+    monkeypatch.chdir(tmp_path)
+    quick = replace(raki.RAKI_2019, recipe=replace(raki.RAKI_2019.recipe, n_iterations=3))
+    monkeypatch.setattr('raki.methods.RAKI_2019', quick)
+    code = re.findall(r'```python\n(.*?)```', README, flags=re.DOTALL)[0]
+    exec(code, {})
+    assert capsys.readouterr().out.count('torch.Size([1, 40, 32])') == 2
+
+
+def test_the_readme_names_every_method() -> None:
+    for name in METHODS:
+        assert f'| `{name}` |' in README
+
+
+def test_a_wheel_holds_the_whole_package_once(tmp_path: Path) -> None:
+    """Built without the network; the links inside raki/ must not put data and grappa into it twice."""
+    copy = tmp_path / 'copy'
+    shutil.copytree(ROOT, copy, symlinks=True, ignore=shutil.ignore_patterns('.*', 'build', 'demo'))
+    words = [
+        '-m',
+        'pip',
+        'wheel',
+        '--quiet',
+        '--no-deps',
+        '--no-build-isolation',
+        '--wheel-dir',
+        str(tmp_path),
+        str(copy),
+    ]
+    built = subprocess.run([sys.executable, *words], check=False, capture_output=True, text=True)
+    assert built.returncode == 0, built.stderr
+    [wheel] = tmp_path.glob('*.whl')
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {'raki/py.typed', 'raki/data/scan.py', 'raki/grappa/method.py', 'raki/evaluation/report.html'} <= set(names)
+    assert len(names) == len(set(names))
+    assert not [name for name in names if name.startswith(('data/', 'grappa/', 'tests/'))]
