@@ -68,10 +68,9 @@ class Scale:
 
 def render(report: Report) -> str:
     """HTML of a report; it needs no other file and no network."""
-    reference = report.reference.numpy()
-    white = float(np.quantile(reference, WINDOW))
-    image = Scale('magnitude', 0.0, white, 'gray')
-    error = Scale('|error| / maximum of the reference', 0.0, _largest_error(report), 'inferno')
+    reference = _relative(report.reference, report)
+    image = Scale('magnitude', 0.0, float(np.quantile(reference, WINDOW)), 'gray')
+    error = Scale('|error|', 0.0, _largest_error(report), 'inferno')
     gfactor = Scale('g-factor', 0.0, _largest_gfactor(report), 'viridis')
     return _template().render(
         results=report.results,
@@ -81,7 +80,7 @@ def render(report: Report) -> str:
         scales={'image': image, 'error': error, 'gfactor': gfactor},
         reference=_png(reference, image),
         panels=[
-            _panel(rate_and_acs, list(cells), reference, (image, error, gfactor))
+            _panel(rate_and_acs, list(cells), report, (image, error, gfactor))
             for rate_and_acs, cells in _by_rate(report)
         ],
         shown_slice=report.cells[0].row.slice,
@@ -97,19 +96,22 @@ def _by_rate(report: Report) -> Iterator[tuple[tuple[int, int], Iterator[Cell]]]
     return groupby(cells, key=lambda cell: (cell.row.rate, cell.row.acs))
 
 
-def _error(image: Tensor, reference: np.ndarray) -> np.ndarray:
-    return np.abs(image.numpy() - reference) / reference.max()
+def _relative(image: Tensor, report: Report) -> np.ndarray:
+    """Image in units of the reference's maximum."""
+    return (image / report.reference.max()).numpy()
+
+
+def _error(cell: Cell, report: Report) -> np.ndarray:
+    return _relative((cell.image - report.reference).abs(), report)
 
 
 def _largest_error(report: Report) -> float:
     filled = [cell for cell in report.cells if cell.row.energy_ratio > 0] or report.cells
-    return (
-        max(float(np.quantile(_error(cell.image, report.reference.numpy()), ERROR_QUANTILE)) for cell in filled) or 1.0
-    )
+    return max(float(np.quantile(_error(cell, report), ERROR_QUANTILE)) for cell in filled) or 1.0
 
 
 def _panel(
-    rate_and_acs: tuple[int, int], cells: list[Cell], reference: np.ndarray, scales: tuple[Scale, Scale, Scale]
+    rate_and_acs: tuple[int, int], cells: list[Cell], report: Report, scales: tuple[Scale, Scale, Scale]
 ) -> dict[str, object]:
     image, error, gfactor = scales
     return {
@@ -119,8 +121,8 @@ def _panel(
         'columns': [
             {
                 'row': cell.row,
-                'image': _png(cell.image.numpy(), image),
-                'error': _png(_error(cell.image, reference), error),
+                'image': _png(_relative(cell.image, report), image),
+                'error': _png(_error(cell, report), error),
                 'gfactor': _png(cell.noise.gfactor.cpu().numpy(), gfactor) if cell.noise else None,
             }
             for cell in cells
