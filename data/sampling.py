@@ -33,9 +33,12 @@ class Sampling:
     """How many lattice lines were measured."""
 
     def __post_init__(self) -> None:
-        lattice = self.lattice
         if self.acceleration < 1 or self.n_lattice_lines < 1 or self.first_line < 0:
-            raise SamplingError(f'acceleration and number of lines must be positive, got {self}')
+            raise SamplingError(
+                f'a lattice needs R >= 1, a first line >= 0 and at least one line, got R={self.acceleration}, '
+                f'first line {self.first_line}, {self.n_lattice_lines} lines'
+            )
+        lattice = self.lattice
         if lattice[-1] >= len(self.mask) or not bool(self.mask[lattice.start : lattice.stop : lattice.step].all()):
             raise SamplingError(f'not every line of the lattice {lattice} is measured')
 
@@ -106,7 +109,7 @@ def undersample(measured: Tensor, acceleration: int, n_acs: int, first_line: int
     n_acs
         Length of the ACS block [line]; it starts at (n_lines - n_acs + 1) // 2.
     first_line
-        Lattice offset, counted from line 0 of the matrix [line].
+        Lattice offset, counted from the first line there is [line].
 
     Raises
     ------
@@ -124,8 +127,7 @@ def undersample(measured: Tensor, acceleration: int, n_acs: int, first_line: int
             f'an ACS of {n_acs} lines does not fit into the measured lines {run.start} to {run.stop - 1}'
         )
     mask = torch.zeros_like(measured)
-    mask[first_line % acceleration :: acceleration] = True
-    mask &= measured
+    mask[run.start + first_line % acceleration : run.stop : acceleration] = True
     lattice: list[int] = mask.nonzero().flatten().tolist()
     if len(lattice) < 2:
         raise SamplingError(f'R={acceleration} leaves {len(lattice)} of {len(run)} lines; need at least two')

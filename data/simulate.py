@@ -83,7 +83,7 @@ def _smooth_field(shape: tuple[int, int], n_waves: int, generator: Generator) ->
     """Real random field of unit standard deviation, with up to `n_waves` waves across."""
     n_waves = min(n_waves, *shape)
     spectrum = _complex_normal(n_waves, n_waves, generator)
-    pad = [(length - n_waves) // 2 for length in shape]
+    pad = [length // 2 - n_waves // 2 for length in shape]
     padded = torch.zeros(shape, dtype=spectrum.dtype)
     padded[pad[0] : pad[0] + n_waves, pad[1] : pad[1] + n_waves] = spectrum
     field = image_from_kspace(padded).real

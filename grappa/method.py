@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from raki.interpolation import Calibration, PatchMap, Progress
+from raki.interpolation import Calibration, Learnt, Progress
 from raki.kernel import Kernel
 from raki.linear import LinearMap
 
@@ -28,8 +28,9 @@ class Grappa:
         if not self.regularization > 0:
             raise ValueError(f'regularization must be positive, got {self.regularization}')
 
-    def learn(self, calibration: Calibration, progress: Progress) -> PatchMap:
+    def learn(self, calibration: Calibration, progress: Progress) -> Learnt:
         """Solve the normal equations of the ACS once for all coils and offsets."""
-        weights = calibration.normal_equations.solve(self.regularization)
+        equations = calibration.normal_equations
+        weights = equations.solve(self.regularization).to(torch.complex64)
         progress(1, 1)
-        return LinearMap(weights.to(torch.complex64), self.kernel)
+        return Learnt(LinearMap(weights, self.kernel), equations.n_equations, len(weights))

@@ -82,8 +82,8 @@ def reconstruct(
     as_json: JsonOption = False,
 ) -> None:
     """Fill in the missing lines of a scan, learning from its own ACS, and write the images."""
+    from raki.device import choose_device
     from raki.jobs import Job, reconstruct_file
-    from raki.pipeline import choose_device
 
     output = output or Path(f'{scan.stem}.raki.h5')
     _require_writable(output, scan)
@@ -126,9 +126,9 @@ def compare(
     as_json: JsonOption = False,
 ) -> None:
     """Undersample a fully sampled scan, reconstruct it with several methods, and measure."""
+    from raki.device import choose_device
     from raki.evaluation.compare import Plan
     from raki.jobs import compare_file, methods_by_name
-    from raki.pipeline import choose_device
 
     if output.exists() and not output.is_dir():
         raise typer.BadParameter(f'-o must name a folder, but {output} is a file')

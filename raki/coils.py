@@ -10,6 +10,9 @@ from raki.noise import whitening_matrix
 Combination = Callable[[Tensor, Tensor | None], Tensor]
 """From coil images (coil, y, x), and the covariance of their noise where it is known, to one magnitude image (y, x)."""
 
+ROWS_AT_ONCE = 32
+"""Rows of an image whose local covariances (coil, coil) are in memory together."""
+
 
 def root_sum_of_squares(images: Tensor, covariance: Tensor | None = None) -> Tensor:
     """Combine coil images, axes (coil, y, x), into a magnitude image (y, x); the plain sum, whatever the covariance."""
@@ -46,17 +49,31 @@ def walsh_weights(images: Tensor, *, width: int = 7, n_iterations: int = 8) -> T
     ----------
     Walsh et al. 2000, Magn Reson Med 43:682.
     """
-    covariance = images[:, None] * images.conj()
-    parts = torch.view_as_real(covariance).movedim(-1, 0).flatten(0, 2)
-    averaged = torch.nn.functional.avg_pool2d(
-        parts[None], width, stride=1, padding=width // 2, count_include_pad=False
-    )[0]
-    local = torch.complex(*averaged.unflatten(0, (2, *covariance.shape[:2]))).movedim((0, 1), (-2, -1))
     strongest = int(images.abs().square().sum((1, 2)).argmax())
-    vector = local[..., strongest]
+    scaled = images / images.abs().max()  # powers of powers leave the range of float32 otherwise
+    rows = range(0, images.shape[1], ROWS_AT_ONCE)
+    blocks = [_dominant_vectors(_local_covariance(scaled, row, width), strongest, n_iterations) for row in rows]
+    return torch.cat(blocks).movedim(-1, 0)
+
+
+def _local_covariance(images: Tensor, row: int, width: int) -> Tensor:
+    """Covariance between coils averaged over a square, for a block of rows, axes (y, x, coil, coil)."""
+    half = width // 2
+    above, below = max(0, row - half), min(images.shape[1], row + ROWS_AT_ONCE + half)
+    block = images[:, above:below]
+    products = torch.view_as_real(block[:, None] * block.conj()).movedim(-1, 0).flatten(0, 2)[None]
+    averaged = torch.nn.functional.avg_pool2d(products, width, stride=1, padding=half, count_include_pad=False)
+    kept = averaged[0, :, row - above :][:, :ROWS_AT_ONCE].unflatten(0, (2, len(images), len(images)))
+    return torch.complex(*kept).movedim((0, 1), (-2, -1))
+
+
+def _dominant_vectors(covariance: Tensor, start: int, n_iterations: int) -> Tensor:
+    """Unit eigenvectors (y, x, coil) of the largest eigenvalues by power iteration from column `start`."""
+    tiny = torch.finfo(torch.float32).tiny
+    vector = torch.nn.functional.normalize(covariance[..., start], dim=-1, eps=tiny)
     for _ in range(n_iterations):
-        vector = torch.nn.functional.normalize((local @ vector[..., None])[..., 0], dim=-1)
-    return vector.movedim(-1, 0)
+        vector = torch.nn.functional.normalize((covariance @ vector[..., None])[..., 0], dim=-1, eps=tiny)
+    return vector
 
 
 def walsh(images: Tensor, covariance: Tensor | None = None) -> Tensor:

@@ -5,12 +5,13 @@ more to accumulate. Noise needs care. The ACS is bright, the edges are dim, and 
 must extrapolate: fitted to the ACS alone it multiplies the noise. With noise power s2 and edge signal power P_edge
 (against P_acs in the ACS) the mean square error at the edge is (P_edge / P_acs) ||S w - t||^2 / n + s2 ||w||^2, which
 ridge regression with the weight n s2 P_acs / P_edge minimises. Both powers come from measured samples: s2 from the
-quietest corner of k-space, but never more than what the kernel leaves unexplained on the ACS, so that noise-free data
-stay exact.
+quietest corner of k-space, but never more than what the kernel leaves unexplained on the ACS (in the units of k-space,
+as separate calibration may have another gain), so that noise-free data stay exact.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -77,13 +78,52 @@ def edge_maps(
         Its measured lattice lines, axes (coil, line, readout), for the powers at the edges; None for no more than
         `regularization`.
     """
-    powers = None if lines is None else lines.abs().square().mean(0)
+    power = None if lines is None else EdgePower(lines.abs().square().mean(0), sampling.acceleration, equations)
     return tuple(
-        EdgeMap(gaps, columns, part, _weights(equations, regularization, part, powers, gaps, columns))
+        EdgeMap(gaps, columns, part, _weights(equations, regularization, part, power, (gaps, columns)))
         for gaps, kernel_lines in _gap_runs(equations.kernel, sampling)
         for columns, samples in _column_runs(equations.kernel, n_readout)
         if (part := KernelPart(kernel_lines, samples)) != _whole(equations.kernel)
     )
+
+
+@dataclass(frozen=True, eq=False)
+class EdgePower:
+    """How much signal and noise the measured lines of a lattice hold."""
+
+    powers: Tensor
+    """Mean |sample|^2 over coils, axes (line, readout)."""
+
+    acceleration: int
+    """Spacing R of these lines [line]."""
+
+    equations: NormalEquations
+    """The linear problem on the ACS."""
+
+    @cached_property
+    def corner(self) -> float:
+        """Power in the quietest corner that holds anything."""
+        rows, columns = min(2, len(self.powers)), min(self.equations.kernel.readout, self.powers.shape[1])
+        ends = [self.powers[:rows], self.powers[-rows:]]
+        corners = torch.stack([corner.mean() for end in ends for corner in (end[:, :columns], end[:, -columns:])])
+        return float(corners[corners > 0].min()) if bool((corners > 0).any()) else 0.0
+
+    @cached_property
+    def gain(self) -> float:
+        """Power of the brightest lattice lines, as many as the ACS spans, over that of the ACS.
+
+        About 1 for an embedded ACS; separate calibration may have another receiver gain.
+        """
+        n_bright = max(1, round(self.equations.n_lines / self.acceleration))
+        brightest = self.powers.mean(1).sort(descending=True).values[:n_bright]
+        return float(brightest.mean()) / self.equations.source_power
+
+    def around(self, gaps: range, columns: range) -> float:
+        """Mean power of the lattice samples that kernels of these gaps and columns see."""
+        kernel = self.equations.kernel
+        half = kernel.readout // 2
+        rows = slice(max(0, gaps.start - kernel.before + 1), max(0, gaps.stop - 1 + kernel.after) + 1)
+        return float(self.powers[rows, max(0, columns.start - half) : columns.stop + half].mean())
 
 
 def _whole(kernel: Kernel) -> KernelPart:
@@ -91,37 +131,17 @@ def _whole(kernel: Kernel) -> KernelPart:
 
 
 def _weights(
-    equations: NormalEquations,
-    regularization: float,
-    part: KernelPart,
-    powers: Tensor | None,
-    gaps: range,
-    columns: range,
+    equations: NormalEquations, regularization: float, part: KernelPart, power: EdgePower | None, where: Run
 ) -> Tensor:
     weights = equations.solve(regularization, part)
-    if powers is not None:
-        noise = min(_corner_power(powers, equations.kernel), equations.unexplained_power(weights, part))
-        signal = _power_around(powers, equations.kernel, gaps, columns) - noise
+    if power is not None:
+        noise = min(power.corner, power.gain * equations.unexplained_power(weights, part))
+        signal = power.around(*where) - noise
         if signal <= 0:
             return torch.zeros_like(weights, dtype=torch.complex64)
         if noise > regularization * signal:
             weights = equations.solve(noise / signal, part)
     return weights.to(torch.complex64)
-
-
-def _corner_power(powers: Tensor, kernel: Kernel) -> float:
-    """Power in the quietest corner that holds anything, of powers (line, readout)."""
-    rows, columns = min(2, len(powers)), min(kernel.readout, powers.shape[1])
-    ends = [powers[:rows], powers[-rows:]]
-    corners = torch.stack([corner.mean() for end in ends for corner in (end[:, :columns], end[:, -columns:])])
-    return float(corners[corners > 0].min()) if bool((corners > 0).any()) else 0.0
-
-
-def _power_around(powers: Tensor, kernel: Kernel, gaps: range, columns: range) -> float:
-    """Mean power of the lattice samples that kernels of these gaps and columns see."""
-    half = kernel.readout // 2
-    rows = slice(max(0, gaps.start - kernel.before + 1), max(0, gaps.stop - 1 + kernel.after) + 1)
-    return float(powers[rows, max(0, columns.start - half) : columns.stop + half].mean())
 
 
 def _gap_runs(kernel: Kernel, sampling: Sampling) -> list[Run]:

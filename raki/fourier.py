@@ -40,3 +40,8 @@ def without_oversampling(kspace: Tensor, n_readout: int) -> Tensor:
     """
     image = image_from_kspace(kspace, READOUT)
     return kspace_from_image(centre_crop(image, (n_readout,)), READOUT)
+
+
+def cropped(image: Tensor, shape: tuple[int, int] | None) -> Tensor:
+    """Image (y, x) cropped to a scan's `image_shape`; None leaves it as it is."""
+    return image if shape is None else centre_crop(image, shape)

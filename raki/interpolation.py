@@ -21,6 +21,24 @@ PatchMap = Callable[[Tensor, int], Tensor]
 """Lines (coil, line, readout) and the distance of a kernel's source lines among them, to the missing samples
 (coil, missing line, line, readout): one set for every position of the kernel wholly inside."""
 
+
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """What a method gives back."""
+
+    patch_map: PatchMap
+    """The learnt map."""
+
+    n_equations: int
+    """Equations that determine it."""
+
+    n_unknowns: int
+    """Unknowns that they determine."""
+
+    warnings: tuple[str, ...] = ()
+    """What else a user must know, one sentence each."""
+
+
 Progress = Callable[[int, int], None]
 """Told (steps done, steps in all) while a method learns."""
 
@@ -63,7 +81,7 @@ class Method(Protocol):
         """Ridge weight of linear kernels, relative to the mean energy of a source sample [1]."""
         ...
 
-    def learn(self, calibration: Calibration, progress: Progress) -> PatchMap:
+    def learn(self, calibration: Calibration, progress: Progress) -> Learnt:
         """Learn the map from the ACS."""
         ...
 
@@ -86,6 +104,9 @@ class Interpolator:
 
     edges: tuple[EdgeMap, ...] = ()
     """Linear kernels for the edges of k-space."""
+
+    warnings: tuple[str, ...] = ()
+    """Why the result may be worse than usual, one sentence each; empty where nothing is known against it."""
 
     @torch.no_grad()
     def fill(self, kspace: Tensor) -> Tensor:
@@ -173,10 +194,25 @@ def fit(
             f'{type(method).__name__} learns from autocalibration lines, got {tuple(acs.shape)}: '
             'acquire a block of neighbouring lines or give separate calibration data'
         )
+    if len(acs) == 1:
+        raise CalibrationError('missing lines are told apart by at least 2 coils, got 1: use zero filling')
+    if not bool(torch.isfinite(torch.view_as_real(acs)).all()):
+        raise CalibrationError('the ACS has NaN or infinite samples: nothing can be learnt from it')
     calibration = Calibration(acs, sampling.acceleration, method.kernel)
     lines = None if kspace is None else sampling.lattice_lines(kspace)
     edges = edge_maps(calibration.normal_equations, method.regularization, sampling, n_readout, lines)
-    return Interpolator(sampling, n_readout, method.kernel, method.learn(calibration, progress), edges)
+    learnt = method.learn(calibration, progress)
+    return Interpolator(sampling, n_readout, method.kernel, learnt.patch_map, edges, _warnings(learnt, acs))
+
+
+def _warnings(learnt: Learnt, acs: Tensor) -> tuple[str, ...]:
+    if learnt.n_equations >= learnt.n_unknowns:
+        return learnt.warnings
+    return (
+        f'{learnt.n_equations} equations for {learnt.n_unknowns} unknowns from {acs.shape[1]} ACS lines: '
+        'too few to trust; acquire more ACS, or use a smaller kernel or a lower rate',
+        *learnt.warnings,
+    )
 
 
 def _require_complex64(kspace: Tensor) -> None:

@@ -15,7 +15,7 @@ from raki.data.save import ReconstructionWriter, write_scan, write_text
 from raki.data.scan import Scan, ScanFile
 from raki.data.simulate import Simulation, simulate
 from raki.errors import SamplingError
-from raki.evaluation.compare import Cell, Plan, ProgressFor, Row, compare_slice, require_feasible, truth_of, with_seed
+from raki.evaluation.compare import Bench, Cell, Plan, ProgressFor, Row, compare_slice, require_feasible, with_seed
 from raki.evaluation.metrics import OBJECT_THRESHOLD
 from raki.evaluation.report import Report, render
 from raki.interpolation import Method
@@ -138,7 +138,8 @@ def compare_file(
             f'{first.n_lines} lines were measured: use raki reconstruct'
         )
     require_feasible(plan, first.mask)
-    cells = [cell for index in slices for cell in compare_slice(file.read([index]), index, plan, progress_for)]
+    benches = [Bench(file.read([index]), index, plan) for index in slices]
+    cells = [cell for bench in benches for cell in compare_slice(bench, progress_for)]
     results = {
         'scan': _scan_summary(file, first),
         'versions': versions(),
@@ -146,7 +147,7 @@ def compare_file(
         'rows': [_json_row(cell.row) for cell in cells],
     }
     shown = [cell for cell in cells if cell.row.slice == slices[0]]
-    report = Report(results, truth_of(first, torch.device('cpu')).image, shown)
+    report = Report(results, benches[0].true_image.cpu(), shown)
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / 'results.json', json.dumps(results, indent=1, allow_nan=False))
     write_text(folder / 'report.html', render(report))
@@ -172,7 +173,7 @@ def _scan_summary(file: ScanFile, scan: Scan) -> dict[str, object]:
         'facts': dict(file.facts),
         'notes': list(file.notes),
         'reference': 'the fully sampled scan' if scan.reference is None else 'the noise-free truth in the file',
-        'noise': 'periphery of k-space (an upper bound)' if scan.noise is None else 'noise samples',
+        'noise': 'periphery of k-space (biased upwards on small matrices)' if scan.noise is None else 'noise samples',
     }
 
 

@@ -3,6 +3,7 @@
 GRAPPA is this and nothing else; every method uses it at the edges of k-space, where its own kernel does not fit.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -34,6 +35,9 @@ class NormalEquations:
     n_coils: int
     """Number of coils."""
 
+    n_lines: int
+    """Number of ACS lines."""
+
     @classmethod
     def from_acs(cls, acs: Tensor, acceleration: int, kernel: Kernel) -> 'NormalEquations':
         """Accumulate over every position of the kernel inside the ACS, axes (coil, line, readout).
@@ -53,7 +57,7 @@ class NormalEquations:
         if not bool(sources.any()):
             raise CalibrationError('the ACS holds nothing but zeros: nothing can be learnt from it')
         energy = targets.abs().square().sum(0)
-        return cls(sources.mH @ sources, sources.mH @ targets, energy, len(sources), kernel, len(acs))
+        return cls(sources.mH @ sources, sources.mH @ targets, energy, len(sources), kernel, *acs.shape[:2])
 
     @property
     def source_power(self) -> float:
@@ -88,14 +92,16 @@ class NormalEquations:
         return torch.cholesky_solve(self.cross[chosen], factor)
 
     def unexplained_power(self, weights: Tensor, part: 'KernelPart | None' = None) -> float:
-        """Mean |target - prediction|^2 on the ACS, over one plus the mean noise gain of the weights.
+        """Mean |target - prediction|^2 on the ACS per degree of freedom, over one plus the mean noise gain.
 
-        An upper bound of the noise power of a sample, for a prediction from noisy sources misses a noisy target by at
-        least (1 + ||w||^2) times it.
+        On average no less than the noise power of a sample, for a prediction from noisy sources misses a noisy target
+        by at least (1 + ||w||^2) times it. Infinite where the sources could explain anything.
         """
         chosen = self._sources(part)
+        if self.n_equations <= len(chosen):
+            return math.inf
         explained = (weights.conj() * (2 * self.cross[chosen] - self.gram[chosen][:, chosen] @ weights)).real.sum(0)
-        missed = (self.energy - explained).clamp(min=0).mean() / self.n_equations
+        missed = (self.energy - explained).clamp(min=0).mean() / (self.n_equations - len(chosen))
         return float(missed / (1 + weights.abs().square().sum(0).mean()))
 
     def _sources(self, part: 'KernelPart | None') -> Tensor:

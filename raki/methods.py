@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from raki import networks
-from raki.interpolation import Calibration, PatchMap, Progress
+from raki.interpolation import Calibration, Learnt, Progress
 from raki.kernel import Kernel, patches
 from raki.linear import calibration_targets
 from raki.networks import Shape
@@ -71,7 +71,7 @@ class Raki:
             return Shape(1, n_coils, self.widths, n_coils * (acceleration - 1))
         return Shape(2 * n_coils, 2 * n_coils, self.widths, acceleration - 1)
 
-    def learn(self, calibration: Calibration, progress: Progress) -> PatchMap:
+    def learn(self, calibration: Calibration, progress: Progress) -> Learnt:
         """Train all networks at once on every position inside the ACS."""
         acs, acceleration = calibration.acs, calibration.acceleration
         scale = self._scale(acs)
@@ -88,7 +88,8 @@ class Raki:
             self.recipe,
             progress,
         )
-        return NetworkMap(self, weights, whitening, scale)
+        shape = self.shape(len(acs), acceleration)
+        return Learnt(NetworkMap(self, weights, whitening, scale), targets[0].numel(), shape.n_weights)
 
     def _scale(self, acs: Tensor) -> float:
         if self.peak is None:
@@ -163,4 +164,4 @@ RAKI_COMPLEX = Raki(
     is_whitened=True,
     recipe=Recipe(n_iterations=200, learning_rate=1e-3),
 )
-"""One complex network for all coils with whitened inputs: fewer weights than equations even for a short ACS."""
+"""One complex network for all coils with whitened inputs, so that a short ACS suffices where many networks starve."""

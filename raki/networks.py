@@ -51,6 +51,11 @@ class Shape:
         last = self.n_outputs * LAST.lines * LAST.readout
         return (self.n_networks, wide, first), (self.n_networks, narrow, wide), (self.n_networks, last, narrow)
 
+    @property
+    def n_weights(self) -> int:
+        """Weights of one network."""
+        return sum(rows * columns for _, rows, columns in self.weights)
+
 
 def initial_weights(shape: Shape, std: float | None, dtype: torch.dtype, seed: int) -> tuple[Tensor, ...]:
     """Draw weights from a normal distribution cut off at two standard deviations, from a generator of their own.
@@ -73,7 +78,8 @@ def initial_weights(shape: Shape, std: float | None, dtype: torch.dtype, seed: i
 def _truncated_normal(size: tuple[int, ...], std: float, dtype: torch.dtype, generator: torch.Generator) -> Tensor:
     parts = 2 if dtype.is_complex else 1
     values = torch.empty(*size, parts)
-    torch.nn.init.trunc_normal_(values, std=std / parts**0.5, a=-2 * std, b=2 * std, generator=generator)
+    part_std = std / parts**0.5
+    torch.nn.init.trunc_normal_(values, std=part_std, a=-2 * part_std, b=2 * part_std, generator=generator)
     return torch.view_as_complex(values) if dtype.is_complex else values[..., 0].to(dtype)
 
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from raki.data.sampling import Sampling
+from raki.errors import ScanError
 
 
 def noise_covariance(noise: Tensor) -> Tensor:
@@ -18,12 +18,12 @@ def whitening_matrix(covariance: Tensor) -> Tensor:
 
     Raises
     ------
-    ValueError
+    ScanError
         If the covariance is singular: a dead or duplicate coil, or fewer noise samples than coils.
     """
     factor, failed = torch.linalg.cholesky_ex(covariance)
     if bool(failed):
-        raise ValueError(
+        raise ScanError(
             f'the noise covariance of {len(covariance)} coils is not positive definite: '
             'remove dead or duplicate coils, or measure more noise'
         )
@@ -31,31 +31,45 @@ def whitening_matrix(covariance: Tensor) -> Tensor:
     return torch.linalg.solve_triangular(factor, identity, upper=False)
 
 
-def covariance_from_periphery(kspace: Tensor, sampling: Sampling) -> Tensor:
+def covariance_from_periphery(kspace: Tensor, measured: Tensor) -> Tensor:
     """Estimate the noise covariance where signal is least, axes (coil, coil).
 
-    The outer tenth of the readout on both sides, of the measured lines in the outer half of k-space. An upper bound:
-    on small matrices it holds signal, too.
+    The outer tenth of the readout on both sides, of those measured lines that lie in the outer eighths of k-space.
+    Biased upwards: small matrices hold signal there, too, and then many times the noise.
 
     Parameters
     ----------
     kspace
         Axes (coil, ky, kx).
-    sampling
-        Which lines were measured.
+    measured
+        Boolean, axes (ky,): which lines were measured.
+
+    Raises
+    ------
+    ScanError
+        If fewer samples than coils are left.
     """
     n_lines, n_readout = kspace.shape[1:]
     lines = torch.arange(n_lines, device=kspace.device)
-    outer = sampling.mask.to(kspace.device) & ((lines < n_lines // 4) | (lines >= n_lines - n_lines // 4))
+    outer = measured.to(kspace.device) & ((lines < n_lines // 8) | (lines >= n_lines - n_lines // 8))
     width = max(1, n_readout // 10)
-    chosen = kspace[:, outer if bool(outer.any()) else sampling.mask.to(kspace.device)]
-    samples = torch.cat([chosen[..., :width], chosen[..., -width:]], dim=-1).flatten(1)
+    samples = torch.cat([kspace[:, outer, :width], kspace[:, outer, -width:]], dim=-1).flatten(1)
     held = samples[:, (samples != 0).any(dim=0)]
+    if held.shape[1] <= len(kspace):
+        raise ScanError(
+            f'the noise of {len(kspace)} coils cannot be estimated from {held.shape[1]} samples at the corners of '
+            'k-space: give noise samples, or leave noise maps out'
+        )
     return noise_covariance(held)
 
 
-def coloured_noise(covariance: Tensor, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """Complex noise with this covariance between coils, axes (coil, *shape), complex64, on the generator's device."""
-    factor = torch.linalg.cholesky(covariance).to(torch.complex64)
-    white = torch.randn(len(covariance), *shape, dtype=torch.complex64, generator=generator, device=generator.device)
-    return torch.tensordot(factor.to(white.device), white, dims=1)
+def noise_factor(covariance: Tensor) -> Tensor:
+    """F with F F^H = covariance, axes (coil, coil), complex64; dead and duplicate coils have one, too."""
+    values, vectors = torch.linalg.eigh(covariance)
+    return (vectors * values.clamp(min=0).sqrt()).to(torch.complex64)
+
+
+def coloured_noise(factor: Tensor, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Complex noise with covariance F F^H between coils, axes (coil, *shape), complex64, on the device of `factor`."""
+    white = torch.randn(len(factor), *shape, dtype=torch.complex64, generator=generator, device=factor.device)
+    return torch.tensordot(factor, white, dims=1)

@@ -1,6 +1,5 @@
 """From a scan to images: fit on the ACS, fill in, combine, slice by slice."""
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,8 +9,9 @@ from torch import Tensor
 from raki.coils import Combination, root_sum_of_squares, walsh
 from raki.data.sampling import Sampling
 from raki.data.scan import Scan
+from raki.device import choose_device, now
 from raki.errors import CalibrationError
-from raki.fourier import centre_crop, image_from_kspace
+from raki.fourier import cropped, image_from_kspace
 from raki.grappa.method import Grappa
 from raki.interpolation import Interpolator, Method, Progress, fit, leave_empty, silent
 from raki.methods import RAKI_2019, RAKI_COMPLEX
@@ -43,26 +43,6 @@ class Reconstruction:
 
     seconds: tuple[float, float]
     """Time spent on fitting and on filling in, all slices together [s]."""
-
-
-def choose_device(name: str | None = None) -> torch.device:
-    """Take the device of that name, by default the GPU where there is one, else the CPU.
-
-    Raises
-    ------
-    ValueError
-        If there is no such device on this machine.
-    """
-    if name is None:
-        return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(
-            f'no device {name!r} on this machine ({str(error).splitlines()[0]}): leave --device out'
-        ) from error
-    return device
 
 
 def calibration_lines(scan: Scan, sampling: Sampling, index: int) -> Tensor:
@@ -108,7 +88,7 @@ def reconstruct(
 
     Returns
     -------
-    Images on the device of the scan.
+    Everything on the CPU.
 
     Raises
     ------
@@ -121,19 +101,18 @@ def reconstruct(
     """
     device = device or choose_device()
     sampling = Sampling.from_mask(scan.mask)
-    images, filled, interpolators, seconds = [], [], [], torch.zeros(2, dtype=torch.float64)
+    images, filled, interpolators, seconds = [], [], [], [0.0, 0.0]
     for index in range(scan.n_slices):
         kspace = scan.kspace[index].to(device)
-        start = time.perf_counter()
+        start = now(device)
         interpolator = _fitted(scan, method, sampling, index, kspace, progress)
-        fitted = time.perf_counter()
-        filled.append(interpolator.fill(kspace).cpu())
-        seconds += torch.tensor([fitted - start, time.perf_counter() - fitted])
-        images.append(combined_image(filled[-1].to(device), scan, combine).cpu())
+        fitted = now(device)
+        lines = interpolator.fill(kspace)
+        seconds = [seconds[0] + fitted - start, seconds[1] + now(device) - fitted]
+        images.append(combined_image(lines, scan, combine).cpu())
+        filled.append(lines.cpu())
         interpolators.append(interpolator)
-    return Reconstruction(
-        torch.stack(images), torch.stack(filled), tuple(interpolators), (float(seconds[0]), float(seconds[1]))
-    )
+    return Reconstruction(torch.stack(images), torch.stack(filled), tuple(interpolators), (seconds[0], seconds[1]))
 
 
 def _fitted(
@@ -148,5 +127,4 @@ def _fitted(
 def combined_image(kspace: Tensor, scan: Scan, combine: Combination) -> Tensor:
     """Image (y, x) of filled k-space (coil, ky, kx), cropped as the scan says."""
     covariance = None if scan.noise is None else noise_covariance(scan.noise)
-    image = combine(image_from_kspace(kspace), covariance)
-    return image if scan.image_shape is None else centre_crop(image, scan.image_shape)
+    return cropped(combine(image_from_kspace(kspace), covariance), scan.image_shape)

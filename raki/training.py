@@ -36,8 +36,12 @@ def norm_loss(predicted: Tensor, targets: Tensor) -> Tensor:
 
     No weight is shared between networks and Adam works weight by weight, so the sum trains each of them as if alone.
     """
-    error = (predicted - targets).flatten(1)
-    return torch.linalg.vector_norm(error, dim=1).sum()
+    return network_norms(predicted - targets).sum()
+
+
+def network_norms(values: Tensor) -> Tensor:
+    """Norm of each network's part of (network, ...), axes (network,)."""
+    return torch.linalg.vector_norm(values.flatten(1), dim=1)
 
 
 def train(
@@ -48,10 +52,11 @@ def train(
     Raises
     ------
     TrainingError
-        If the loss becomes infinite or NaN.
+        If the loss becomes infinite or NaN, or in the end predicting zero would do better.
     """
     weights = tuple(weight.clone().requires_grad_() for weight in start)
     optimiser = torch.optim.Adam(weights, lr=recipe.learning_rate)
+    loss = targets.new_zeros(())
     with torch.enable_grad():
         for done in range(1, recipe.n_iterations + 1):
             optimiser.zero_grad()
@@ -61,6 +66,7 @@ def train(
             if done % REPORT_EVERY == 0 or done == recipe.n_iterations:
                 _require_finite(loss, weights, done, recipe)
                 progress(done, recipe.n_iterations)
+    _require_learnt(loss, targets, recipe)
     return tuple(weight.detach() for weight in weights)
 
 
@@ -69,4 +75,15 @@ def _require_finite(loss: Tensor, weights: Weights, done: int, recipe: Recipe) -
         raise TrainingError(
             f'training left the finite range within {done} of {recipe.n_iterations} iterations at learning rate '
             f'{recipe.learning_rate:g}: use a smaller one'
+        )
+
+
+def _require_learnt(loss: Tensor, targets: Tensor, recipe: Recipe) -> None:
+    nothing = float(network_norms(targets).sum())
+    reached = float(loss.detach())
+    if reached >= nothing > 0:
+        raise TrainingError(
+            f'after {recipe.n_iterations} iterations at learning rate {recipe.learning_rate:g} the networks predict '
+            f'the ACS no better than zero does (loss {reached:.3g} against {nothing:.3g}): '
+            'use a smaller rate or more iterations'
         )

@@ -12,7 +12,7 @@ FOLDERS = {'raki': ROOT / 'raki', 'raki.data': ROOT / 'data', 'raki.grappa': ROO
 
 LAYERS = [
     ['raki.errors'],
-    ['raki.fourier'],
+    ['raki.fourier', 'raki.device'],
     ['raki.data'],
     ['raki.kernel', 'raki.noise'],
     ['raki.linear', 'raki.coils'],

@@ -81,6 +81,26 @@ def test_the_unit_of_k_space_does_not_matter(method: Method, factor: float) -> N
     assert float((filled - expected).norm() / expected.norm()) < 1e-3  # float32 training amplifies rounding
 
 
+@pytest.mark.parametrize('method', EVERY_METHOD)
+@pytest.mark.parametrize('power', [-30, 17])
+def test_units_that_differ_by_a_power_of_two_change_no_bit(method: Method, power: int) -> None:
+    """Nothing is rounded then; other factors change the last bits, which long training may amplify to a few per cent."""
+    full, sampling = noisy(), lattice_with_acs(54, 4, 1, range(15, 40))
+    scaled = 2.0**power * full
+    expected = 2.0**power * fit(method, acs_of(full, sampling), sampling, full).fill(full)
+    filled = fit(method, acs_of(scaled, sampling), sampling, scaled).fill(scaled)
+    torch.testing.assert_close(filled, expected, rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize('method', EVERY_METHOD)
+def test_one_coil_and_samples_that_are_not_finite_are_refused(method: Method) -> None:
+    full, sampling = noisy(), lattice_with_acs(54, 4, 1, range(15, 40))
+    with pytest.raises(CalibrationError, match='at least 2 coils, got 1'):
+        fit(method, acs_of(full[:1], sampling), sampling)
+    with pytest.raises(CalibrationError, match='NaN or infinite'):
+        fit(method, acs_of(full, sampling) * float('nan'), sampling)
+
+
 @pytest.mark.parametrize('method', LINEAR)
 def test_grappa_is_linear(method: Grappa) -> None:
     full, other = noisy(), random_kspace(4, 54, 31, seed=1)

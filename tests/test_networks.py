@@ -20,7 +20,7 @@ ACS = point_sources(9, 4, 24, 31) + 0.1 * random_kspace(4, 24, 31)
 
 
 def learnt(method: Raki, acceleration: int = 4, acs: Tensor = ACS) -> NetworkMap:
-    fitted = method.learn(Calibration(acs, acceleration, method.kernel), silent)
+    fitted = method.learn(Calibration(acs, acceleration, method.kernel), silent).patch_map
     assert isinstance(fitted, NetworkMap)
     return fitted
 
@@ -91,6 +91,39 @@ def test_networks_trained_together_equal_networks_trained_one_by_one() -> None:
         alone = train(predict, targets[index : index + 1], tuple(w[index : index + 1] for w in start), recipe, silent)
         for layer, own in zip(together, alone, strict=True):
             torch.testing.assert_close(layer[index : index + 1], own, rtol=1e-4, atol=1e-4)
+
+
+def test_the_presets_are_the_papers_and_the_designs() -> None:
+    assert Raki() == RAKI_2019
+    assert Raki((32, 8), False, 0.0, 0.015, 0.1, False, Recipe(1000, 3e-3), 1e-3, 0) == RAKI_2019
+    assert Raki((128, 64), True, 0.5, None, None, True, Recipe(200, 1e-3), 1e-3, 0) == RAKI_COMPLEX
+
+
+def test_the_acs_is_scaled_to_its_peak_or_its_power() -> None:
+    assert learnt(RAKI_QUICK).scale * float(ACS.abs().max()) == pytest.approx(0.015)
+    assert learnt(COMPLEX_QUICK).scale * float(ACS.abs().square().mean().sqrt()) == pytest.approx(1)
+
+
+def test_whitening_decorrelates_the_inputs_of_the_first_layer() -> None:
+    """With a vanishing ridge the whitened patches of the ACS have the unit matrix as their second moment."""
+    acs = random_kspace(4, 24, 31) + 0.5 * random_kspace(1, 24, 31, seed=1)
+    whitening = learnt(replace(COMPLEX_QUICK, regularization=1e-9), 3, acs).whitening
+    assert whitening is not None
+    inputs = networks.first_patches(acs, 3).flatten(1) * learnt(COMPLEX_QUICK, 3, acs).scale
+    white = whitening @ inputs
+    torch.testing.assert_close(white @ white.mH / white.shape[1], torch.eye(40, dtype=white.dtype), rtol=0, atol=1e-2)
+
+
+def test_equations_and_unknowns_of_a_network_are_counted() -> None:
+    """Real: R - 1 outputs at 16 x 25 positions against 40 x 2 x 32 + 32 x 8 + 8 x 6 x 3 weights."""
+    found = RAKI_QUICK.learn(Calibration(ACS, 4, RAKI_QUICK.kernel), silent)
+    assert (found.n_equations, found.n_unknowns) == (3 * 16 * 25, 80 * 32 + 32 * 8 + 8 * 18)
+
+
+def test_networks_that_learn_nothing_stop_with_a_message() -> None:
+    lazy = replace(RAKI_QUICK, recipe=Recipe(n_iterations=50, learning_rate=10.0))
+    with pytest.raises(TrainingError, match=r'after 50 iterations at learning rate 10 .* no better than zero'):
+        learnt(lazy)
 
 
 def test_the_loss_is_the_sum_of_each_networks_norm() -> None:

@@ -7,8 +7,9 @@ from torch import Tensor
 
 from raki.coils import matched_weights, root_sum_of_squares, walsh, walsh_weights
 from raki.data.phantoms import birdcage_maps
+from raki.errors import ScanError
 from raki.fourier import centre_crop, image_from_kspace, kspace_from_image, without_oversampling
-from raki.noise import coloured_noise, noise_covariance, whitening_matrix
+from raki.noise import coloured_noise, covariance_from_periphery, noise_covariance, noise_factor, whitening_matrix
 from tests.toys import random_kspace
 
 
@@ -26,7 +27,7 @@ def test_whitened_noise_has_unit_covariance() -> None:
 def test_coloured_noise_has_the_covariance_that_was_asked_for() -> None:
     """200 000 samples: each entry within 5 standard errors."""
     covariance = covariance_of(3)
-    noise = coloured_noise(covariance, (400, 500), torch.Generator().manual_seed(1)).flatten(1)
+    noise = coloured_noise(noise_factor(covariance), (400, 500), torch.Generator().manual_seed(1)).flatten(1)
     largest = float(covariance.diagonal().real.max())
     torch.testing.assert_close(noise_covariance(noise), covariance, rtol=0, atol=5 * largest / 200_000**0.5)
 
@@ -42,6 +43,47 @@ def test_a_duplicate_coil_cannot_be_whitened() -> None:
     noise = random_kspace(1, 50).expand(2, -1)
     with pytest.raises(ValueError, match='dead or duplicate coils'):
         whitening_matrix(noise_covariance(noise) * torch.tensor([[1.0, 1.0], [1.0, 0.999]]))
+
+
+@pytest.mark.parametrize('coil', ['dead', 'duplicate'])
+def test_noise_of_dead_and_duplicate_coils_can_be_drawn(coil: str) -> None:
+    noise = random_kspace(3, 300)
+    noise[2] = 0 if coil == 'dead' else noise[1]
+    covariance = noise_covariance(noise)
+    factor = noise_factor(covariance).to(torch.complex128)
+    torch.testing.assert_close(factor @ factor.mH, covariance, rtol=0, atol=1e-6)
+
+
+def test_noise_is_found_where_signal_is_least() -> None:
+    """A bright centre, noise everywhere: within 5 standard errors of the covariance that was put in."""
+    covariance = covariance_of(3)
+    noise = coloured_noise(noise_factor(covariance), (128, 100), torch.Generator().manual_seed(1))
+    kspace = noise.clone()
+    kspace[:, 32:96, 20:80] += 1000
+    found = covariance_from_periphery(kspace, torch.ones(128, dtype=torch.bool))
+    largest, n_samples = float(covariance.diagonal().real.max()), 32 * 20
+    torch.testing.assert_close(found, covariance, rtol=0, atol=5 * largest / n_samples**0.5)
+
+
+def test_noise_that_cannot_be_estimated_is_refused() -> None:
+    kspace = random_kspace(3, 64, 40)
+    kspace[..., :6] = 0
+    kspace[..., -6:] = 0
+    with pytest.raises(ScanError, match='noise of 3 coils cannot be estimated from 0 samples'):
+        covariance_from_periphery(kspace, torch.ones(64, dtype=torch.bool))
+
+
+@pytest.mark.parametrize('factor', [1e-12, 1e-7, 1e7, 1e12])
+def test_the_unit_of_an_image_does_not_matter_to_adaptive_combination(factor: float) -> None:
+    images = birdcage_maps(4, (40, 24)) + 0.05 * random_kspace(4, 40, 24)
+    torch.testing.assert_close(walsh(factor * images) / factor, walsh(images), rtol=1e-3, atol=1e-5)
+
+
+def test_adaptive_combination_does_not_see_its_blocks_of_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = random_kspace(4, 41, 24)
+    whole = walsh_weights(images)
+    monkeypatch.setattr('raki.coils.ROWS_AT_ONCE', 7)
+    torch.testing.assert_close(walsh_weights(images), whole, rtol=1e-3, atol=1e-4)
 
 
 def test_the_fourier_convention_is_centred_and_orthonormal() -> None:

@@ -15,7 +15,7 @@ from tests.toys import acs_of, lattice_with_acs, point_sources, random_kspace
 
 def kspace_and_covariance() -> tuple[Tensor, Tensor]:
     mixing = torch.randn(4, 4, dtype=torch.complex128, generator=torch.Generator().manual_seed(0))
-    kspace = 20 * (point_sources(40, 4, 40, 26) + random_kspace(4, 40, 26))
+    kspace = 20 * (point_sources(40, 4, 40, 26) + random_kspace(4, 40, 26, seed=99))
     return kspace, mixing @ mixing.mH + torch.eye(4)
 
 
@@ -60,6 +60,15 @@ def test_grappas_map_is_that_of_its_matrix() -> None:
     ratio = found.std / variance.sqrt()
     assert float((ratio - 1).abs().median()) < 0.03
     assert float((ratio - 1).abs().max()) < 5 * found.relative_standard_error
+
+
+def test_lines_beyond_the_acquired_range_count_neither_as_noise_nor_as_acceleration() -> None:
+    """A fully sampled partial-Fourier scan has R_net = 1 and g = 1."""
+    kspace, covariance = kspace_and_covariance()
+    sampling = Sampling.from_mask(torch.arange(40) >= 10)
+    found = replica_noise_map(leave_empty(sampling, 26).fill, kspace, sampling, covariance, n_replicas=200)
+    assert found.net_acceleration == 1
+    assert float(found.gfactor.mean()) == pytest.approx(1, abs=0.01)
 
 
 def test_noise_of_the_full_scan_is_that_of_its_weights() -> None:

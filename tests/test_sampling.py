@@ -102,7 +102,7 @@ def test_undersampling_keeps_to_the_lines_there_are() -> None:
     measured = mask_of(list(range(10, 64)), 64)
     sampling = undersample(measured, 3, 20)
     assert not bool(sampling.mask[:10].any())
-    assert sampling.first_line == 12
+    assert (sampling.first_line, sampling.filled_range) == (10, range(10, 64))
 
 
 @pytest.mark.parametrize(

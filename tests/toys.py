@@ -16,7 +16,7 @@ from raki.kernel import Kernel
 from raki.methods import RAKI_2019, RAKI_COMPLEX
 from raki.training import Recipe
 
-QUICK = Recipe(n_iterations=5, learning_rate=3e-3)
+QUICK = Recipe(n_iterations=60, learning_rate=3e-3)
 RAKI_QUICK = replace(RAKI_2019, recipe=QUICK)
 COMPLEX_QUICK = replace(RAKI_COMPLEX, widths=(16, 8), recipe=QUICK)
 METHODS = {

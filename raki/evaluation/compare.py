@@ -1,8 +1,8 @@
 """Undersample a fully sampled scan, reconstruct it with several methods, and measure."""
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from itertools import product
 from typing import Any
 
@@ -12,11 +12,12 @@ from torch import Tensor
 from raki.coils import root_sum_of_squares
 from raki.data.sampling import Sampling, undersample
 from raki.data.scan import Scan
+from raki.device import now
 from raki.errors import CalibrationError
 from raki.evaluation.metrics import energy_ratio, image_metrics, kspace_nrmse, object_mask
 from raki.evaluation.noise_maps import NoiseMap, replica_noise_map
-from raki.fourier import centre_crop, image_from_kspace
-from raki.interpolation import Method, Progress, fit, leave_empty
+from raki.fourier import cropped, image_from_kspace
+from raki.interpolation import Interpolator, Method, Progress, fit, leave_empty
 from raki.noise import covariance_from_periphery, noise_covariance
 
 ProgressFor = Callable[[str], Progress]
@@ -74,6 +75,8 @@ class Row:
     gfactor_p95: float | None
     gfactor_standard_error: float | None
     net_acceleration: float
+    acs_used: int
+    warnings: tuple[str, ...]
     seconds_fit: float
     seconds_fill: float
     device: str
@@ -86,18 +89,8 @@ class Cell:
     row: Row
     image: Tensor
     """Reconstructed magnitude image, axes (y, x)."""
-    noise: NoiseMap | None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Truth:
-    """What one slice is judged against."""
-
-    kspace: Tensor
-    """Reference k-space, axes (coil, ky, kx)."""
-
-    image: Tensor
-    """Its root sum of squares, axes (y, x)."""
+    gfactor: Tensor | None
+    """Its g-factor map, axes (y, x) [1]."""
 
 
 def require_feasible(plan: Plan, measured: Tensor) -> None:
@@ -111,52 +104,119 @@ def require_feasible(plan: Plan, measured: Tensor) -> None:
             )
 
 
-def truth_of(scan: Scan, device: torch.device) -> Truth:
-    """Reference of a scan with one slice: its noise-free truth if known, else the fully sampled scan itself."""
-    kspace = (scan.kspace if scan.reference is None else scan.reference)[0].to(device)
-    return Truth(kspace, magnitude(kspace, scan))
+@dataclass(frozen=True, eq=False)
+class Bench:
+    """One slice of a fully sampled scan, ready to be undersampled and judged."""
+
+    scan: Scan
+    """With one slice."""
+
+    index: int
+    """Number of that slice in its file."""
+
+    plan: Plan
+    """What to compare."""
+
+    @cached_property
+    def kspace(self) -> Tensor:
+        """Measured k-space, axes (coil, ky, kx), on the plan's device."""
+        return self.scan.kspace[0].to(self.plan.device)
+
+    @cached_property
+    def truth(self) -> Tensor:
+        """Reference k-space, axes (coil, ky, kx): the noise-free truth if known, else the fully sampled scan itself."""
+        return self.kspace if self.scan.reference is None else self.scan.reference[0].to(self.plan.device)
+
+    @cached_property
+    def true_image(self) -> Tensor:
+        """Image of the reference, axes (y, x)."""
+        return self.magnitude(self.truth)
+
+    @cached_property
+    def covariance(self) -> Tensor:
+        """Noise covariance (coil, coil): of noise samples where there are, else estimated in the periphery."""
+        if self.scan.noise is not None:
+            return noise_covariance(self.scan.noise)
+        return covariance_from_periphery(self.kspace, self.scan.mask).cpu()
+
+    def magnitude(self, kspace: Tensor) -> Tensor:
+        """Root-sum-of-squares image of k-space (coil, ky, kx), cropped as the scan says."""
+        return cropped(root_sum_of_squares(image_from_kspace(kspace)), self.scan.image_shape)
+
+    def cell(self, name: str, method: Method | None, sampling: Sampling, n_acs: int, progress: Progress) -> Cell:
+        """Reconstruct one cell and measure."""
+        device = self.kspace.device
+        start = now(device)
+        interpolator = self._fitted(method, sampling, progress)
+        fitted = now(device)
+        filled = interpolator.fill(self.kspace)
+        done = now(device)
+        image = self.magnitude(filled)
+        noise = self._noise_map(interpolator, sampling)
+        gfactor = None if noise is None else cropped(noise.gfactor, self.scan.image_shape)
+        missing = self._missing(sampling)
+        figures: dict[str, Any] = {
+            **image_metrics(image, self.true_image),
+            'kspace_nrmse': kspace_nrmse(filled, self.truth, missing),
+            'energy_ratio': energy_ratio(filled, self.truth, missing),
+            **gfactor_statistics(gfactor, object_mask(self.true_image)),
+            'gfactor_standard_error': None if noise is None else noise.relative_standard_error,
+        }
+        row = Row(
+            method=name,
+            rate=sampling.acceleration,
+            acs=n_acs,
+            slice=self.index,
+            seed=getattr(method, 'seed', None),
+            **figures,
+            net_acceleration=sampling.net_acceleration,
+            acs_used=len(sampling.acs),
+            warnings=interpolator.warnings,
+            seconds_fit=fitted - start,
+            seconds_fill=done - fitted,
+            device=str(device),
+        )
+        return Cell(row, image.cpu(), None if gfactor is None else gfactor.cpu())
+
+    def _fitted(self, method: Method | None, sampling: Sampling, progress: Progress) -> Interpolator:
+        if method is None:
+            return leave_empty(sampling, self.kspace.shape[-1])
+        acs = self.kspace[:, sampling.acs.start : sampling.acs.stop]
+        return fit(method, acs, sampling, self.kspace, progress)
+
+    def _noise_map(self, interpolator: Interpolator, sampling: Sampling) -> NoiseMap | None:
+        if not self.plan.n_replicas:
+            return None
+        fill, n_replicas = interpolator.fill, self.plan.n_replicas
+        return replica_noise_map(fill, self.kspace, sampling, self.covariance, n_replicas=n_replicas)
+
+    def _missing(self, sampling: Sampling) -> Tensor:
+        """Lines that were measured once and are to be filled in now, axes (ky,)."""
+        filled = torch.zeros_like(sampling.mask)
+        filled[sampling.filled_range.start : sampling.filled_range.stop] = True
+        return (filled & ~sampling.mask & self.scan.mask).to(self.kspace.device)
 
 
-def magnitude(kspace: Tensor, scan: Scan) -> Tensor:
-    """Root-sum-of-squares image of k-space (coil, ky, kx), cropped as the scan says."""
-    image = root_sum_of_squares(image_from_kspace(kspace))
-    return image if scan.image_shape is None else centre_crop(image, scan.image_shape)
-
-
-def compare_slice(scan: Scan, index: int, plan: Plan, progress_for: ProgressFor) -> Iterator[Cell]:
-    """Go through all cells of a plan for one slice.
-
-    Parameters
-    ----------
-    scan
-        Fully sampled, with one slice.
-    index
-        Number of that slice in its file, for the rows.
-    plan
-        What to compare.
-    progress_for
-        Called with a task's name before it starts.
-    """
-    truth = truth_of(scan, plan.device)
-    kspace = scan.kspace[0].to(plan.device)
+def compare_slice(bench: Bench, progress_for: ProgressFor) -> Iterator[Cell]:
+    """Go through all cells of a plan for one slice; `progress_for` is called with each task's name before it starts."""
+    plan = bench.plan
     for rate, n_acs in product(plan.rates, plan.acs):
-        sampling = undersample(scan.mask, rate, n_acs)
-        covariance = noise_of(scan, kspace, sampling) if plan.n_replicas else None
+        sampling = undersample(bench.scan.mask, rate, n_acs)
         for name, method in plan.methods.items():
-            for seed in plan.seeds if has_seed(method) else (None,):
-                progress = progress_for(f'slice {index}, R={rate}, ACS {n_acs}: {name}')
-                labels = {'method': name, 'rate': rate, 'acs': n_acs, 'slice': index, 'seed': seed}
-                yield _cell(scan, kspace, truth, sampling, with_seed(method, seed), covariance, labels, plan, progress)
+            for seed in plan.seeds if has_seed(method) else (0,):
+                progress = progress_for(f'slice {bench.index}, R={rate}, ACS {n_acs}: {name}')
+                yield bench.cell(name, with_seed(method, seed), sampling, n_acs, progress)
 
 
-def noise_of(scan: Scan, kspace: Tensor, sampling: Sampling) -> Tensor:
-    """Noise covariance (coil, coil): from noise samples where there are, else estimated in the periphery of k-space."""
-    if scan.noise is not None:
-        return noise_covariance(scan.noise)
-    return covariance_from_periphery(kspace, sampling).cpu()
+def gfactor_statistics(gfactor: Tensor | None, inside: Tensor) -> dict[str, float | None]:
+    """Mean and 95th percentile of a g-factor map (y, x) inside the object."""
+    if gfactor is None:
+        return {'gfactor_mean': None, 'gfactor_p95': None}
+    values = gfactor[inside]
+    return {'gfactor_mean': float(values.mean()), 'gfactor_p95': float(values.quantile(0.95))}
 
 
-def with_seed(method: Method | None, seed: int | None) -> Method | None:
+def with_seed(method: Method | None, seed: int) -> Method | None:
     """Change the seed of a method that has one."""
     return method if method is None or not has_seed(method) else replace(method, seed=seed)
 
@@ -164,58 +224,3 @@ def with_seed(method: Method | None, seed: int | None) -> Method | None:
 def has_seed(method: Method | None) -> bool:
     """Whether results of a method depend on a seed."""
     return method is not None and any(field.name == 'seed' for field in fields(method))
-
-
-def _cell(
-    scan: Scan,
-    kspace: Tensor,
-    truth: Truth,
-    sampling: Sampling,
-    method: Method | None,
-    covariance: Tensor | None,
-    labels: Mapping[str, Any],
-    plan: Plan,
-    progress: Progress,
-) -> Cell:
-    measured = sampling.mask.to(kspace.device)
-    start = _now(kspace.device)
-    acs = kspace[:, sampling.acs.start : sampling.acs.stop]
-    interpolator = (
-        leave_empty(sampling, kspace.shape[-1]) if method is None else fit(method, acs, sampling, kspace, progress)
-    )
-    fitted = _now(kspace.device)
-    filled = interpolator.fill(kspace)
-    done = _now(kspace.device)
-    image = magnitude(filled, scan)
-    noise = None
-    if covariance is not None:
-        noise = replica_noise_map(interpolator.fill, kspace, sampling, covariance, n_replicas=plan.n_replicas)
-    missing = ~measured & scan.mask.to(kspace.device)
-    figures: dict[str, Any] = {
-        **image_metrics(image, truth.image),
-        'kspace_nrmse': kspace_nrmse(filled, truth.kspace, missing),
-        'energy_ratio': energy_ratio(filled, truth.kspace, missing),
-        **_gfactors(noise, scan, truth),
-        'net_acceleration': sampling.net_acceleration,
-        'seconds_fit': fitted - start,
-        'seconds_fill': done - fitted,
-        'device': str(kspace.device),
-    }
-    return Cell(Row(**labels, **figures), image.cpu(), noise)
-
-
-def _gfactors(noise: NoiseMap | None, scan: Scan, truth: Truth) -> dict[str, float | None]:
-    names = ('gfactor_mean', 'gfactor_p95', 'gfactor_standard_error')
-    if noise is None:
-        return dict.fromkeys(names)
-    gfactor = noise.gfactor if scan.image_shape is None else centre_crop(noise.gfactor, scan.image_shape)
-    inside = gfactor[object_mask(truth.image)]
-    return dict(
-        zip(names, (float(inside.mean()), float(inside.quantile(0.95)), noise.relative_standard_error), strict=True)
-    )
-
-
-def _now(device: torch.device) -> float:
-    if device.type == 'cuda':
-        torch.cuda.synchronize(device)
-    return time.perf_counter()

@@ -10,7 +10,7 @@ from raki.coils import matched_weights
 from raki.data.sampling import Sampling
 from raki.fourier import image_from_kspace
 from raki.interpolation import Progress, silent
-from raki.noise import coloured_noise
+from raki.noise import coloured_noise, noise_factor
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,11 +76,12 @@ def replica_noise_map(
         raise ValueError(f'a spread needs at least 2 replicas, got {n_replicas}')
     generator = torch.Generator(kspace.device).manual_seed(seed)
     measured = sampling.mask.to(kspace.device)[:, None]
+    factor = noise_factor(covariance).to(kspace.device)
     weights = matched_weights(image_from_kspace(fill(kspace))).conj()
     mean = torch.zeros(kspace.shape[1:], dtype=torch.float64, device=kspace.device)
     squares = torch.zeros_like(mean)
     for done in range(1, n_replicas + 1):
-        noise = coloured_noise(covariance, tuple(kspace.shape[1:]), generator)
+        noise = coloured_noise(factor, tuple(kspace.shape[1:]), generator)
         image = (weights * image_from_kspace(fill(kspace + noise * measured))).sum(0).real
         step = image - mean
         mean += step / done

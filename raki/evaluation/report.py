@@ -123,7 +123,7 @@ def _panel(
                 'row': cell.row,
                 'image': _png(_relative(cell.image, report), image),
                 'error': _png(_error(cell, report), error),
-                'gfactor': _png(cell.noise.gfactor.cpu().numpy(), gfactor) if cell.noise else None,
+                'gfactor': None if cell.gfactor is None else _png(cell.gfactor.numpy(), gfactor),
             }
             for cell in cells
         ],

@@ -1,0 +1,32 @@
+"""Where to compute, and what time it is there."""
+
+import time
+
+import torch
+
+
+def choose_device(name: str | None = None) -> torch.device:
+    """Take the device of that name, by default the GPU where there is one, else the CPU.
+
+    Raises
+    ------
+    ValueError
+        If there is no such device on this machine.
+    """
+    if name is None:
+        return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(
+            f'no device {name!r} on this machine ({str(error).splitlines()[0]}): leave --device out'
+        ) from error
+    return device
+
+
+def now(device: torch.device) -> float:
+    """Seconds of a clock, after everything given to the device before is done."""
+    if device.type == 'cuda':
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
