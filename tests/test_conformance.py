@@ -84,7 +84,7 @@ def test_the_unit_of_k_space_does_not_matter(method: Method, factor: float) -> N
 @pytest.mark.parametrize('method', EVERY_METHOD)
 @pytest.mark.parametrize('power', [-30, 17])
 def test_units_that_differ_by_a_power_of_two_change_no_bit(method: Method, power: int) -> None:
-    """Nothing is rounded then; other factors change the last bits, which long training may amplify to a few per cent."""
+    """Nothing is rounded then; other factors change last bits, which long training may amplify to per cents."""
     full, sampling = noisy(), lattice_with_acs(54, 4, 1, range(15, 40))
     scaled = 2.0**power * full
     expected = 2.0**power * fit(method, acs_of(full, sampling), sampling, full).fill(full)

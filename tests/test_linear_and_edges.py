@@ -68,7 +68,7 @@ def edge_error(filled: Tensor, truth: Tensor, sampling: Sampling) -> float:
 
 @pytest.mark.parametrize(('acceleration', 'first_line'), [(3, 2), (4, 1), (5, 4)])
 def test_edges_are_as_strong_against_noise_as_the_measured_samples_ask_for(acceleration: int, first_line: int) -> None:
-    """Better than edges fitted to the bright ACS alone, no worse than nothing, near the best of a sweep in hindsight."""
+    """Better than edges fitted to the bright ACS alone, no worse than nothing, near the best in hindsight."""
     full, truth = noisy_scan()
     sampling = lattice_with_acs(72, acceleration, first_line, range(24, 48))
     acs = acs_of(full, sampling)
