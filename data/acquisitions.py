@@ -21,6 +21,31 @@ LEFT_OUT = {
 }
 """Flags (counted from 1, as the standard does) of acquisitions that are neither image nor calibration."""
 
+HEAD = {
+    'flags',
+    'active_channels',
+    'number_of_samples',
+    'center_sample',
+    'discard_pre',
+    'discard_post',
+    'encoding_space_ref',
+    'sample_time_us',
+    'idx',
+}
+"""Fields of an acquisition header that are needed."""
+
+COUNTERS = {
+    'kspace_encode_step_1',
+    'kspace_encode_step_2',
+    'slice',
+    'repetition',
+    'average',
+    'contrast',
+    'phase',
+    'set',
+}
+"""Encoding counters that are needed."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Acquisitions:
@@ -35,11 +60,15 @@ class Acquisitions:
     @classmethod
     def read(cls, data: h5py.Dataset, path: str) -> 'Acquisitions':
         """Read all headers at once; no samples."""
-        if data.dtype.names is None or not {'head', 'data'} <= set(data.dtype.names):
+        if data.ndim != 1 or not _holds_acquisitions(data.dtype):
             raise ScanError(f'{path}: {data.name} must hold acquisitions with head and data, got {data.dtype}')
-        if len(data) == 0:
-            raise ScanError(f'{path}: {data.name} holds no acquisitions')
         lines = cls(np.asarray(data['head']), path)
+        if not lines.is_image.any():
+            kinds = {**lines.left_out, 'noise': int(lines.is_noise.sum())}
+            raise ScanError(
+                f'{path}: none of the {len(data)} acquisitions is an image line '
+                f'({", ".join(f"{count} {kind}" for kind, count in kinds.items() if count) or "calibration only"})'
+            )
         channels = np.unique(lines.head['active_channels'][~lines._is_left_out])
         if len(channels) != 1:
             raise ScanError(
@@ -48,7 +77,7 @@ class Acquisitions:
         return lines
 
     def has(self, flag: int) -> np.ndarray:
-        """Which acquisitions have a flag (counted from 1)."""
+        """Which acquisitions have this flag (counted from 1)."""
         return (self.head['flags'] & np.uint64(1 << (flag - 1))) != 0
 
     @property
@@ -86,14 +115,13 @@ class Acquisitions:
         """Number of receiver coils."""
         return int(self.head['active_channels'][~self._is_left_out][0])
 
-    def count(self, axis: str) -> int:
-        """Length of an axis of the encoding counters, such as `slice` or `repetition`."""
-        counted = self.head['idx'][axis][self.is_image | self.is_calibration]
-        return int(counted.max(initial=0)) + 1
+    def counters(self, axis: str) -> list[int]:
+        """Values that a counter of image lines takes, such as `slice`, ascending; there may be holes."""
+        return np.unique(self.head['idx'][axis][self.is_image]).tolist()
 
-    def at(self, index: int, repetition: int) -> np.ndarray:
-        """Which acquisitions belong to a slice and a repetition."""
-        return (self.head['idx']['slice'] == index) & (self.head['idx']['repetition'] == repetition)
+    def at(self, axis: str, position: int) -> np.ndarray:
+        """Which acquisitions belong to the slice or repetition at this position among `counters`."""
+        return self.head['idx'][axis] == self.counters(axis)[position]
 
     def samples(self, data: h5py.Dataset, chosen: np.ndarray) -> list[np.ndarray]:
         """Read the samples of the chosen acquisitions, each complex64 with axes (coil, sample)."""
@@ -114,3 +142,9 @@ class Acquisitions:
                 f'got {value.size} numbers'
             )
         return np.asarray(value, np.float32).view(np.complex64).reshape(wanted)
+
+
+def _holds_acquisitions(dtype: np.dtype) -> bool:
+    if dtype.names is None or not {'head', 'data'} <= set(dtype.names):
+        return False
+    return set(dtype['head'].names or ()) >= HEAD and set(dtype['head']['idx'].names or ()) >= COUNTERS

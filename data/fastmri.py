@@ -6,15 +6,17 @@ Zbontar et al. 2018, arXiv:1811.08839. Beyond it: `acs` (separate calibration, a
 
 import h5py
 import numpy as np
-import torch
 from torch import Tensor
 
-from raki.data.hdf5 import complex_tensor, dataset, is_complex, opened, require_finite, require_memory
+from raki.data.hdf5 import complex_tensor, dataset, is_complex, opened, require_finite, require_memory, text_of
 from raki.data.header import Header, parse_header
-from raki.data.measured import measured_lines, without_empty_columns
+from raki.data.measured import calibration_block, lines_in_file
 from raki.data.scan import Scan, ScanFile
 from raki.errors import ScanError
 from raki.fourier import without_oversampling
+
+ATTRIBUTES = ('acquisition', 'source', 'notes')
+"""Attributes that people want to see."""
 
 
 def is_fastmri(file: h5py.File) -> bool:
@@ -22,8 +24,8 @@ def is_fastmri(file: h5py.File) -> bool:
     return isinstance(file.get('kspace'), h5py.Dataset)
 
 
-def open_fastmri(path: str) -> ScanFile:
-    """Read the headers.
+def open_fastmri(path: str, mask: str | None = None) -> ScanFile:
+    """Read the headers; `mask` as in `open_scan`, by default the dataset of that name where there is one.
 
     Raises
     ------
@@ -38,13 +40,14 @@ def open_fastmri(path: str) -> ScanFile:
         n_slices, n_coils, n_readout, n_lines = kspace.shape
         crop = _readout_crop(header, n_readout)
         facts = dict(header.facts) if header else {}
-        facts |= {name: str(file.attrs[name]) for name in ('acquisition', 'source', 'notes') if name in file.attrs}
+        facts |= {name: text_of(file.attrs[name]) for name in ATTRIBUTES if name in file.attrs}
+        mask = mask or ('mask' if 'mask' in file else None)
     notes = [f'readout oversampling removed: {n_readout} to {crop} samples'] if crop < n_readout else []
     return ScanFile(
         path=path,
         format='fastMRI-layout HDF5',
         shape=(n_slices, n_coils, n_lines, crop),
-        read_slice=lambda index, _repetition: _read_slice(path, index, header, crop),
+        read_slice=lambda index, _repetition: _read_slice(path, index, header, crop, mask),
         facts=facts,
         notes=notes,
     )
@@ -69,78 +72,76 @@ def _require_layout(kspace: h5py.Dataset, path: str) -> None:
 def _header(file: h5py.File, path: str) -> Header | None:
     if 'ismrmrd_header' not in file:
         return None
-    xml = dataset(file, 'ismrmrd_header')[()]
-    return parse_header(xml if isinstance(xml, bytes) else str(xml).encode(), path)
+    return parse_header(text_of(dataset(file, 'ismrmrd_header')[()]), path)
 
 
 def _readout_crop(header: Header | None, n_readout: int) -> int:
-    oversampled = header is not None and header.has_oversampled_readout and header.encoded.matrix[0] == n_readout
-    return header.reconstructed.matrix[0] if header is not None and oversampled else n_readout
+    return header.image_shape[1] if header is not None and header.encoded.matrix[0] == n_readout else n_readout
 
 
-def _read_slice(path: str, index: int, header: Header | None, n_readout: int) -> Scan:
+def _read_slice(path: str, index: int, header: Header | None, n_readout: int, mask: str | None) -> Scan:
+    name = f'{path}: slice {index}'
     with opened(path) as file:
         shape = dataset(file, 'kspace').shape
-        kspace = _lines(dataset(file, 'kspace')[index], f'{path}: kspace, slice {index}', n_readout)
-        reference = None
-        if 'reference' in file:
-            reference = _lines(dataset(file, 'reference')[index], f'{path}: reference, slice {index}', n_readout)[None]
-        measured = _measured(kspace, _mask(file, shape[3], path), header, path)
-        calibration = _calibration(file, index, shape, path)
-        noise = complex_tensor(dataset(file, 'noise')[()], f'{path}: noise') if 'noise' in file else None
+        kspace = without_oversampling(_lines(dataset(file, 'kspace')[index], name), n_readout)
+        reference = _reference(file, index, shape, name)
+        measured = lines_in_file(file, kspace, mask, name)
+        calibration = _calibration(file, index, n_readout, path)
+        noise = _noise(file, path)
     return Scan(
         kspace=kspace[None],
         mask=measured,
         calibration=calibration,
         noise=noise,
-        reference=reference,
+        reference=None if reference is None else without_oversampling(reference, n_readout)[None],
         image_shape=_image_shape(header, (shape[3], n_readout)),
         voxel_size=header.voxel_size if header else None,
         readout_is_rows=True,
     )
 
 
-def _lines(samples: np.ndarray, name: str, n_readout: int) -> Tensor:
+def _lines(samples: np.ndarray, name: str) -> Tensor:
     """(coil, readout, phase encode) of the file to (coil, ky, kx)."""
     kspace = complex_tensor(samples, name).transpose(-1, -2).contiguous()
     require_finite(kspace, name)
-    return without_oversampling(kspace, n_readout) if n_readout < kspace.shape[-1] else kspace
+    return kspace
 
 
-def _mask(file: h5py.File, n_lines: int, path: str) -> Tensor | None:
-    if 'mask' not in file:
+def _reference(file: h5py.File, index: int, shape: tuple[int, ...], name: str) -> Tensor | None:
+    if 'reference' not in file:
         return None
-    mask = np.asarray(dataset(file, 'mask')[()]).squeeze()
-    if mask.shape != (n_lines,):
-        raise ScanError(f'{path}: mask must have one entry per phase-encoding line ({n_lines}), got {mask.shape}')
-    return torch.from_numpy(mask != 0)
+    reference = dataset(file, 'reference')
+    if reference.shape != shape:
+        raise ScanError(f'{name}: reference must have the shape of kspace {shape}, got {reference.shape}')
+    return _lines(reference[index], f'{name} of the reference')
 
 
-def _measured(kspace: Tensor, mask: Tensor | None, header: Header | None, path: str) -> Tensor:
-    """Lines that were measured; the header's limits say where padding is."""
-    if header is None:
-        return measured_lines(kspace, mask, path)
-    lines = torch.arange(kspace.shape[1])
-    first = header.encoded.matrix[1] // 2 - header.ky_centre
-    acquired = (lines >= first) & (lines <= first + header.ky_maximum)
-    return measured_lines(kspace, acquired if mask is None else mask & acquired, path)
+def _noise(file: h5py.File, path: str) -> Tensor | None:
+    if 'noise' not in file:
+        return None
+    noise = complex_tensor(dataset(file, 'noise')[()], f'{path}: noise')
+    require_finite(noise[:, None], f'{path}: noise')
+    return noise
 
 
-def _calibration(file: h5py.File, index: int, shape: tuple[int, ...], path: str) -> Tensor | None:
+def _calibration(file: h5py.File, index: int, n_readout: int, path: str) -> Tensor | None:
     if 'acs' not in file:
         return None
-    acs = dataset(file, 'acs')
-    if acs.ndim not in (3, 4) or acs.shape[-3] != shape[1] or (acs.ndim == 4 and acs.shape[0] != shape[0]):
+    (n_slices, n_coils, n_samples, _), acs = dataset(file, 'kspace').shape, dataset(file, 'acs')
+    if acs.ndim not in (3, 4) or acs.shape[-3] != n_coils or (acs.ndim == 4 and acs.shape[0] != n_slices):
         raise ScanError(
-            f'{path}: acs must have axes (slice, coil, readout, phase encode) with {shape[0]} slices and '
-            f'{shape[1]} coils, '
-            f'got {acs.shape}'
+            f'{path}: acs must have axes (slice, coil, readout, phase encode) with {n_slices} slices and '
+            f'{n_coils} coils, got {acs.shape}'
         )
-    if acs.ndim == 3 and shape[0] > 1:
-        raise ScanError(f'{path}: acs {acs.shape} has no slice axis, but kspace has {shape[0]} slices')
-    lines = complex_tensor(acs[index] if acs.ndim == 4 else acs[()], f'{path}: acs').transpose(-1, -2)
-    require_finite(lines, f'{path}: acs')
-    return without_empty_columns(lines)[None]
+    if acs.ndim == 3 and n_slices > 1:
+        raise ScanError(f'{path}: acs {acs.shape} has no slice axis, but kspace has {n_slices} slices')
+    if n_readout < n_samples != acs.shape[-2]:
+        raise ScanError(
+            f'{path}: acs must have the {n_samples} readout samples of kspace, got {acs.shape[-2]}: '
+            'the header says that both are oversampled'
+        )
+    lines = _lines(acs[index] if acs.ndim == 4 else acs[()], f'{path}: acs')
+    return calibration_block(lines, n_readout if n_readout < n_samples else lines.shape[-1])[None]
 
 
 def _image_shape(header: Header | None, matrix: tuple[int, int]) -> tuple[int, int] | None:

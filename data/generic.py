@@ -3,16 +3,14 @@
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from raki.data.hdf5 import complex_tensor, dataset, opened, require_finite, require_memory
-from raki.data.measured import lines_that_hold_samples, measured_lines
+from raki.data.measured import lines_in_file
 from raki.data.scan import Scan, ScanFile
 from raki.errors import ScanError
 
 AXES = ('slice', 'coil', 'ky', 'kx')
-ZEROS = 'zeros'
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,22 +23,19 @@ class DatasetLayout:
     axes: tuple[str, ...]
     """Its axes in order: coil, ky, kx; slice and complex (real and imaginary part, the last axis) where there are."""
 
-    mask: str | None = None
-    """Name of the dataset with the line mask; `zeros` if lines of zeros were not measured; None if all were."""
-
     def __post_init__(self) -> None:
         known, named = {*AXES, 'complex'}, set(self.axes)
         if len(named) != len(self.axes) or not named <= known or not set(AXES[1:]) <= named:
-            raise ScanError(
+            raise ValueError(
                 'axes must name coil, ky and kx, and slice and complex where there are, each once, '
                 f'got {",".join(self.axes) or "nothing"}: for example --axes slice,coil,ky,kx'
             )
         if 'complex' in named and self.axes[-1] != 'complex':
-            raise ScanError(f'the complex axis must be the last one, got {",".join(self.axes)}')
+            raise ValueError(f'the complex axis must be the last one, got {",".join(self.axes)}')
 
 
-def open_generic(path: str, layout: DatasetLayout) -> ScanFile:
-    """Read the headers.
+def open_generic(path: str, layout: DatasetLayout, mask: str | None = None) -> ScanFile:
+    """Read the headers; `mask` as in `open_scan`.
 
     Raises
     ------
@@ -54,31 +49,26 @@ def open_generic(path: str, layout: DatasetLayout) -> ScanFile:
                 f'{path}: {layout.dataset} has {samples.ndim} axes {samples.shape}, '
                 f'but {len(layout.axes)} are named: {",".join(layout.axes)}'
             )
+        if 0 in samples.shape:
+            raise ScanError(f'{path}: {layout.dataset} is empty, its shape is {samples.shape}')
         sizes = dict(zip(layout.axes, samples.shape, strict=True))
         require_memory(samples.nbytes // sizes.get('slice', 1), f'{path}: one slice')
     return ScanFile(
         path=path,
         format=f'HDF5 dataset {layout.dataset}',
         shape=(sizes.get('slice', 1), sizes['coil'], sizes['ky'], sizes['kx']),
-        read_slice=lambda index, _repetition: _read_slice(path, layout, index),
+        read_slice=lambda index, _repetition: _read_slice(path, layout, index, mask),
     )
 
 
-def _read_slice(path: str, layout: DatasetLayout, index: int) -> Scan:
+def _read_slice(path: str, layout: DatasetLayout, index: int, mask: str | None) -> Scan:
     name = f'{path}: {layout.dataset}, slice {index}'
     with opened(path) as file:
         samples = dataset(file, layout.dataset)
         where = tuple(index if axis == 'slice' else slice(None) for axis in layout.axes)
         kspace = _ordered(samples[where], [axis for axis in layout.axes if axis != 'slice'], name)
-        stated = None
-        if layout.mask not in (None, ZEROS):
-            stated = torch.from_numpy(np.asarray(dataset(file, layout.mask)[()]).squeeze() != 0)
-    require_finite(kspace, name)
-    if layout.mask == ZEROS:
-        return Scan(kspace[None], lines_that_hold_samples(kspace))
-    if stated is not None and tuple(stated.shape) != (kspace.shape[1],):
-        raise ScanError(f'{name}: mask must have one entry per ky line ({kspace.shape[1]}), got {tuple(stated.shape)}')
-    return Scan(kspace[None], measured_lines(kspace, stated, path))
+        require_finite(kspace, name)
+        return Scan(kspace[None], lines_in_file(file, kspace, mask, name))
 
 
 def _ordered(samples: np.ndarray, axes: list[str], name: str) -> Tensor:

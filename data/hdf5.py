@@ -20,10 +20,12 @@ MEMORY_SHARE = 0.5
 def opened(path: str | Path) -> Iterator[h5py.File]:
     """Open for reading; whatever the library finds wrong with the file becomes a ScanError that names it."""
     if not Path(path).is_file():
-        raise ScanError(f'{path}: no such file')
+        raise ScanError(f'{path}: is a folder, name a file in it' if Path(path).is_dir() else f'{path}: no such file')
     try:
         with h5py.File(path, 'r') as file:
             yield file
+    except BlockingIOError as error:
+        raise ScanError(f'{path}: another program is writing it: try again when it is complete') from error
     except (OSError, RuntimeError) as error:
         raise ScanError(
             f'{path}: cannot be read as HDF5, it may be truncated or damaged ({" ".join(str(error).split())})'
@@ -31,13 +33,39 @@ def opened(path: str | Path) -> Iterator[h5py.File]:
 
 
 def dataset(file: h5py.File | h5py.Group, name: str) -> h5py.Dataset:
-    """Get the dataset of that name; raise a ScanError with the names there are if it is none."""
+    """Get the dataset of that name.
+
+    Raises
+    ------
+    ScanError
+        If there is none (the names there are are told), or its samples lie in another file.
+    """
     found = file.get(name)
     if not isinstance(found, h5py.Dataset):
         raise ScanError(
             f'{file.file.filename}: no dataset {name!r}; the file has {", ".join(dataset_names(file)) or "none"}'
         )
+    if found.external or found.is_virtual or found.file.filename != file.file.filename:
+        raise ScanError(
+            f'{file.file.filename}: {name} points to samples in another file, which is not followed: '
+            'copy them into one file'
+        )
     return found
+
+
+def text_of(value: object) -> str:
+    """Text as HDF5 stores it: str or bytes, alone or as the only entry of an array; other values as Python writes them.
+
+    Raises
+    ------
+    ScanError
+        If it is an empty array.
+    """
+    if isinstance(value, np.ndarray):
+        if value.size == 0:
+            raise ScanError('a text is wanted, got an empty array')
+        value = value.ravel()[0]
+    return value.decode(errors='replace') if isinstance(value, bytes) else str(value)
 
 
 def dataset_names(file: h5py.File | h5py.Group) -> list[str]:

@@ -1,10 +1,14 @@
 """The ISMRMRD XML header, of MRD files and of fastMRI's `ismrmrd_header`: what a reader needs of it."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
 from raki.errors import ScanError
+
+ROUNDED = 0.01
+"""Fields of view in headers are rounded: sizes that differ by less are the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +35,14 @@ class Header:
     ky_centre: int
     """Counter of the line through the centre of k-space."""
 
-    ky_maximum: int
-    """Largest counter of a line."""
-
     trajectory: str
     """Such as `cartesian`."""
 
     calibration_mode: str
     """Such as `embedded`; empty where not stated."""
 
-    acceleration: tuple[int, int]
-    """Factors along ky and kz as stated; (1, 1) where not stated."""
+    acceleration: int
+    """Factor along ky as stated, for a cross-check only; 0 where not stated."""
 
     is_multiband: bool
     """Whether several slices were excited at once."""
@@ -50,24 +51,21 @@ class Header:
     """What people want to know and patients do not mind: field strength, system, protocol."""
 
     @property
-    def has_oversampled_readout(self) -> bool:
-        """Whether the readout covers more than the wanted field of view at the same resolution."""
-        encoded, wanted = self.encoded, self.reconstructed
-        if wanted.matrix[0] >= encoded.matrix[0]:
-            return False
-        return _same_resolution(encoded, wanted, 0)
-
-    @property
     def image_shape(self) -> tuple[int, int]:
-        """Size (y, x) of images: the wanted matrix, where it is a crop of the encoded one."""
+        """Size (y, x) of images: the part of the encoded matrix that covers the wanted field of view.
+
+        A wanted matrix that is finer or coarser over the same field of view asks for interpolation, not for a crop.
+        """
+        return self._wanted_size(1), self._wanted_size(0)
+
+    def _wanted_size(self, axis: int) -> int:
         encoded, wanted = self.encoded, self.reconstructed
-        x, y = (
-            min(encoded.matrix[axis], wanted.matrix[axis])
-            if _same_resolution(encoded, wanted, axis)
-            else encoded.matrix[axis]
-            for axis in (0, 1)
-        )
-        return y, x
+        n_encoded, n_wanted = encoded.matrix[axis], wanted.matrix[axis]
+        if not (encoded.field_of_view[axis] > 0 and wanted.field_of_view[axis] > 0):
+            return min(n_encoded, n_wanted)
+        size = n_encoded * wanted.field_of_view[axis] / encoded.field_of_view[axis]
+        stated = [n for n in (n_encoded, n_wanted) if abs(size / n - 1) < ROUNDED]
+        return min(n_encoded, stated[0] if stated else max(1, round(size)))
 
     @property
     def voxel_size(self) -> tuple[float, float] | None:
@@ -76,7 +74,7 @@ class Header:
         return (height / y, width / x) if width > 0 and height > 0 else None
 
 
-def parse_header(xml: bytes, path: str) -> Header:
+def parse_header(xml: str, path: str) -> Header:
     """Read the header; unknown elements and any namespace are accepted.
 
     Raises
@@ -84,11 +82,11 @@ def parse_header(xml: bytes, path: str) -> Header:
     ScanError
         If it is not XML, declares a document type or entities, or lacks the encoding.
     """
-    if b'<!DOCTYPE' in xml or b'<!ENTITY' in xml:
+    if '<!DOCTYPE' in xml or '<!ENTITY' in xml:
         raise ScanError(f'{path}: the XML header declares a document type or entities, which no ISMRMRD header needs')
     try:
-        root = ElementTree.fromstring(xml)
-    except ElementTree.ParseError as error:
+        root = ElementTree.fromstring(xml.strip('\ufeff\0 '))
+    except (ElementTree.ParseError, ValueError) as error:
         raise ScanError(f'{path}: the ISMRMRD header is not valid XML ({error})') from error
     for element in root.iter():
         element.tag = element.tag.rpartition('}')[2]
@@ -96,37 +94,28 @@ def parse_header(xml: bytes, path: str) -> Header:
     if encoding is None:
         raise ScanError(f'{path}: the ISMRMRD header has no <encoding>')
     encoded = _space(encoding, 'encodedSpace', path)
-    limits = 'encodingLimits/kspace_encoding_step_1/'
     return Header(
         encoded=encoded,
         reconstructed=_space(encoding, 'reconSpace', path),
-        ky_centre=_integer(encoding, limits + 'center', encoded.matrix[1] // 2),
-        ky_maximum=_integer(encoding, limits + 'maximum', encoded.matrix[1] - 1),
+        ky_centre=_integer(encoding, 'encodingLimits/kspace_encoding_step_1/center', encoded.matrix[1] // 2),
         trajectory=encoding.findtext('trajectory', 'cartesian').strip().lower(),
         calibration_mode=encoding.findtext('parallelImaging/calibrationMode', '').strip().lower(),
-        acceleration=(
-            _integer(encoding, 'parallelImaging/accelerationFactor/kspace_encoding_step_1', 1),
-            _integer(encoding, 'parallelImaging/accelerationFactor/kspace_encoding_step_2', 1),
-        ),
+        acceleration=_integer(encoding, 'parallelImaging/accelerationFactor/kspace_encoding_step_1', 0),
         is_multiband=encoding.find('parallelImaging/multiband') is not None or encoding.find('multiband') is not None,
         facts=_facts(root),
     )
-
-
-def _same_resolution(encoded: Space, wanted: Space, axis: int) -> bool:
-    measured = encoded.field_of_view[axis] / encoded.matrix[axis]
-    return measured <= 0 or abs(wanted.field_of_view[axis] / wanted.matrix[axis] / measured - 1) < 0.01
 
 
 def _space(encoding: ElementTree.Element, name: str, path: str) -> Space:
     def number(part: str, axis: str) -> float:
         text = encoding.findtext(f'{name}/{part}/{axis}')
         try:
-            return float(text or 'nothing')
-        except ValueError as error:
-            raise ScanError(
-                f'{path}: the ISMRMRD header needs a number in {name}/{part}/{axis}, got {text!r}'
-            ) from error
+            value = float(text or 'nothing')
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value):
+            raise ScanError(f'{path}: the ISMRMRD header needs a number in {name}/{part}/{axis}, got {text!r}')
+        return value
 
     x, y, z = (int(number('matrixSize', axis)) for axis in 'xyz')
     if min(x, y, z) < 1:

@@ -12,18 +12,19 @@ import torch
 from torch import Tensor
 
 from raki.data.acquisitions import Acquisitions
-from raki.data.hdf5 import dataset, opened, require_finite, require_memory
+from raki.data.hdf5 import dataset, opened, require_finite, require_memory, text_of
 from raki.data.header import Header, parse_header
-from raki.data.measured import measured_lines
+from raki.data.measured import calibration_block, measured_lines
 from raki.data.sampling import longest_run
 from raki.data.scan import Scan, ScanFile
 from raki.errors import ScanError
 from raki.fourier import without_oversampling
 
-MERGED_CALIBRATION = ('', 'embedded', 'interleaved')
+MERGED_CALIBRATION = ('embedded', 'interleaved')
 """Calibration modes whose flagged lines belong to the image too; generators write `interleaved` for embedded lines."""
 
-SEPARATE_CALIBRATION = ('separate', 'external')
+SEPARATE_CALIBRATION = ('separate', 'external', '')
+"""Calibration modes whose calibration-only lines may have another contrast: they train, and never enter k-space."""
 
 
 def is_ismrmrd(file: h5py.File) -> bool:
@@ -41,11 +42,11 @@ def open_ismrmrd(path: str) -> ScanFile:
     """
     with opened(path) as file:
         groups = _measurements(file)
-        header = parse_header(_xml(file, groups[-1]), path)
+        header = parse_header(text_of(dataset(file, f'{groups[-1]}/xml')[()]), path)
         lines = Acquisitions.read(dataset(file, f'{groups[-1]}/data'), path)
     _require_handled(header, lines, path)
     reader = _Reader(path, groups[-1], header, lines)
-    n_slices, n_repetitions = lines.count('slice'), lines.count('repetition')
+    n_slices, n_repetitions = len(lines.counters('slice')), len(lines.counters('repetition'))
     require_memory(8 * lines.n_coils * header.encoded.matrix[1] * header.encoded.matrix[0], f'{path}: one slice')
     return ScanFile(
         path=path,
@@ -68,32 +69,32 @@ class _Reader:
     @property
     def n_readout(self) -> int:
         """Readout samples after removal of oversampling."""
-        header = self.header
-        return (header.reconstructed if header.has_oversampled_readout else header.encoded).matrix[0]
+        return self.header.image_shape[1]
 
     def read_slice(self, index: int, repetition: int) -> Scan:
         """Read one slice of one repetition."""
         lines, name = self.lines, f'{self.path}: slice {index}, repetition {repetition}'
-        here = lines.at(index, repetition)
-        calibration = here & lines.is_calibration
+        of_slice = lines.at('slice', index)
+        here = of_slice & lines.at('repetition', repetition)
         if not (here & lines.is_image).any():
             raise ScanError(f'{name}: no image lines')
+        calibration, is_merged = here & lines.is_calibration, self.header.calibration_mode in MERGED_CALIBRATION
         with opened(self.path) as file:
             data = dataset(file, f'{self.group}/data')
             kspace, held = self._matrix(data, here & lines.is_image, name)
             acs = None
-            if calibration.any() and self.header.calibration_mode in SEPARATE_CALIBRATION:
-                acs = self._block(*self._matrix(data, calibration, name), name)
-            elif calibration.any():
+            if is_merged and calibration.any():
                 extra, extra_held = self._matrix(data, calibration & ~lines.is_image, name)
                 kspace, held = torch.where(held[:, None], kspace, extra), held | extra_held
+            else:
+                acs = self._separate(data, of_slice, here, name)
             noise = self._noise(data)
         return Scan(
-            kspace=kspace[None],
+            kspace=without_oversampling(kspace, self.n_readout)[None],
             mask=measured_lines(kspace, held, name),
             calibration=None if acs is None else acs[None],
             noise=noise,
-            image_shape=(min(self.header.image_shape[0], kspace.shape[1]), self.n_readout),
+            image_shape=self.header.image_shape,
             voxel_size=self.header.voxel_size,
         )
 
@@ -118,15 +119,24 @@ class _Reader:
             kspace[:, row, start : start + kept.shape[1]] = torch.from_numpy(kept)
             held[row] = True
         require_finite(kspace, name)
-        return (without_oversampling(kspace, self.n_readout) if self.n_readout < n_readout else kspace), held
+        return kspace, held
 
-    def _block(self, kspace: Tensor, held: Tensor, name: str) -> Tensor:
+    def _separate(self, data: h5py.Dataset, of_slice: np.ndarray, here: np.ndarray, name: str) -> Tensor | None:
+        """Calibration lines (coil, line, kx) of this repetition, else of the first one that has any."""
+        lines, calibration = self.lines, of_slice & self.lines.is_calibration
+        if not calibration.any():
+            return None
+        repetitions = lines.head['idx']['repetition']
+        chosen = calibration & here
+        if not chosen.any():
+            chosen = calibration & (repetitions == repetitions[calibration].min())
+        kspace, held = self._matrix(data, chosen, name)
         run = longest_run(held)
         if len(run) != int(held.sum()):
             raise ScanError(
                 f'{name}: the separate calibration lines {held.nonzero().flatten().tolist()} are not one block'
             )
-        return kspace[:, run.start : run.stop]
+        return calibration_block(kspace[:, run.start : run.stop], self.n_readout)
 
     def _noise(self, data: h5py.Dataset) -> Tensor | None:
         """Noise samples, scaled to the dwell time of the image: the variance goes with the bandwidth."""
@@ -137,7 +147,9 @@ class _Reader:
         dwell = lines.head['sample_time_us']
         of_noise, of_image = float(dwell[lines.is_noise].mean()), float(dwell[lines.is_image].mean())
         scale = (of_noise / of_image) ** 0.5 if of_noise > 0 and of_image > 0 else 1.0
-        return torch.from_numpy(samples * np.float32(scale))
+        noise = scale * torch.from_numpy(samples)
+        require_finite(noise[:, None], f'{self.path}: noise')
+        return noise
 
 
 def _measurements(file: h5py.File) -> list[str]:
@@ -146,25 +158,22 @@ def _measurements(file: h5py.File) -> list[str]:
     return sorted(groups, key=lambda name: (len(name), name))
 
 
-def _xml(file: h5py.File, group: str) -> bytes:
-    xml = np.asarray(dataset(file, f'{group}/xml')[()]).ravel()[0]
-    return xml if isinstance(xml, bytes) else str(xml).encode()
-
-
 def _require_handled(header: Header, lines: Acquisitions, path: str) -> None:
     image = lines.is_image | lines.is_calibration
-    if not lines.is_image.any():
-        raise ScanError(f'{path}: none of the {len(lines.head)} acquisitions is an image line')
+    mode = header.calibration_mode
     unhandled = {
         f'trajectory {header.trajectory}': header.trajectory != 'cartesian',
         'simultaneous multi-slice': header.is_multiband,
-        'a second phase-encoding axis': header.encoded.matrix[2] > 1 or lines.count('kspace_encode_step_2') > 1,
-        f'calibration mode {header.calibration_mode}': header.calibration_mode
-        not in (*MERGED_CALIBRATION, *SEPARATE_CALIBRATION),
+        'a second phase-encoding axis': header.encoded.matrix[2] > 1 or len(lines.counters('kspace_encode_step_2')) > 1,
+        f'calibration mode {mode}': mode not in (*MERGED_CALIBRATION, *SEPARATE_CALIBRATION)
+        and bool((lines.is_calibration & ~lines.is_image).any()),
+        'interleaved calibration (TGRAPPA)': mode == 'interleaved'
+        and header.acceleration > 1
+        and not lines.is_calibration.any(),
         'reversed readouts (EPI)': bool(lines.is_reversed[image].any()),
         'a second encoding space': bool(lines.head['encoding_space_ref'][image].any()),
     }
-    unhandled |= {f'several {axis}s': lines.count(axis) > 1 for axis in ('average', 'contrast', 'phase', 'set')}
+    unhandled |= {f'several {axis}s': len(lines.counters(axis)) > 1 for axis in ('average', 'contrast', 'phase', 'set')}
     for name, found in unhandled.items():
         if found:
             raise ScanError(
@@ -178,6 +187,29 @@ def _notes(groups: list[str], header: Header, lines: Acquisitions, n_readout: in
         notes.append(f'{len(groups)} measurements in the file, the last ({groups[-1]}) is read')
     if n_readout < header.encoded.matrix[0]:
         notes.append(f'readout oversampling removed: {header.encoded.matrix[0]} to {n_readout} samples')
-    if header.calibration_mode == 'interleaved' and lines.is_calibration.any():
-        notes.append('the header says interleaved calibration, but lines are flagged as calibration: taken as embedded')
+    notes += [note for note, is_due in _calibration_notes(header, lines).items() if is_due]
+    found = _spacing(lines)
+    if header.acceleration > 0 and found not in (header.acceleration, 0):
+        notes.append(f'the header says R={header.acceleration}, the lines say R={found}: the lines are believed')
     return notes
+
+
+def _calibration_notes(header: Header, lines: Acquisitions) -> dict[str, bool]:
+    flagged, mode = bool(lines.is_calibration.any()), header.calibration_mode
+    with_calibration = np.unique(lines.head['idx']['repetition'][lines.is_calibration])
+    return {
+        'the header says interleaved calibration, but lines are flagged as calibration: taken as embedded': flagged
+        and mode == 'interleaved',
+        'the header does not say whether calibration lines belong to the image: they train, and do not enter it': bool(
+            (lines.is_calibration & ~lines.is_image).any()
+        )
+        and mode == '',
+        f'calibration was measured in repetition {with_calibration[:1].tolist()} only, and serves all': flagged
+        and 1 == len(with_calibration) < len(lines.counters('repetition')),
+    }
+
+
+def _spacing(lines: Acquisitions) -> int:
+    """Largest gap between neighbouring image lines of the first slice and repetition; 0 with fewer than two lines."""
+    first = lines.is_image & lines.at('slice', 0) & lines.at('repetition', 0)
+    return int(np.diff(np.unique(lines.head['idx']['kspace_encode_step_1'][first])).max(initial=0))

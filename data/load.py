@@ -1,6 +1,5 @@
 """From a path to a scan: recognise the format by its content, call one reader."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -15,7 +14,7 @@ from raki.errors import ScanError
 COMPLEX64_BYTES = 8
 
 
-def open_scan(path: str | Path, layout: DatasetLayout | None = None) -> ScanFile:
+def open_scan(path: str | Path, layout: DatasetLayout | None = None, mask: str | None = None) -> ScanFile:
     """Recognise a file and read its headers; samples are read later, slice by slice.
 
     Parameters
@@ -24,6 +23,9 @@ def open_scan(path: str | Path, layout: DatasetLayout | None = None) -> ScanFile
         An HDF5 file.
     layout
         Which dataset to read, with its axes, where the file is in no format that we recognise.
+    mask
+        Name of the dataset that tells which lines were measured, or `zeros` if lines of zeros were not; by default
+        what the format has for it, and every line where it has nothing.
 
     Raises
     ------
@@ -33,14 +35,21 @@ def open_scan(path: str | Path, layout: DatasetLayout | None = None) -> ScanFile
         If a single slice does not fit into memory.
     """
     path = str(path)
-    with opened(path) as file:
-        reader = None if layout else _reader(file)
     if layout:
-        return open_generic(path, layout)
-    return reader(path) if reader else _unrecognised(path)
+        return open_generic(path, layout, mask)
+    with opened(path) as file:
+        if is_fastmri(file):
+            return open_fastmri(path, mask)
+        if not is_ismrmrd(file):
+            raise _unrecognised(file, path)
+    if mask is not None:
+        raise ScanError(f'{path}: an ISMRMRD file tells itself which lines were measured: leave the mask {mask!r} out')
+    return open_ismrmrd(path)
 
 
-def load_scan(path: str | Path, *, repetition: int = 0, layout: DatasetLayout | None = None) -> Scan:
+def load_scan(
+    path: str | Path, *, repetition: int = 0, layout: DatasetLayout | None = None, mask: str | None = None
+) -> Scan:
     """Read all slices of one repetition into memory.
 
     Raises
@@ -50,22 +59,15 @@ def load_scan(path: str | Path, *, repetition: int = 0, layout: DatasetLayout | 
     ResourceError
         If the scan does not fit into memory: read it slice by slice with `open_scan`.
     """
-    file = open_scan(path, layout)
+    file = open_scan(path, layout, mask)
     n_slices, n_coils, n_lines, n_readout = file.shape
     require_memory(COMPLEX64_BYTES * n_slices * n_coils * n_lines * n_readout, str(path))
     return file.read(repetition=repetition)
 
 
-def _reader(file: h5py.File) -> Callable[[str], ScanFile] | None:
-    if is_fastmri(file):
-        return open_fastmri
-    return open_ismrmrd if is_ismrmrd(file) else None
-
-
-def _unrecognised(path: str) -> ScanFile:
-    with opened(path) as file:
-        names = ', '.join(dataset_names(file)[:12]) or 'no dataset'
-    raise ScanError(
+def _unrecognised(file: h5py.File, path: str) -> ScanError:
+    names = ', '.join(dataset_names(file)[:12]) or 'no dataset'
+    return ScanError(
         f'{path}: neither fastMRI layout (a dataset "kspace") nor ISMRMRD ("dataset/data" with "dataset/xml"); '
         f'it holds {names}: name the k-space with --dataset NAME --axes slice,coil,ky,kx'
     )

@@ -1,9 +1,52 @@
 """Which lines a file really holds, where it says so by a mask, or not at all."""
 
+import h5py
+import numpy as np
 import torch
 from torch import Tensor
 
+from raki.data.hdf5 import dataset
 from raki.errors import ScanError
+from raki.fourier import without_oversampling
+
+ZEROS = 'zeros'
+"""In place of a mask's name: lines of zeros were not measured."""
+
+
+def lines_in_file(file: h5py.File, kspace: Tensor, mask: str | None, name: str) -> Tensor:
+    """Which lines of one slice (coil, ky, kx) were measured.
+
+    Parameters
+    ----------
+    file
+        Where the mask is.
+    kspace
+        The slice.
+    mask
+        Name of the dataset with the mask, one entry per line; ZEROS; or None if all lines were measured.
+    name
+        The slice, for errors.
+
+    Returns
+    -------
+    Boolean, axes (ky,).
+
+    Raises
+    ------
+    ScanError
+        If the mask does not fit, or a line within the measured range holds only zeros.
+    """
+    if mask is None:
+        return measured_lines(kspace, None, name)
+    if mask == ZEROS:
+        return measured_lines(kspace, (kspace != 0).any(dim=0).any(dim=-1), name)
+    stated = np.asarray(dataset(file, mask)[()]).squeeze()
+    if stated.shape != (kspace.shape[1],):
+        raise ScanError(
+            f'{name}: the mask {mask} must have one entry per phase-encoding line ({kspace.shape[1]}), '
+            f'got {stated.shape}'
+        )
+    return measured_lines(kspace, torch.from_numpy(stated != 0), name)
 
 
 def measured_lines(kspace: Tensor, mask: Tensor | None, path: str) -> Tensor:
@@ -44,22 +87,26 @@ def measured_lines(kspace: Tensor, mask: Tensor | None, path: str) -> Tensor:
         )
     if empty:
         raise ScanError(
-            f'{path}: the mask says that lines {empty[:8]} were measured, but they hold only zeros: '
+            f'{path}: lines {empty[:8]} are marked as measured, but hold only zeros: '
             'the file is damaged, or the mask belongs to another scan'
         )
     return stated
 
 
-def lines_that_hold_samples(kspace: Tensor) -> Tensor:
-    """Take every line (coil, ky, kx) that is not exactly zero as measured; only where the user says that this is so."""
-    return (kspace != 0).any(dim=0).any(dim=-1)
+def calibration_block(lines: Tensor, n_readout: int) -> Tensor:
+    """Separate calibration (..., line, readout) over the field of view of `n_readout` samples.
 
-
-def without_empty_columns(lines: Tensor) -> Tensor:
-    """Cut readout samples that no coil and line measured (asymmetric echo) off the ends, axes (..., readout)."""
-    held = (lines != 0).flatten(0, -2).any(dim=0)
-    inside = _between_first_and_last(held).nonzero().flatten()
-    return lines[..., inside] if len(inside) else lines
+    Readout samples at the ends that no coil and line measured (asymmetric echo) are cut off: zeros are nothing to
+    learn from.
+    """
+    n_samples = lines.shape[-1]
+    held = _between_first_and_last((lines != 0).flatten(0, -2).any(dim=0)).nonzero().flatten()
+    inside = without_oversampling(lines, n_readout)
+    if len(held) == 0:
+        return inside
+    spacing = n_samples / inside.shape[-1]
+    position = n_samples // 2 + (torch.arange(inside.shape[-1]) - inside.shape[-1] // 2) * spacing
+    return inside[..., (position >= held[0]) & (position <= held[-1])]
 
 
 def _between_first_and_last(flags: Tensor) -> Tensor:

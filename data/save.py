@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import mkstemp
 from types import TracebackType
@@ -14,6 +14,9 @@ import torch
 from torch import Tensor
 
 from raki.data.scan import Scan
+
+METADATA_BYTES = 1 << 16
+"""Room for what a file holds beside its arrays."""
 
 
 @contextmanager
@@ -51,37 +54,65 @@ def write_text(path: str | Path, text: str) -> None:
         temporary.write_text(text, encoding='utf-8')
 
 
+def reserve(path: Path, n_bytes: int) -> None:
+    """Make the disk hold room for a file before it is written: HDF5 does not survive a disk that fills up under it.
+
+    Raises
+    ------
+    OSError
+        If the disk is too full.
+    """
+    if not hasattr(os, 'posix_fallocate'):
+        return
+    with path.open('rb+') as file:
+        os.posix_fallocate(file.fileno(), 0, n_bytes + METADATA_BYTES)
+
+
+@contextmanager
+def new_hdf5(path: str | Path, n_bytes: int = 0) -> Iterator[h5py.File]:
+    """Give an HDF5 file for writing that appears at `path`, all or nothing, with room for `n_bytes` of samples."""
+    with replacing(path) as temporary:
+        reserve(temporary, n_bytes)
+        with h5py.File(temporary, 'w') as file:
+            reserve(temporary, n_bytes)
+            yield file
+
+
 class ReconstructionWriter:
     """Write a reconstruction image by image; the file appears when the block ends without an error.
 
     The layout is fastMRI's: `reconstruction` float32 (image, y, x), which fastMRI's evaluation reads unchanged, and
-    on request `kspace`, the filled k-space. Images are ordered by repetition, then slice.
+    on request `kspace` (image, coil, readout, phase encode), the filled k-space. Images are ordered by repetition,
+    then slice.
     """
 
     def __init__(self, path: str | Path, n_images: int) -> None:
-        self._replacing = replacing(path)
-        self._n_images = n_images
+        self._path, self._n_images = path, n_images
 
     def __enter__(self) -> Self:
-        self._file = h5py.File(self._replacing.__enter__(), 'w')
+        with ExitStack() as stack:
+            self._file = stack.enter_context(new_hdf5(self._path))
+            self._open = stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
-        self._file.close()
-        return self._replacing.__exit__(kind, error, trace)
+        return self._open.__exit__(kind, error, trace)
 
     def put(self, index: int, image: Tensor, kspace: Tensor | None, *, readout_is_rows: bool) -> None:
-        """Write one image (y, x) and, on request, its k-space (coil, ky, kx), in the orientation of the input file."""
-        self._put('reconstruction', index, image.float(), readout_is_rows)
+        """Write one image (y, x), in the orientation of the input file, and on request its k-space (coil, ky, kx)."""
+        arrays = {'reconstruction': image.float().transpose(-1, -2) if readout_is_rows else image.float()}
         if kspace is not None:
-            self._put('kspace', index, kspace, readout_is_rows)
-
-    def _put(self, name: str, index: int, array: Tensor, readout_is_rows: bool) -> None:
-        values = (array.transpose(-1, -2) if readout_is_rows else array).cpu().numpy()
-        dataset = self._file.require_dataset(name, (self._n_images, *values.shape), values.dtype)
-        dataset[index] = values
+            arrays['kspace'] = kspace.transpose(-1, -2)
+        if not len(self._file):
+            reserve(Path(self._file.filename), self._n_images * sum(array.nbytes for array in arrays.values()))
+            self._file.attrs['image_axes'] = 'image, ' + (
+                'readout, phase encode' if readout_is_rows else 'phase encode, readout'
+            )
+        for name, array in arrays.items():
+            values = array.cpu().numpy()
+            self._file.require_dataset(name, (self._n_images, *values.shape), values.dtype)[index] = values
 
     def describe(self, manifest: Mapping[str, object]) -> None:
         """Store what made the file, as attributes; nested values as JSON."""
@@ -91,11 +122,15 @@ class ReconstructionWriter:
 
 def write_scan(path: str | Path, scan: Scan, attributes: Mapping[str, object]) -> None:
     """Write a scan in fastMRI layout: kspace (slice, coil, readout, phase encode), mask, and what else it has."""
-    with replacing(path) as temporary, h5py.File(temporary, 'w') as file:
-        kspace = torch.where(scan.mask[:, None], scan.kspace, 0)
-        for name, array in (('kspace', kspace), ('reference', scan.reference), ('acs', scan.calibration)):
-            if array is not None:
-                file[name] = array.transpose(-1, -2).contiguous().numpy()
+    arrays = {
+        'kspace': torch.where(scan.mask[:, None], scan.kspace, 0),
+        'reference': scan.reference,
+        'acs': scan.calibration,
+    }
+    present = {name: array for name, array in arrays.items() if array is not None}
+    with new_hdf5(path, sum(array.nbytes for array in present.values())) as file:
+        for name, array in present.items():
+            file[name] = array.transpose(-1, -2).contiguous().numpy()
         if scan.noise is not None:
             file['noise'] = scan.noise.numpy()
         if not bool(scan.mask.all()):

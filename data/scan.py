@@ -115,17 +115,15 @@ class ScanFile:
             If a slice or the repetition does not exist, or slices have different sampling patterns.
         """
         chosen = range(self.shape[0]) if slices is None else slices
-        self._require_known(chosen, repetition)
+        self.require_known(chosen, [repetition])
         return stack_slices([self.read_slice(index, repetition) for index in chosen])
 
-    def _require_known(self, slices: Sequence[int], repetition: int) -> None:
-        for index in slices:
-            if not 0 <= index < self.shape[0]:
-                raise ScanError(f'{self.path}: no slice {index}; the file has slices 0 to {self.shape[0] - 1}')
-        if not 0 <= repetition < self.n_repetitions:
-            raise ScanError(
-                f'{self.path}: no repetition {repetition}; the file has repetitions 0 to {self.n_repetitions - 1}'
-            )
+    def require_known(self, slices: Sequence[int], repetitions: Sequence[int] = (0,)) -> None:
+        """Raise a ScanError if one of these slices or repetitions does not exist."""
+        for kind, chosen, number in (('slice', slices, self.shape[0]), ('repetition', repetitions, self.n_repetitions)):
+            unknown = [index for index in chosen if not 0 <= index < number]
+            if unknown:
+                raise ScanError(f'{self.path}: no {kind} {unknown[0]}; the file has {kind}s 0 to {number - 1}')
 
 
 def stack_slices(scans: Sequence[Scan]) -> Scan:

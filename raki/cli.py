@@ -1,6 +1,7 @@
 """The `raki` command: options in, one line or one table out. No mathematics lives here."""
 
 import json
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -32,7 +33,7 @@ ScanArgument = Annotated[Path, typer.Argument(help='Scan: fastMRI-layout, ISMRMR
 DatasetOption = Annotated[str | None, typer.Option('--dataset', help='K-space dataset of an HDF5 in no known format.')]
 AxesOption = Annotated[str | None, typer.Option('--axes', help='Its axes in order, such as slice,coil,ky,kx.')]
 MaskOption = Annotated[
-    str | None, typer.Option('--mask', help='Its mask dataset, or "zeros" if zero lines are missing.')
+    str | None, typer.Option('--mask', help='Dataset with the line mask, or "zeros" if lines of zeros are missing.')
 ]
 DeviceOption = Annotated[str | None, typer.Option(help='Such as cpu or cuda; default: the GPU where there is one.')]
 JsonOption = Annotated[bool, typer.Option('--json', help='Print JSON for programs.')]
@@ -86,7 +87,7 @@ def reconstruct(
     from raki.jobs import Job, reconstruct_file
 
     output = output or Path(f'{scan.stem}.raki.h5')
-    _require_writable(output, scan)
+    _require_writable_file(output, scan)
     with _as_usage_error():
         chosen = choose_device(device)
         repetitions = None if repetition is None else [repetition]
@@ -94,6 +95,7 @@ def reconstruct(
     file = _open(scan, dataset, axes, mask)
     with progress_bars() as progress_for:
         manifest = reconstruct_file(file, output, job, progress_for)
+    _warn(manifest['warnings'])  # type: ignore[arg-type]
     if as_json:
         print(json.dumps({'output': str(output), **manifest}, indent=1))
     else:
@@ -137,6 +139,7 @@ def compare(
     file = _open(scan, dataset, axes, mask)
     with progress_bars() as progress_for:
         cells = compare_file(file, output, plan, slices or [file.shape[0] // 2], progress_for)
+    _warn([f'{cell.row.method}, R={cell.row.rate}: {text}' for cell in cells for text in cell.row.warnings])
     if as_json:
         print((output / 'results.json').read_text(encoding='utf-8'))
         return
@@ -156,7 +159,7 @@ def simulate(
     seed: Annotated[int, typer.Option(help='Seed of texture, phase and noise.')] = 0,
 ) -> None:
     """Simulate a multi-coil scan with noise samples and known truth."""
-    _require_writable(output)
+    _require_writable_file(output)
     with _as_usage_error():
         lines, _, samples = matrix.partition('x')
         if not (lines.isdigit() and samples.isdigit()):
@@ -169,12 +172,19 @@ def simulate(
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code: 0 done, 2 usage, 3 bad input, 4 numerical failure, 5 resources."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    """Run a command and return its exit code.
+
+    0 done, 2 usage, 3 bad input, 4 numerical failure, 5 resources, 130 interrupted, 143 terminated.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv) or ['--help']
     is_debugging = '--debug' in arguments
     arguments = [argument for argument in arguments if argument != '--debug']
     try:
-        return app(_repeated(arguments), standalone_mode=False) or 0
+        with _terminable():
+            return app(_repeated(arguments), standalone_mode=False) or 0
+    except typer.Abort:
+        print('raki: interrupted, nothing was written', file=sys.stderr)
+        return 130
     except (*EXIT_CODES, RuntimeError, MemoryError) as error:
         code = _exit_code(error)
         if is_debugging or code is None:
@@ -218,16 +228,25 @@ def _open(scan: Path, dataset: str | None, axes: str | None, mask: str | None) -
     from raki.data.generic import DatasetLayout
     from raki.data.load import open_scan
 
-    if dataset is None:
-        if axes is not None or mask is not None:
-            raise typer.BadParameter('--axes and --mask describe a dataset: name it with --dataset')
-        return open_scan(scan)
-    return open_scan(scan, DatasetLayout(dataset, tuple((axes or 'slice,coil,ky,kx').split(',')), mask))
+    if (dataset is None) != (axes is None):
+        raise typer.BadParameter('--dataset and --axes belong together: --dataset NAME --axes slice,coil,ky,kx')
+    if dataset is None or axes is None:
+        return open_scan(scan, mask=mask)
+    with _as_usage_error():
+        layout = DatasetLayout(dataset, tuple(axes.split(',')))
+    return open_scan(scan, layout, mask)
 
 
-def _require_writable(output: Path, scan: Path | None = None) -> None:
+def _warn(warnings: Sequence[str]) -> None:
+    for text in dict.fromkeys(warnings):
+        print(f'raki: warning: {text}', file=sys.stderr)
+
+
+def _require_writable_file(output: Path, scan: Path | None = None) -> None:
     if scan is not None and output.resolve() == scan.resolve():
         raise typer.BadParameter(f'the output {output} is the input: choose another name')
+    if output.is_dir():
+        raise typer.BadParameter(f'-o must name a file, but {output} is a folder')
     if not output.parent.is_dir():
         raise typer.BadParameter(f'cannot write {output}: there is no folder {output.parent}')
 
@@ -237,10 +256,22 @@ def _as_usage_error() -> Iterator[None]:
     """Options that do not fit together are the user's to mend."""
     try:
         yield
-    except (ScanError, CalibrationError):
-        raise
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM, as batch systems send it, end a command in good order: temporary files are removed."""
+    try:
+        before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    except ValueError:  # not the main thread, which is the only one that gets signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 if __name__ == '__main__':

@@ -36,8 +36,11 @@ def centre_crop(array: Tensor, shape: tuple[int, ...]) -> Tensor:
 def without_oversampling(kspace: Tensor, n_readout: int) -> Tensor:
     """Crop the field of view along the readout (last axis) to `n_readout` samples, keeping the resolution.
 
-    The noise of a sample keeps its variance, because both transforms are orthonormal.
+    The noise of a sample keeps its variance, because both transforms are orthonormal. Without oversampling, samples
+    come back bit for bit.
     """
+    if n_readout == kspace.shape[-1]:
+        return kspace
     image = image_from_kspace(kspace, READOUT)
     return kspace_from_image(centre_crop(image, (n_readout,)), READOUT)
 

@@ -96,6 +96,9 @@ class Interpolator:
     n_readout: int
     """Readout length it was fitted for."""
 
+    n_coils: int | None = None
+    """Number of coils it was fitted for; None where any will do, because nothing is filled in."""
+
     kernel: Kernel | None = None
     """Extent of the learnt map; None where nothing is filled in (zero filling, R=1)."""
 
@@ -122,16 +125,20 @@ class Interpolator:
         ValueError
             If the matrix is not the one that was fitted for, or not complex64.
         """
-        wanted = (len(self.sampling.mask), self.n_readout)
         _require_complex64(kspace)
-        if kspace.ndim != 3 or tuple(kspace.shape[1:]) != wanted:
-            raise ValueError(f'fitted for k-space (coil, {wanted[0]}, {wanted[1]}), got {tuple(kspace.shape)}')
+        self._require_fitting(tuple(kspace.shape))
         measured = self.sampling.mask.to(kspace.device)[:, None]
         filled = torch.where(measured, kspace, 0)
         if self.kernel is None or self.patch_map is None:
             return filled
         missing = self._missing(self.sampling.lattice_lines(filled), self.kernel, self.patch_map)
         return torch.where(measured, kspace, self._on_matrix(missing, kspace))
+
+    def _require_fitting(self, shape: tuple[int, ...]) -> None:
+        wanted = (self.n_coils or shape[0], len(self.sampling.mask), self.n_readout)
+        if shape != wanted:
+            names = ' x '.join(str(size) for size in wanted)
+            raise ValueError(f'fitted for k-space (coil, ky, kx) of {names}, got {shape}')
 
     def _missing(self, lines: Tensor, kernel: Kernel, patch_map: PatchMap) -> Tensor:
         """Missing samples of every gap, axes (coil, missing line, gap, readout), gap -1 first."""
@@ -202,7 +209,8 @@ def fit(
     lines = None if kspace is None else sampling.lattice_lines(kspace)
     edges = edge_maps(calibration.normal_equations, method.regularization, sampling, n_readout, lines)
     learnt = method.learn(calibration, progress)
-    return Interpolator(sampling, n_readout, method.kernel, learnt.patch_map, edges, _warnings(learnt, acs))
+    warnings = _warnings(learnt, acs)
+    return Interpolator(sampling, n_readout, len(acs), method.kernel, learnt.patch_map, edges, warnings)
 
 
 def _warnings(learnt: Learnt, acs: Tensor) -> tuple[str, ...]:

@@ -91,8 +91,9 @@ def reconstruct_file(file: ScanFile, output: Path, job: Job, progress_for: Progr
     method = with_seed(METHODS[job.method], job.seed)
     slices = range(file.shape[0]) if job.slices is None else job.slices
     repetitions = range(file.n_repetitions) if job.repetitions is None else job.repetitions
+    file.require_known(slices, repetitions)
     todo = [(repetition, index) for repetition in repetitions for index in slices]
-    seconds = [0.0, 0.0]
+    seconds, warnings = [0.0, 0.0], dict[str, None]()
     with ReconstructionWriter(output, len(todo)) as writer:
         for position, (repetition, index) in enumerate(todo):
             scan = file.read([index], repetition)
@@ -101,6 +102,7 @@ def reconstruct_file(file: ScanFile, output: Path, job: Job, progress_for: Progr
             kspace = result.kspace[0] if job.keep_kspace else None
             writer.put(position, result.image[0], kspace, readout_is_rows=scan.readout_is_rows)
             seconds = [spent + more for spent, more in zip(seconds, result.seconds, strict=True)]
+            warnings |= dict.fromkeys(result.interpolators[0].warnings)
         manifest = {
             'repetition': [repetition for repetition, _ in todo],
             'slice': [index for _, index in todo],
@@ -109,6 +111,7 @@ def reconstruct_file(file: ScanFile, output: Path, job: Job, progress_for: Progr
             'combine': job.combine,
             'source_file': Path(file.path).name,
             'notes': list(file.notes),
+            'warnings': list(warnings),
             'versions': versions(),
             'device': str(job.device),
             'n_threads': torch.get_num_threads(),
@@ -131,6 +134,7 @@ def compare_file(
     CalibrationError
         If a cell's ACS is smaller than a kernel.
     """
+    file.require_known(slices)
     first = file.read([slices[0]])
     if Sampling.from_mask(first.mask).acceleration > 1:
         raise SamplingError(

@@ -6,6 +6,10 @@ from torch import Tensor
 from raki.errors import ScanError
 
 
+DUPLICATE = 1e-9
+"""A coil with less noise power of its own than this part of it repeats other coils [1]."""
+
+
 def noise_covariance(noise: Tensor) -> Tensor:
     """Sample covariance between coils, axes (coil, coil), complex128, of noise with axes (coil, sample)."""
     noise = noise.to(torch.complex128)
@@ -22,7 +26,8 @@ def whitening_matrix(covariance: Tensor) -> Tensor:
         If the covariance is singular: a dead or duplicate coil, or fewer noise samples than coils.
     """
     factor, failed = torch.linalg.cholesky_ex(covariance)
-    if bool(failed):
+    own = factor.diagonal().abs().square() / covariance.diagonal().real
+    if bool(failed) or bool((own < DUPLICATE).any()):
         raise ScanError(
             f'the noise covariance of {len(covariance)} coils is not positive definite: '
             'remove dead or duplicate coils, or measure more noise'

@@ -40,7 +40,7 @@ def progress_bars() -> Iterator[Callable[[str], Callable[[int, int], None]]]:
 
 def description_table(description: Mapping[str, object]) -> Table:
     """What `raki.jobs.describe` found in a file."""
-    table = Table(show_header=False, title=str(description['file']), title_justify='left')
+    table = Table(show_header=False, title=escape(str(description['file'])), title_justify='left')
     for name, value in description.items():
         if name not in ('file', 'repetitions') and value not in (None, [], {}):
             table.add_row(name.replace('_', ' '), escape(_readable(value)))

@@ -111,6 +111,7 @@ def test_reconstruct_writes_images_and_how_they_came_about(
     assert stored(output, 'reconstruction').shape == (2, 40, 48)
     mask, found = stored(half, 'mask'), attributes(output)
     np.testing.assert_array_equal(stored(output, 'kspace')[..., mask], stored(half, 'kspace')[..., mask])
+    assert found['image_axes'] == 'image, readout, phase encode'
     assert (found['method'], found['combine'], found['source_file']) == (method, combine, 'half.h5')
     assert json.loads(found['slice']) == [0, 1]
     assert set(json.loads(found['versions'])) >= {'raki', 'torch', 'python'}
@@ -234,7 +235,10 @@ def test_the_proposed_axes_read_a_scan_with_the_coils_last(tmp_path: Path) -> No
         (['--method', 'grapa'], "no method 'grapa': choose from zero-filled, grappa"),
         (['--combine', 'sum'], "no combination 'sum': choose from rss, walsh"),
         (['--device', 'tpu9'], "no device 'tpu9' on this machine"),
-        (['--axes', 'coil,ky,kx'], 'name it with --dataset'),
+        (['--axes', 'coil,ky,kx'], '--dataset and --axes belong together'),
+        (['--dataset', 'kspace'], '--dataset and --axes belong together'),
+        (['--dataset', 'kspace', '--axes', 'coil,ky'], 'axes must name coil, ky and kx'),
+        (['-o', '/'], '-o must name a file, but / is a folder'),
         (['--nonsense'], '--nonsense'),
         (['-o', 'nowhere/out.h5'], 'there is no folder nowhere'),
     ],
@@ -255,6 +259,8 @@ def test_other_wrong_usage(scan: Path, tmp_path: Path, capsys: Capture) -> None:
     assert failure(['compare', str(scan), '-o', str(tmp_path / 'o'), '--rates', '0'], capsys)[0] == 2
     assert failure(['simulate', '-o', str(tmp_path / 's.h5'), '--matrix', '40'], capsys)[0] == 2
     assert failure(['simulate', '-o', str(tmp_path / 's.h5'), '--coils', '0'], capsys)[0] == 2
+    assert failure(['simulate', '-o', str(tmp_path / 's.h5'), '--rate', '2', '--acs', '999'], capsys)[0] == 2
+    assert failure(['simulate', '-o', str(tmp_path)], capsys)[0] == 2
     assert failure(['reconstruct'], capsys)[0] == 2
     assert load_scan(scan).n_slices == 2
 
@@ -271,6 +277,59 @@ def test_a_missing_file_and_a_missing_slice_are_bad_input(half: Path, tmp_path: 
     code, said = failure(['reconstruct', str(half), '-o', str(tmp_path / 'out.h5'), '--slice', '7'], capsys)
     assert code == 3
     assert 'no slice 7; the file has slices 0 to 1' in said
+
+
+def test_the_slices_are_checked_before_the_first_is_computed(
+    scan: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr('raki.data.scan.ScanFile.read', lambda *_: pytest.fail('reads before it checks'))
+    for command in ('reconstruct', 'compare'):
+        words = [command, str(scan), '-o', str(tmp_path / 'out'), '--slices', '0', '9']
+        assert failure(words, capsys)[0] == 3
+
+
+def test_a_mask_names_the_lines_of_a_file_without_one(tmp_path: Path, capsys: Capture) -> None:
+    path = undersampled(tmp_path / 'a.h5', 'none')
+    with h5py.File(path, 'r+') as file:
+        file.move('mask', 'elsewhere')
+    output = tmp_path / 'out.h5'
+    assert '--mask zeros' in failure(['reconstruct', str(path), '-o', str(output)], capsys)[1]
+    found = []
+    for mask in ('zeros', 'elsewhere'):
+        assert main(['reconstruct', str(path), '-o', str(output), '--mask', mask]) == 0
+        found.append(stored(output, 'reconstruction'))
+    np.testing.assert_array_equal(found[0], found[1])
+
+
+def test_a_warning_is_told_and_kept(tmp_path: Path, capsys: Capture) -> None:
+    """24 lines and a lattice line beside them at R=4 are 13 x 36 equations, for 20 samples of 32 coils each."""
+    path, output = tmp_path / 'a.h5', tmp_path / 'out.h5'
+    words = ['--matrix', '64x40', '--coils', '32', '--rate', '4', '--acs', '24']
+    assert main(['simulate', '-o', str(path), *words]) == 0
+    assert main(['reconstruct', str(path), '-o', str(output)]) == 0
+    expected = '468 equations for 640 unknowns from 25 ACS lines: too few to trust'
+    assert f'raki: warning: {expected}' in capsys.readouterr().err
+    assert json.loads(attributes(output)['warnings'])[0].startswith(expected)
+
+
+def test_the_bare_command_helps(capsys: Capture) -> None:
+    assert main([]) == 0
+    captured = capsys.readouterr()
+    assert 'reconstruct' in captured.out
+    assert captured.err == ''
+
+
+@pytest.mark.skipif(sys.platform == 'win32', reason='there is no SIGTERM')
+def test_a_terminated_command_leaves_nothing_half_written(half: Path, tmp_path: Path) -> None:
+    output = tmp_path / 'folder' / 'out.h5'
+    output.parent.mkdir()
+    words = [sys.executable, '-m', 'raki.cli', 'reconstruct', str(half), '-o', str(output), '--method', 'raki-2019']
+    with subprocess.Popen(words, stderr=subprocess.PIPE) as process:
+        while not list(output.parent.iterdir()) and process.poll() is None:
+            time.sleep(0.05)
+        process.terminate()
+        assert process.wait(timeout=30) == 143
+    assert list(output.parent.iterdir()) == []
 
 
 def test_a_diverging_training_ends_with_exit_code_4(

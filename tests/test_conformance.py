@@ -144,9 +144,12 @@ def test_zero_filling_keeps_what_was_measured_and_nothing_else() -> None:
 
 @pytest.mark.parametrize('method', EVERY_METHOD)
 def test_separate_calibration_may_have_another_readout(method: Method) -> None:
+    """Inside, where the kernel is whole, the same lines teach the same wherever k-space is longer."""
     full, sampling = noisy(), lattice_with_acs(54, 3, 1, range(0))
-    filled = fit(method, noisy()[:, 10:40, 3:27], sampling, full).fill(full)
-    assert filled.shape == full.shape
+    acs = noisy()[:, 10:40, 3:27]
+    filled = fit(method, acs, sampling, full).fill(full)
+    narrow = fit(method, acs, sampling).fill(full[..., 3:27].contiguous())
+    torch.testing.assert_close(filled[:, 16:-16, 8:-9], narrow[:, 16:-16, 5:-5], rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize('method', EVERY_METHOD)
@@ -178,8 +181,10 @@ def test_an_acs_of_zeros_is_refused() -> None:
 def test_another_matrix_than_fitted_for_is_refused() -> None:
     full, sampling = noisy(), lattice_with_acs(54, 3, 1, range(15, 40))
     interpolator = fit(Grappa(), acs_of(full, sampling), sampling)
-    with pytest.raises(ValueError, match=r'fitted for k-space \(coil, 54, 31\), got \(4, 54, 30\)'):
+    with pytest.raises(ValueError, match=r'fitted for k-space \(coil, ky, kx\) of 4 x 54 x 31, got \(4, 54, 30\)'):
         interpolator.fill(full[..., :30])
+    with pytest.raises(ValueError, match=r'of 4 x 54 x 31, got \(3, 54, 31\)'):
+        interpolator.fill(full[:3])
 
 
 @pytest.mark.parametrize('kernel', [(1, 5), (4, 0)])

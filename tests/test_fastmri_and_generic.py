@@ -1,5 +1,6 @@
 """Readers of fastMRI-layout files and of any other HDF5, on files written here and on real ones."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,7 @@ HEADER = """<?xml version="1.0"?><ismrmrdHeader xmlns="http://www.ismrm.org/ISMR
 <fieldOfView_mm><x>400</x><y>{height}</y><z>5</z></fieldOfView_mm></encodedSpace>
 <reconSpace><matrixSize><x>10</x><y>{recon_y}</y><z>1</z></matrixSize>
 <fieldOfView_mm><x>200</x><y>{recon_height}</y><z>5</z></fieldOfView_mm></reconSpace>
-<encodingLimits><kspace_encoding_step_1><minimum>0</minimum><maximum>{maximum}</maximum><center>{center}</center>
-</kspace_encoding_step_1></encodingLimits></encoding><somethingNew>1</somethingNew></ismrmrdHeader>"""
+</encoding><somethingNew>1</somethingNew></ismrmrdHeader>"""
 
 
 def write(path: Path, kspace: np.ndarray = KSPACE, **others: object) -> Path:
@@ -36,7 +36,7 @@ def write(path: Path, kspace: np.ndarray = KSPACE, **others: object) -> Path:
 
 
 def header(**values: int) -> str:
-    defaults = {'encoded_y': 17, 'height': 340, 'recon_y': 17, 'recon_height': 340, 'maximum': 16, 'center': 8}
+    defaults = {'encoded_y': 17, 'height': 340, 'recon_y': 17, 'recon_height': 340}
     return HEADER.format(**(defaults | values))
 
 
@@ -104,18 +104,65 @@ def test_the_header_removes_readout_oversampling_and_crops_the_image(tmp_path: P
     torch.testing.assert_close(image_from_kspace(scan.kspace), centre_crop(whole, (17, 10)), rtol=1e-4, atol=1e-5)
 
 
-def test_a_finer_reconstruction_matrix_is_no_reason_to_crop(tmp_path: Path) -> None:
-    """Same field of view on fewer or more voxels is interpolation, not a crop."""
-    scan = load_scan(write(tmp_path / 'a.h5', ismrmrd_header=header(recon_y=14, recon_height=340)))
-    assert scan.image_shape == (17, 10)
+@pytest.mark.parametrize(
+    ('recon_y', 'recon_height', 'expected'),
+    [
+        (14, 340, 17),  # the same field of view on fewer voxels
+        (34, 340, 17),  # or on more
+        (22, 220, 11),  # a part of it, on a finer matrix
+        (17, 338, 17),  # rounded
+        (11, 0, 11),  # not stated
+        (17, 680, 17),  # more than was measured
+    ],
+)
+def test_images_are_cropped_to_the_wanted_field_of_view_not_interpolated(
+    tmp_path: Path, recon_y: int, recon_height: int, expected: int
+) -> None:
+    scan = load_scan(write(tmp_path / 'a.h5', ismrmrd_header=header(recon_y=recon_y, recon_height=recon_height)))
+    assert scan.image_shape == (expected, 10)
+
+
+@pytest.mark.parametrize(
+    'stored_as', [str, str.encode, lambda xml: [xml.encode()], lambda xml: np.bytes_(xml.encode())], ids=range(4)
+)
+def test_the_header_may_be_any_kind_of_text(tmp_path: Path, stored_as: Callable[[str], object]) -> None:
+    xml = header().replace('<?xml version="1.0"?>', '<?xml version="1.0" encoding="x-unknown"?>')
+    assert load_scan(write(tmp_path / 'a.h5', ismrmrd_header=stored_as(xml))).image_shape == (17, 10)
+
+
+def test_separate_calibration_loses_the_oversampling_of_the_readout_too(tmp_path: Path) -> None:
+    """Else it would be lines of another field of view than those that it is used for."""
+    acs = KSPACE[..., 4:12]
+    scan = load_scan(write(tmp_path / 'a.h5', ismrmrd_header=header(), acs=acs))
+    whole = load_scan(write(tmp_path / 'b.h5', ismrmrd_header=header()))
+    assert scan.calibration is not None
+    torch.testing.assert_close(scan.calibration, whole.kspace[:, :, 4:12])
+
+
+def test_samples_in_another_file_are_not_followed(tmp_path: Path) -> None:
+    """A crafted file could otherwise show the content of any file that the user can read."""
+    secret = write(tmp_path / 'secret.h5')
+    (tmp_path / 'secret.bin').write_bytes(KSPACE.tobytes())
+    layout = h5py.VirtualLayout(KSPACE.shape, KSPACE.dtype)
+    layout[:] = h5py.VirtualSource(secret, 'kspace', KSPACE.shape)
+    with h5py.File(tmp_path / 'link.h5', 'w') as file:
+        file['kspace'] = h5py.ExternalLink(secret, 'kspace')
+    with h5py.File(tmp_path / 'external.h5', 'w') as file:
+        storage = [(tmp_path / 'secret.bin', 0, KSPACE.nbytes)]
+        file.create_dataset('kspace', KSPACE.shape, KSPACE.dtype, external=storage)
+    with h5py.File(tmp_path / 'virtual.h5', 'w') as file:
+        file.create_virtual_dataset('kspace', layout)
+    for name in ('link', 'external', 'virtual'):
+        with pytest.raises(ScanError, match='kspace points to samples in another file'):
+            load_scan(tmp_path / f'{name}.h5')
 
 
 def test_padding_is_not_measured_whatever_the_mask_says(tmp_path: Path) -> None:
-    """Left = encoded y // 2 - centre, right = left + maximum, as fastMRI defines them."""
+    """Masks do not know about it; lines that are exactly zero at the ends are it."""
     kspace = KSPACE.copy()
     kspace[..., :3] = 0
     kspace[..., 15:] = 0
-    xml = header(maximum=11, center=5)
+    xml = header()
     for others in ({'ismrmrd_header': xml}, {'ismrmrd_header': xml, 'mask': np.ones(17)}, {'mask': np.ones(17)}, {}):
         mask = load_scan(write(tmp_path / 'a.h5', kspace, **others)).mask
         assert mask.nonzero().flatten().tolist() == list(range(3, 15))
@@ -131,7 +178,7 @@ def test_an_undersampled_file_without_a_mask_is_refused(tmp_path: Path) -> None:
 def test_a_measured_line_of_zeros_is_damage(tmp_path: Path) -> None:
     kspace = KSPACE.copy()
     kspace[..., 6] = 0
-    with pytest.raises(ScanError, match=r'lines \[6\] were measured, but they hold only zeros'):
+    with pytest.raises(ScanError, match=r'lines \[6\] are marked as measured, but hold only zeros'):
         load_scan(write(tmp_path / 'a.h5', kspace, mask=np.ones(17)))
 
 
@@ -170,6 +217,12 @@ def test_another_layout_is_refused_with_what_to_do(tmp_path: Path, kspace: np.nd
         ({'acs': KSPACE[0]}, 'has no slice axis, but kspace has 2 slices'),
         ({'noise': KSPACE[0]}, r'noise must have axes \(coil, sample\)'),
         ({'noise': np.ones((3, 5))}, 'noise must hold complex samples'),
+        ({'noise': np.full((3, 5), np.nan + 0j)}, 'noise: 15 samples are NaN or infinite'),
+        ({'reference': KSPACE[..., :16]}, r'reference must have the shape of kspace \(2, 3, 20, 17\)'),
+        ({'ismrmrd_header': np.array([], 'S9')}, 'a text is wanted, got an empty array'),
+        ({'ismrmrd_header': '<a><encoding><encodedSpace><matrixSize><x>nan</x>'}, 'not valid XML'),
+        ({'ismrmrd_header': header().replace('<x>20</x>', '<x>nan</x>')}, "matrixSize/x, got 'nan'"),
+        ({'ismrmrd_header': header(), 'acs': KSPACE[:, :, :12]}, 'acs must have the 20 readout samples of kspace'),
         ({'ismrmrd_header': '<!DOCTYPE a [<!ENTITY b "c">]><a/>'}, 'document type or entities'),
         ({'ismrmrd_header': '<a'}, 'not valid XML'),
         ({'ismrmrd_header': '<a/>'}, 'no <encoding>'),
@@ -184,6 +237,8 @@ def test_what_does_not_fit_the_scan_is_refused(tmp_path: Path, others: dict, mes
 def test_a_missing_file_and_one_that_is_not_hdf5_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ScanError, match='no such file'):
         open_scan(tmp_path / 'none.h5')
+    with pytest.raises(ScanError, match='is a folder, name a file in it'):
+        open_scan(tmp_path)
     (tmp_path / 'text.h5').write_text('hello')
     with pytest.raises(ScanError, match='cannot be read as HDF5'):
         open_scan(tmp_path / 'text.h5')
@@ -234,9 +289,12 @@ def test_zero_lines_are_missing_only_if_the_user_says_so(tmp_path: Path) -> None
     kspace = KSPACE.copy()
     kspace[..., 1::2] = 0
     path = write(tmp_path / 'a.h5', kspace, pattern=np.arange(17) % 2 == 0)
-    for mask in ('zeros', 'pattern'):
-        scan = load_scan(path, layout=DatasetLayout('kspace', AXES, mask))
-        assert scan.mask.tolist() == (np.arange(17) % 2 == 0).tolist()
+    for layout in (None, DatasetLayout('kspace', AXES)):
+        for mask in ('zeros', 'pattern'):
+            scan = load_scan(path, layout=layout, mask=mask)
+            assert scan.mask.tolist() == (np.arange(17) % 2 == 0).tolist()
+    with pytest.raises(ScanError, match='--mask zeros'):
+        load_scan(path)
     with pytest.raises(ScanError, match='--mask zeros'):
         load_scan(path, layout=DatasetLayout('kspace', AXES))
 
@@ -246,7 +304,6 @@ def test_zero_lines_are_missing_only_if_the_user_says_so(tmp_path: Path) -> None
     [
         (('kspace', ('coil', 'ky', 'kx')), 'has 4 axes .* but 3 are named'),
         (('nothing', AXES), r"no dataset 'nothing'; the file has kspace \(2, 3, 20, 17\)"),
-        (('kspace', AXES, 'nothing'), "no dataset 'nothing'"),
     ],
 )
 def test_a_layout_that_the_file_does_not_have_is_refused(tmp_path: Path, layout: tuple, message: str) -> None:
@@ -254,9 +311,22 @@ def test_a_layout_that_the_file_does_not_have_is_refused(tmp_path: Path, layout:
         load_scan(write(tmp_path / 'a.h5'), layout=DatasetLayout(*layout))
 
 
+def test_a_mask_that_the_file_does_not_have_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / 'a.h5')
+    for layout in (None, DatasetLayout('kspace', AXES)):
+        with pytest.raises(ScanError, match="no dataset 'nothing'"):
+            load_scan(path, layout=layout, mask='nothing')
+
+
+def test_an_empty_axis_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / 'a.h5', KSPACE[:0])
+    with pytest.raises(ScanError, match=r'kspace is empty, its shape is \(0, 3, 20, 17\)'):
+        load_scan(path, layout=DatasetLayout('kspace', AXES))
+
+
 @pytest.mark.parametrize('axes', [('coil', 'ky'), ('coil', 'ky', 'kx', 'kx'), ('coil', 'ky', 'kx', 'time')])
 def test_axes_must_be_named_completely(axes: tuple[str, ...]) -> None:
-    with pytest.raises(ScanError, match='axes must name coil, ky and kx'):
+    with pytest.raises(ValueError, match='axes must name coil, ky and kx'):
         DatasetLayout('kspace', axes)
 
 

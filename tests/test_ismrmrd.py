@@ -32,10 +32,18 @@ HEADER = """<?xml version="1.0"?><ismrmrdHeader xmlns="http://www.ismrm.org/ISMR
 <fieldOfView_mm><x>{recon_width}</x><y>240</y><z>5</z></fieldOfView_mm></reconSpace>
 <encodingLimits><kspace_encoding_step_1><minimum>0</minimum><maximum>11</maximum><center>{center}</center>
 </kspace_encoding_step_1></encodingLimits>
-<parallelImaging><accelerationFactor><kspace_encoding_step_1>2</kspace_encoding_step_1>
+<parallelImaging><accelerationFactor><kspace_encoding_step_1>{rate}</kspace_encoding_step_1>
 <kspace_encoding_step_2>1</kspace_encoding_step_2></accelerationFactor>
 <calibrationMode>{mode}</calibrationMode></parallelImaging></encoding></ismrmrdHeader>"""
-DEFAULTS = {'trajectory': 'cartesian', 'z': 1, 'recon_x': 16, 'recon_width': 320, 'center': 6, 'mode': 'embedded'}
+DEFAULTS = {
+    'trajectory': 'cartesian',
+    'z': 1,
+    'recon_x': 16,
+    'recon_width': 320,
+    'center': 6,
+    'mode': 'embedded',
+    'rate': 1,
+}
 FULL = random_kspace(N_COILS, N_LINES, N_SAMPLES)
 
 
@@ -118,7 +126,7 @@ def test_embedded_calibration_stays_in_k_space(tmp_path: Path) -> None:
     assert torch.equal(scan.kspace[0, :, scan.mask], FULL[:, scan.mask])
 
 
-@pytest.mark.parametrize('mode', ['separate', 'external'])
+@pytest.mark.parametrize('mode', ['separate', 'external', ''])
 def test_separate_calibration_is_never_merged(tmp_path: Path, mode: str) -> None:
     """Another contrast: calibration lines train, and do not enter k-space."""
     lines = [Line(ky, (ismrmrd.ACQ_IS_PARALLEL_CALIBRATION,), samples=3 * FULL[:, ky].numpy()) for ky in range(3, 9)]
@@ -127,6 +135,50 @@ def test_separate_calibration_is_never_merged(tmp_path: Path, mode: str) -> None
     assert torch.equal(scan.kspace[0, :, ::2], FULL[:, ::2])
     assert scan.calibration is not None
     assert torch.equal(scan.calibration[0], 3 * FULL[:, 3:9])
+
+
+@pytest.mark.parametrize('mode', ['separate', 'embedded'])
+def test_calibration_of_the_first_repetition_serves_those_without(tmp_path: Path, mode: str) -> None:
+    second = (('repetition', 1),)
+    lines = [Line(ky, (20 if ky % 2 else 21,)) for ky in range(3, 9)]
+    others = [Line(ky, counters=second, samples=2 * FULL[:, ky].numpy()) for ky in range(0, N_LINES, 2)]
+    image = [line for line in HALF if line.ky not in range(3, 9)]
+    file = open_scan(write(tmp_path / 'a.h5', [*image, *lines, *others], mode=mode))
+    assert 'calibration was measured in repetition [0] only, and serves all' in file.notes
+    scan = file.read(repetition=1)
+    assert torch.equal(scan.kspace[0, :, ::2], 2 * FULL[:, ::2])
+    assert scan.calibration is not None
+    assert torch.equal(scan.calibration[0], FULL[:, 3:9])
+
+
+def test_a_calibration_mode_that_says_nothing_is_fine_without_calibration_lines(tmp_path: Path) -> None:
+    """Converters write `other` for scans without parallel imaging."""
+    assert torch.equal(load_scan(write(tmp_path / 'a.h5', FULLY, mode='other')).kspace[0], FULL)
+
+
+def test_lines_are_believed_more_than_the_header(tmp_path: Path) -> None:
+    notes = open_scan(write(tmp_path / 'a.h5', [Line(ky) for ky in range(0, N_LINES, 3)], rate=2)).notes
+    assert notes == ['the header says R=2, the lines say R=3: the lines are believed']
+
+
+def test_counters_may_have_holes(tmp_path: Path) -> None:
+    lines = [Line(ky, counters=(('slice', 4), ('repetition', 2))) for ky in range(N_LINES)]
+    file = open_scan(write(tmp_path / 'a.h5', lines))
+    assert (file.shape[0], file.n_repetitions) == (1, 1)
+    assert torch.equal(file.read().kspace[0], FULL)
+
+
+def test_a_file_that_only_looks_like_ismrmrd_is_refused(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / 'a.h5', 'w') as file:
+        file['dataset/xml'] = [HEADER.format(**DEFAULTS).encode()]
+        file['dataset/data'] = np.zeros(3, [('head', 'i4'), ('data', 'f4')])
+    with pytest.raises(ScanError, match='must hold acquisitions with head and data'):
+        open_scan(tmp_path / 'a.h5')
+
+
+def test_a_mask_for_a_file_that_has_its_own_lines_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ScanError, match="leave the mask 'zeros' out"):
+        open_scan(write(tmp_path / 'a.h5', FULLY), mask='zeros')
 
 
 def test_noise_is_kept_apart_and_scaled_to_the_dwell_time_of_the_image(tmp_path: Path) -> None:
@@ -184,12 +236,18 @@ def test_the_last_measurement_of_a_file_is_read(tmp_path: Path) -> None:
         ([*FULLY, Line(0, counters=(('set', 1),))], {}, 'several sets cannot'),
         ([*FULLY, Line(0, encoding_space=1)], {}, 'a second encoding space cannot'),
         ([Line(ky, (ismrmrd.ACQ_IS_REVERSE,)) for ky in range(N_LINES)], {}, r'reversed readouts \(EPI\) cannot'),
-        (FULLY, {'mode': 'other'}, 'calibration mode other cannot'),
+        ([*HALF, Line(5, (20,))], {'mode': 'other'}, 'calibration mode other cannot'),
+        (HALF, {'mode': 'interleaved', 'rate': 2}, r'interleaved calibration \(TGRAPPA\) cannot'),
         ([*FULLY, Line(4)], {}, 'line 4 was measured twice'),
         ([*FULLY[:11], Line(11, center_sample=2)], {}, 'lies outside the encoded matrix of 12 lines x 16 samples'),
         (FULLY, {'center': 2}, 'lies outside the encoded matrix'),
         ([*FULLY[:11], Line(11, samples=np.ones((2, N_SAMPLES)))], {}, r'different numbers of coils \[2, 3\]'),
-        ([Line(0, (ismrmrd.ACQ_IS_NOISE_MEASUREMENT,))], {}, 'none of the 1 acquisitions is an image line'),
+        (
+            [Line(0, (19,)), Line(0, (23,))],
+            {},
+            r'none of the 2 .* image line \(1 navigation, 1 noise\)',
+        ),
+        ([Line(0, (19,), samples=np.full((3, 4), np.inf)), *FULLY], {}, 'noise: 12 samples are NaN or infinite'),
         ([*FULLY[:11], Line(11, samples=np.full((N_COILS, N_SAMPLES), np.nan))], {}, 'in coil 0, line 11, sample 0'),
         ([Line(ky, (20,)) for ky in (2, 3, 5)] + HALF, {'mode': 'separate'}, 'are not one block'),
     ],

@@ -42,7 +42,7 @@ def test_noise_covariance_leaves_its_input_alone() -> None:
 def test_a_duplicate_coil_cannot_be_whitened() -> None:
     noise = random_kspace(1, 50).expand(2, -1)
     with pytest.raises(ValueError, match='dead or duplicate coils'):
-        whitening_matrix(noise_covariance(noise) * torch.tensor([[1.0, 1.0], [1.0, 0.999]]))
+        whitening_matrix(noise_covariance(noise))
 
 
 @pytest.mark.parametrize('coil', ['dead', 'duplicate'])

@@ -49,9 +49,27 @@ def test_images_are_written_in_the_orientation_of_the_input(tmp_path: Path, read
     images, filled = (stored(tmp_path / 'a.h5', name) for name in ('reconstruction', 'kspace'))
     assert (images.dtype, filled.dtype) == (np.float32, np.complex64)
     np.testing.assert_array_equal(images[0].T if readout_is_rows else images[0], image.numpy())
-    np.testing.assert_array_equal(filled[0].swapaxes(1, 2) if readout_is_rows else filled[0], kspace.numpy())
+    np.testing.assert_array_equal(filled[0].swapaxes(1, 2), kspace.numpy())
     found = attributes(tmp_path / 'a.h5')
+    assert found['image_axes'] == (
+        'image, readout, phase encode' if readout_is_rows else 'image, phase encode, readout'
+    )
     assert (found['method'], json.loads(found['slice'])) == ('x', [0])
+
+
+def test_a_full_disk_is_noticed_before_anything_is_computed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """HDF5 crashes when a disk fills up under it, so room is taken first."""
+
+    def full(_handle: int, _start: int, n_bytes: int) -> None:
+        if n_bytes > 10**6:
+            raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr('os.posix_fallocate', full)
+    with pytest.raises(OSError, match='No space left'), ReconstructionWriter(tmp_path / 'a.h5', 10**5) as writer:
+        writer.put(0, torch.ones(4, 5), None, readout_is_rows=False)
+    with pytest.raises(OSError, match='No space left'):
+        write_scan(tmp_path / 'b.h5', simulate(Simulation()), {})
+    assert list(tmp_path.iterdir()) == []
 
 
 SMALL = Simulation(matrix=(36, 28), n_coils=5, n_slices=2, noise=0.02, seed=3)

@@ -2,12 +2,14 @@
 
 import base64
 import io
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from itertools import groupby
 from statistics import mean
+from typing import Any
 
 import matplotlib as mpl
 import matplotlib.image
@@ -36,7 +38,7 @@ CURVES = {
 class Report:
     """All that a report shows."""
 
-    results: Mapping[str, object]
+    results: Mapping[str, Any]
     """The content of `results.json`."""
 
     reference: Tensor
@@ -68,14 +70,16 @@ class Scale:
 
 def render(report: Report) -> str:
     """HTML of a report; it needs no other file and no network."""
-    reference = _relative(report.reference, report)
+    reference, rows = _relative(report.reference, report), report.results['rows']
     image = Scale('magnitude', 0.0, float(np.quantile(reference, WINDOW)), 'gray')
     error = Scale('|error|', 0.0, _largest_error(report), 'inferno')
     gfactor = Scale('g-factor', 0.0, _largest_gfactor(report), 'viridis')
     return _template().render(
         results=report.results,
         rows=[cell.row for cell in report.cells],
-        all_rows=report.results['rows'],
+        all_rows=rows,
+        least=_least_errors(rows),
+        warnings=_warnings(rows),
         curves=[_curve(report, name, label) for name, label in CURVES.items()],
         scales={'image': image, 'error': error, 'gfactor': gfactor},
         reference=_png(reference, image),
@@ -85,6 +89,20 @@ def render(report: Report) -> str:
         ],
         shown_slice=report.cells[0].row.slice,
     )
+
+
+def _least_errors(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[int, int, int], float]:
+    """Least NRMSE in the object of any method, by (rate, ACS, slice)."""
+    least: dict[tuple[int, int, int], float] = {}
+    for row in rows:
+        cell = (row['rate'], row['acs'], row['slice'])
+        least[cell] = min(row['nrmse_object'], least.get(cell, math.inf))
+    return least
+
+
+def _warnings(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    every = (f'{row["method"]}, R = {row["rate"]}: {text}' for row in rows for text in row['warnings'])
+    return list(dict.fromkeys(every))
 
 
 def _by_rate(report: Report) -> Iterator[tuple[tuple[int, int], Iterator[Cell]]]:
