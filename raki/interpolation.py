@@ -217,8 +217,8 @@ def _warnings(learnt: Learnt, acs: Tensor) -> tuple[str, ...]:
     if learnt.n_equations >= learnt.n_unknowns:
         return learnt.warnings
     return (
-        f'{learnt.n_equations} equations for {learnt.n_unknowns} unknowns from {acs.shape[1]} ACS lines: '
-        'too few to trust; acquire more ACS, or use a smaller kernel or a lower rate',
+        f'{acs.shape[1]} ACS lines give {learnt.n_equations} equations for {learnt.n_unknowns} unknowns: '
+        'ghosts are possible; more ACS or a smaller kernel would help',
         *learnt.warnings,
     )
 

@@ -5,7 +5,6 @@ from torch import Tensor
 
 from raki.errors import ScanError
 
-
 DUPLICATE = 1e-9
 """A coil with less noise power of its own than this part of it repeats other coils [1]."""
 

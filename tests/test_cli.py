@@ -307,7 +307,7 @@ def test_a_warning_is_told_and_kept(tmp_path: Path, capsys: Capture) -> None:
     words = ['--matrix', '64x40', '--coils', '32', '--rate', '4', '--acs', '24']
     assert main(['simulate', '-o', str(path), *words]) == 0
     assert main(['reconstruct', str(path), '-o', str(output)]) == 0
-    expected = '468 equations for 640 unknowns from 25 ACS lines: too few to trust'
+    expected = '25 ACS lines give 468 equations for 640 unknowns: ghosts are possible'
     assert f'raki: warning: {expected}' in capsys.readouterr().err
     assert json.loads(attributes(output)['warnings'])[0].startswith(expected)
 
