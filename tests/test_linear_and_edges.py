@@ -96,8 +96,7 @@ def test_too_few_equations_are_said() -> None:
     full = random_kspace(8, 48, 20)
     starved = fit(Grappa(), full[:, 16:30], lattice_with_acs(48, 4, 0, range(0)), full)
     assert starved.warnings == (
-        '14 ACS lines give 32 equations for 160 unknowns: ghosts are possible; '
-        'more ACS or a smaller kernel would help',
+        '14 ACS lines give 32 equations for 160 unknowns: ghosts are possible; more ACS or a smaller kernel would help',
     )
     fed = Grappa().learn(Calibration(full, 4, Kernel(4, 5)), silent)
     assert (fed.n_equations, fed.n_unknowns) == (36 * 16, 160)
