@@ -1,4 +1,4 @@
-"""Noise maps of any method by pseudo multiple replicas."""
+"""Noise maps: of any method by pseudo multiple replicas, of GRAPPA from its weights."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +9,8 @@ from torch import Tensor
 from raki.coils import matched_weights
 from raki.data.sampling import Sampling
 from raki.fourier import image_from_kspace
-from raki.interpolation import Progress, silent
+from raki.grappa.gfactor import coil_noise
+from raki.interpolation import Interpolator, Progress, silent
 from raki.noise import coloured_noise, noise_factor
 
 
@@ -26,13 +27,13 @@ class NoiseMap:
     net_acceleration: float
     """R_net: lines of the filled range over measured lines, ACS included."""
 
-    n_replicas: int
-    """Number of replicas."""
+    n_replicas: int | None
+    """Number of replicas; None for a map that needs none."""
 
     @property
     def relative_standard_error(self) -> float:
-        """Relative standard error of each value of the maps, 1 / sqrt(2 (K - 1))."""
-        return (2 * (self.n_replicas - 1)) ** -0.5
+        """Relative standard error of each value of the maps, 1 / sqrt(2 (K - 1)); 0 without replicas."""
+        return 0.0 if self.n_replicas is None else (2 * (self.n_replicas - 1)) ** -0.5
 
 
 def replica_noise_map(
@@ -87,7 +88,38 @@ def replica_noise_map(
         mean += step / done
         squares += step * (image - mean)
         progress(done, n_replicas)
-    std = (squares / (n_replicas - 1)).sqrt()
+    return _noise_map((squares / (n_replicas - 1)).sqrt(), sampling, covariance, weights, n_replicas)
+
+
+def analytic_noise_map(interpolator: Interpolator, covariance: Tensor, weights: Tensor) -> NoiseMap:
+    """Noise map of a linear reconstruction without replicas: what `replica_noise_map` tends to with their number.
+
+    Parameters
+    ----------
+    interpolator
+        A fitted method whose map is a `raki.linear.LinearMap`, or one that fills nothing in.
+    covariance
+        Noise covariance between coils of a k-space sample, axes (coil, coil).
+    weights
+        Any weights of the combination sum weights * images, axes (coil, y, x). The root sum of squares of `images` has
+        `raki.coils.matched_weights(images).conj()`, an adaptive combination the conjugate of its own.
+
+    Raises
+    ------
+    ValueError
+        If the map is another, or the number of coils or the matrix is not the one that was fitted for.
+
+    References
+    ----------
+    Breuer et al. 2009, Magn Reson Med 62:739 (https://doi.org/10.1002/mrm.22066).
+    """
+    std = coil_noise(interpolator, covariance.to(weights.device)).std(weights)
+    return _noise_map(std, interpolator.sampling, covariance, weights, None)
+
+
+def _noise_map(
+    std: Tensor, sampling: Sampling, covariance: Tensor, weights: Tensor, n_replicas: int | None
+) -> NoiseMap:
     full = full_noise(weights, covariance) * (len(sampling.filled_range) / len(sampling.mask)) ** 0.5
     gfactor = std / (sampling.net_acceleration**0.5 * full)
     return NoiseMap(std.float(), gfactor.float(), sampling.net_acceleration, n_replicas)
