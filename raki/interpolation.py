@@ -4,7 +4,7 @@ Methods differ only in the map that they learn. Geometry, edges and data consist
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Protocol
 
@@ -28,6 +28,12 @@ class Learnt:
 
     patch_map: PatchMap
     """The learnt map."""
+
+    kernel: Kernel
+    """Its extent."""
+
+    regularization: float
+    """Least ridge weight of linear kernels at the edges, relative to the mean energy of a source sample [1]."""
 
     n_equations: int
     """Equations that determine it."""
@@ -57,13 +63,25 @@ class Calibration:
     acceleration: int
     """Spacing R of the lattice that is to be filled [line]."""
 
-    kernel: Kernel
-    """The method's kernel."""
+    lines: Tensor | None = None
+    """Measured lattice lines, axes (coil, line, readout), where they are known."""
+
+    _known: dict[Kernel, NormalEquations] = field(default_factory=dict, repr=False)
+
+    def normal_equations(self, kernel: Kernel) -> NormalEquations:
+        """The linear problem with some kernel, accumulated once."""
+        if kernel not in self._known:
+            self._known[kernel] = NormalEquations.from_acs(self.acs, self.acceleration, kernel)
+        return self._known[kernel]
 
     @cached_property
-    def normal_equations(self) -> NormalEquations:
-        """The linear problem with the method's kernel."""
-        return NormalEquations.from_acs(self.acs, self.acceleration, self.kernel)
+    def missing_power(self) -> float:
+        """Mean |k-space sample|^2 around missing lines: of lattice lines that the ACS does not outshine, else of it."""
+        if self.lines is None:
+            return float(self.acs.abs().square().mean())
+        powers = self.lines.abs().square().mean((0, 2)).sort().values
+        n_outside = len(powers) - self.acs.shape[1] // self.acceleration
+        return float(powers[: max(1, n_outside)].mean())
 
 
 class Method(Protocol):
@@ -72,13 +90,8 @@ class Method(Protocol):
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
     @property
-    def kernel(self) -> Kernel:
-        """Extent of the neighbourhood that the learnt map sees."""
-        ...
-
-    @property
-    def regularization(self) -> float:
-        """Ridge weight of linear kernels, relative to the mean energy of a source sample [1]."""
+    def smallest_kernel(self) -> Kernel:
+        """Extent of the smallest neighbourhood that the learnt map may have: what an ACS must hold."""
         ...
 
     def learn(self, calibration: Calibration, progress: Progress) -> Learnt:
@@ -205,12 +218,14 @@ def fit(
         raise CalibrationError('missing lines are told apart by at least 2 coils, got 1: use zero filling')
     if not bool(torch.isfinite(torch.view_as_real(acs)).all()):
         raise CalibrationError('the ACS has NaN or infinite samples: nothing can be learnt from it')
-    calibration = Calibration(acs, sampling.acceleration, method.kernel)
+    method.smallest_kernel.require_fits(acs.shape[1], acs.shape[2], sampling.acceleration)
     lines = None if kspace is None else sampling.lattice_lines(kspace)
-    edges = edge_maps(calibration.normal_equations, method.regularization, sampling, n_readout, lines)
+    calibration = Calibration(acs, sampling.acceleration, lines)
     learnt = method.learn(calibration, progress)
+    equations = calibration.normal_equations(learnt.kernel)
+    edges = edge_maps(equations, learnt.regularization, sampling, n_readout, lines)
     warnings = _warnings(learnt, acs)
-    return Interpolator(sampling, n_readout, len(acs), method.kernel, learnt.patch_map, edges, warnings)
+    return Interpolator(sampling, n_readout, len(acs), learnt.kernel, learnt.patch_map, edges, warnings)
 
 
 def _warnings(learnt: Learnt, acs: Tensor) -> tuple[str, ...]:

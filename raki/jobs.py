@@ -14,13 +14,16 @@ from raki.data.sampling import Sampling, undersample
 from raki.data.save import ReconstructionWriter, write_scan, write_text
 from raki.data.scan import Scan, ScanFile
 from raki.data.simulate import Simulation, simulate
-from raki.errors import SamplingError
+from raki.errors import CalibrationError, SamplingError
 from raki.evaluation.compare import Bench, Cell, Plan, ProgressFor, Row, compare_slice, require_feasible, with_seed
 from raki.evaluation.metrics import OBJECT_THRESHOLD
 from raki.evaluation.report import Report, render
-from raki.interpolation import Method
+from raki.grappa.method import KERNELS
+from raki.grappa.regularization import noise_power, tune
+from raki.interpolation import Calibration, Method
 from raki.methods import Raki
-from raki.pipeline import COMBINATIONS, METHODS, reconstruct
+from raki.noise import noise_covariance
+from raki.pipeline import COMBINATIONS, METHODS, calibration_lines, reconstruct
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +202,7 @@ def describe(file: ScanFile) -> dict[str, object]:
     """What is in a file; for every repetition the lattice of its first slice, and what stands in its way."""
     repetitions = [file.read([0], repetition) for repetition in range(file.n_repetitions)]
     first = repetitions[0]
+    chosen = _chosen_for(first)
     return {
         'file': file.path,
         'format': file.format,
@@ -207,9 +211,30 @@ def describe(file: ScanFile) -> dict[str, object]:
         'image_shape': list(first.image_shape or first.kspace.shape[2:]),
         'noise_samples': 0 if first.noise is None else first.noise.shape[1],
         'has_reference': first.reference is not None,
+        **chosen,
         'repetitions': [_describe_sampling(scan) for scan in repetitions],
         'facts': dict(file.facts),
         'notes': list(file.notes),
+    }
+
+
+def _chosen_for(scan: Scan) -> dict[str, object]:
+    """Noise estimated from the ACS, and what GRAPPA chooses for it; nothing where there is no ACS to learn from."""
+    try:
+        sampling = Sampling.from_mask(scan.mask)
+        if sampling.acceleration == 1:
+            return {}
+        acs = calibration_lines(scan, sampling, 0)
+        tuned = tune(Calibration(acs, sampling.acceleration, sampling.lattice_lines(scan.kspace[0])), KERNELS)
+        noise = noise_power(acs) ** 0.5
+    except (SamplingError, CalibrationError):
+        return {}
+    measured = None if scan.noise is None else float(noise_covariance(scan.noise).diagonal().real.mean()) ** 0.5
+    return {
+        'noise_of_acs': float(f'{noise:.4g}'),
+        'noise_of_samples': None if measured is None else float(f'{measured:.4g}'),
+        'grappa_kernel': str(tuned.kernel),
+        'grappa_regularization': float(f'{tuned.regularization:.3g}'),
     }
 
 

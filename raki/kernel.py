@@ -42,10 +42,14 @@ class Kernel:
         """Lines of the full matrix that one patch reaches over."""
         return (self.lines - 1) * acceleration + 1
 
+    def fits(self, n_lines: int, n_readout: int, acceleration: int) -> bool:
+        """Whether an ACS of n_lines x n_readout holds at least one patch."""
+        return n_lines >= self.span(acceleration) and n_readout >= self.readout
+
     def require_fits(self, n_lines: int, n_readout: int, acceleration: int) -> None:
         """Raise a CalibrationError unless an ACS of n_lines x n_readout holds at least one patch."""
         span = self.span(acceleration)
-        if n_lines < span or n_readout < self.readout:
+        if not self.fits(n_lines, n_readout, acceleration):
             raise CalibrationError(
                 f'a kernel of {self.lines} lines x {self.readout} samples at R={acceleration} needs an ACS of at least '
                 f'{span} x {self.readout}, got {n_lines} x {n_readout}: use a kernel of fewer lines or acquire more ACS'

@@ -4,7 +4,8 @@ GRAPPA is this and nothing else; every method uses it at the edges of k-space, w
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -12,10 +13,13 @@ from torch import Tensor
 from raki.errors import CalibrationError
 from raki.kernel import Kernel, patches
 
+Weighting = Callable[[Tensor], Tensor]
+"""From the mean power of a patch's sources to how much its equation counts, axes (patch,) both."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NormalEquations:
-    """Second moments of all source patches of an ACS and of the samples they should predict, in complex128."""
+    """Second moments of source patches of an ACS and of the samples they should predict, in complex128."""
 
     gram: Tensor
     """Axes (source, source): sum over patches of conj(source) source; a source is (coil, line, readout)."""
@@ -39,8 +43,21 @@ class NormalEquations:
     """Number of ACS lines."""
 
     @classmethod
-    def from_acs(cls, acs: Tensor, acceleration: int, kernel: Kernel) -> 'NormalEquations':
-        """Accumulate over every position of the kernel inside the ACS, axes (coil, line, readout).
+    def from_acs(
+        cls, acs: Tensor, acceleration: int, kernel: Kernel, weighting: Weighting | None = None
+    ) -> 'NormalEquations':
+        """Accumulate over every position of the kernel inside the ACS.
+
+        Parameters
+        ----------
+        acs
+            Axes (coil, line, readout).
+        acceleration
+            Spacing R of the lines of a patch [line].
+        kernel
+            The extent of a patch.
+        weighting
+            How much each equation counts; by default all alike.
 
         Raises
         ------
@@ -56,8 +73,28 @@ class NormalEquations:
         targets = calibration_targets(acs, acceleration, kernel).flatten(0, 1).flatten(1).to(torch.complex128)
         if not bool(sources.any()):
             raise CalibrationError('the ACS holds nothing but zeros: nothing can be learnt from it')
+        if weighting is not None:
+            scale = weighting(sources.abs().square().mean(1)).sqrt()[:, None]
+            sources, targets = scale * sources, scale * targets
         energy = targets.abs().square().sum(0)
         return cls(sources.mH @ sources, sources.mH @ targets, energy, len(sources), kernel, *acs.shape[:2])
+
+    def __add__(self, other: 'NormalEquations') -> 'NormalEquations':
+        """Equations of both."""
+        return self._with(other, 1)
+
+    def __sub__(self, other: 'NormalEquations') -> 'NormalEquations':
+        """Equations of this one that are not among the others."""
+        return self._with(other, -1)
+
+    def _with(self, other: 'NormalEquations', sign: int) -> 'NormalEquations':
+        return replace(
+            self,
+            gram=self.gram + sign * other.gram,
+            cross=self.cross + sign * other.cross,
+            energy=self.energy + sign * other.energy,
+            n_equations=self.n_equations + sign * other.n_equations,
+        )
 
     @property
     def source_power(self) -> float:
@@ -78,6 +115,10 @@ class NormalEquations:
         -------
         Weights, complex128, axes (source, target); they minimise ||S w - t||^2 + ridge ||w||^2.
         """
+        return torch.cholesky_solve(self.cross[self._sources(part)], self.factor(regularization, part))
+
+    def factor(self, regularization: float, part: 'KernelPart | None' = None) -> Tensor:
+        """Lower Cholesky factor of the regularised Gram matrix, axes (source, source), see `solve`."""
         chosen = self._sources(part)
         gram = self.gram[chosen][:, chosen]
         ridge = regularization * self.n_equations * self.source_power
@@ -89,7 +130,13 @@ class NormalEquations:
                 f'the normal equations of a {self.kernel} kernel are singular at regularization '
                 f'{regularization:g}: increase it'
             )
-        return torch.cholesky_solve(self.cross[chosen], factor)
+        return factor
+
+    def unexplained(self, weights: Tensor, part: 'KernelPart | None' = None) -> Tensor:
+        """Energy of each target that these weights leave unexplained, axes (target,)."""
+        chosen = self._sources(part)
+        explained = (weights.conj() * (2 * self.cross[chosen] - self.gram[chosen][:, chosen] @ weights)).real.sum(0)
+        return (self.energy - explained).clamp(min=0)
 
     def unexplained_power(self, weights: Tensor, part: 'KernelPart | None' = None) -> float:
         """Mean |target - prediction|^2 on the ACS per degree of freedom, over one plus the mean noise gain.
@@ -100,8 +147,7 @@ class NormalEquations:
         chosen = self._sources(part)
         if self.n_equations <= len(chosen):
             return math.inf
-        explained = (weights.conj() * (2 * self.cross[chosen] - self.gram[chosen][:, chosen] @ weights)).real.sum(0)
-        missed = (self.energy - explained).clamp(min=0).mean() / (self.n_equations - len(chosen))
+        missed = self.unexplained(weights, part).mean() / (self.n_equations - len(chosen))
         return float(missed / (1 + weights.abs().square().sum(0).mean()))
 
     def _sources(self, part: 'KernelPart | None') -> Tensor:

@@ -61,7 +61,7 @@ class Raki:
             raise ValueError(f'slope must lie between 0 (ReLU) and 1 (linear), got {self.slope}')
 
     @property
-    def kernel(self) -> Kernel:
+    def smallest_kernel(self) -> Kernel:
         """The receptive field: 3 acquired lines x 7 readout samples, missing lines after the first."""
         return networks.RECEPTIVE_FIELD
 
@@ -89,7 +89,9 @@ class Raki:
             progress,
         )
         shape = self.shape(len(acs), acceleration)
-        return Learnt(NetworkMap(self, weights, whitening, scale), targets[0].numel(), shape.n_weights)
+        patch_map = NetworkMap(self, weights, whitening, scale)
+        n_equations = targets[0].numel()
+        return Learnt(patch_map, self.smallest_kernel, self.regularization, n_equations, shape.n_weights)
 
     def _scale(self, acs: Tensor) -> float:
         if self.peak is None:
@@ -108,7 +110,7 @@ class Raki:
 
     def _targets(self, calibration: Calibration, scale: float) -> Tensor:
         """What the networks should predict, axes (network, output, line, readout)."""
-        samples = calibration_targets(calibration.acs, calibration.acceleration, calibration.kernel) * scale
+        samples = calibration_targets(calibration.acs, calibration.acceleration, self.smallest_kernel) * scale
         targets = self._channels(samples.permute(2, 3, 0, 1))
         return (targets.flatten(0, 1)[None] if self.is_complex else targets).contiguous()
 

@@ -20,6 +20,7 @@ from raki.fourier import image_from_kspace
 from raki.grappa.method import Grappa
 from raki.interpolation import fit, silent
 from raki.jobs import compare_file, methods_by_name
+from raki.kernel import Kernel
 from raki.noise import covariance_from_periphery, noise_covariance
 from tests.toys import RAKI_QUICK
 
@@ -144,7 +145,7 @@ def test_a_faulty_coil_or_missing_noise_stops_no_comparison(fault: str) -> None:
 
 
 def test_too_little_acs_is_found_before_any_work(file: ScanFile, tmp_path: Path) -> None:
-    plan = Plan({'zero-filled': None, 'grappa': Grappa()}, (2, 6), (16,))
+    plan = Plan({'zero-filled': None, 'grappa': Grappa(Kernel(4, 5))}, (2, 6), (16,))
     with pytest.raises(CalibrationError, match=r'grappa at R=6 needs at least 19 ACS lines .*, got 16'):
         compared(file, tmp_path / 'out', plan)
     assert not (tmp_path / 'out').exists()

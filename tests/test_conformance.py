@@ -170,7 +170,7 @@ def test_too_small_an_acs_is_refused(method: Method, n_acs: int, message: str) -
 
 def test_too_small_an_acs_says_how_much_is_needed() -> None:
     with pytest.raises(CalibrationError, match=r'4 lines x 5 samples at R=4 .* at least 13 x 5, got 8 x 31'):
-        fit(Grappa(), noisy()[:, :8], lattice_with_acs(54, 4, 0, range(0)))
+        fit(Grappa(Kernel(4, 5)), noisy()[:, :8], lattice_with_acs(54, 4, 0, range(0)))
 
 
 def test_an_acs_of_zeros_is_refused() -> None:

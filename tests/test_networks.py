@@ -20,7 +20,7 @@ ACS = point_sources(9, 4, 24, 31) + 0.1 * random_kspace(4, 24, 31)
 
 
 def learnt(method: Raki, acceleration: int = 4, acs: Tensor = ACS) -> NetworkMap:
-    fitted = method.learn(Calibration(acs, acceleration, method.kernel), silent).patch_map
+    fitted = method.learn(Calibration(acs, acceleration), silent).patch_map
     assert isinstance(fitted, NetworkMap)
     return fitted
 
@@ -67,8 +67,8 @@ def test_a_missing_sample_depends_on_3_acquired_lines_x_7_samples_of_all_coils(m
     expected = torch.zeros(9, 21, dtype=torch.bool)
     expected[2:5, 5:12] = True
     assert all(torch.equal(coil, expected) for coil in touched)
-    assert method.kernel == Kernel(3, 7)
-    assert (method.kernel.before, method.kernel.readout // 2) == (1, 3)
+    assert method.smallest_kernel == Kernel(3, 7)
+    assert (method.smallest_kernel.before, method.smallest_kernel.readout // 2) == (1, 3)
 
 
 def test_training_on_the_acs_and_filling_the_lattice_are_one_code() -> None:
@@ -118,7 +118,7 @@ def test_whitening_decorrelates_the_inputs_of_the_first_layer() -> None:
 
 def test_equations_and_unknowns_of_a_network_are_counted() -> None:
     """Real: R - 1 outputs at 16 x 25 positions against 40 x 2 x 32 + 32 x 8 + 8 x 6 x 3 weights."""
-    found = RAKI_QUICK.learn(Calibration(ACS, 4, RAKI_QUICK.kernel), silent)
+    found = RAKI_QUICK.learn(Calibration(ACS, 4), silent)
     assert (found.n_equations, found.n_unknowns) == (3 * 16 * 25, 80 * 32 + 32 * 8 + 8 * 18)
 
 
@@ -182,5 +182,5 @@ def test_an_impossible_recipe_is_refused_at_birth() -> None:
 def test_progress_is_told_up_to_the_end() -> None:
     told: list[tuple[int, int]] = []
     method = replace(RAKI_QUICK, recipe=Recipe(n_iterations=60, learning_rate=1e-3))
-    method.learn(Calibration(ACS, 4, method.kernel), lambda done, total: told.append((done, total)))
+    method.learn(Calibration(ACS, 4), lambda done, total: told.append((done, total)))
     assert told == [(25, 60), (50, 60), (60, 60)]

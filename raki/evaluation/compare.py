@@ -97,10 +97,13 @@ def require_feasible(plan: Plan, measured: Tensor) -> None:
     """Raise before any work if a cell asks for more ACS than there is, or less than a kernel needs."""
     for rate, n_acs, (name, method) in product(plan.rates, plan.acs, plan.methods.items()):
         sampling = undersample(measured, rate, n_acs)
-        if method is not None and rate > 1 and len(sampling.acs) < method.kernel.span(rate):
+        if method is None or rate == 1:
+            continue
+        kernel = method.smallest_kernel
+        if len(sampling.acs) < kernel.span(rate):
             raise CalibrationError(
-                f'{name} at R={rate} needs at least {method.kernel.span(rate)} ACS lines for its kernel of '
-                f'{method.kernel.lines} acquired lines, got {n_acs}: leave out that rate or acquire more ACS'
+                f'{name} at R={rate} needs at least {kernel.span(rate)} ACS lines for its kernel of '
+                f'{kernel.lines} acquired lines, got {n_acs}: leave out that rate or acquire more ACS'
             )
 
 

@@ -1,0 +1,217 @@
+"""How close every method comes to the best GRAPPA that hindsight could have chosen, on every fully sampled scan.
+
+For each scan, axis, rate and ACS length: undersample, reconstruct with every method, and with GRAPPA over a grid of
+ridge weights and kernels; print the ratio of each method's error to the least error of that grid, by the same metric.
+
+    python benchmarks/quality.py --scans DIR --methods grappa raki-2019 --json OUT.json
+"""
+
+import argparse
+import json
+import math
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import product
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from raki.coils import root_sum_of_squares
+from raki.data.load import open_scan
+from raki.data.sampling import Sampling, undersample
+from raki.data.scan import Scan
+from raki.data.simulate import Simulation, simulate
+from raki.edges import edge_maps
+from raki.errors import CalibrationError, SamplingError
+from raki.evaluation.compare import has_seed, with_seed
+from raki.evaluation.metrics import image_metrics, kspace_nrmse
+from raki.fourier import image_from_kspace
+from raki.interpolation import Interpolator, Method, fit
+from raki.jobs import methods_by_name, versions
+from raki.kernel import Kernel
+from raki.linear import LinearMap, NormalEquations
+
+METRICS = ('kspace_nrmse', 'nrmse_object')
+KERNELS = tuple(Kernel(lines, readout) for readout, lines in ((5, 2), (5, 4), (7, 4), (3, 2)))
+LAMBDAS = (*(10 ** (exponent / 2) for exponent in range(-14, 1)), 3.0)
+SIMULATIONS = {
+    f'simulated_{coils}_{lines}x{samples}_{noise:g}': Simulation((lines, samples), coils, 1, noise, seed)
+    for seed, (coils, lines, samples, noise) in enumerate(
+        [(8, 96, 128, 0.02), (8, 96, 128, 0.003), (16, 128, 160, 0.01), (16, 128, 160, 0.001), (32, 64, 96, 0.01)]
+    )
+}
+"""From noisy to clean, 8 to 32 coils."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cell:
+    """One slice, undersampled."""
+
+    scan: str
+    axis: str
+    """`ky` as measured, `kx` with the axes exchanged."""
+    acs: int
+    """Lines asked for; the block may be longer by a lattice line."""
+    sampling: Sampling
+    kspace: Tensor
+    """Axes (coil, line, readout), fully sampled."""
+    truth: Tensor
+    """What it is judged against, same axes."""
+
+    @property
+    def acs_lines(self) -> Tensor:
+        """Axes (coil, line, readout)."""
+        return self.kspace[:, self.sampling.acs.start : self.sampling.acs.stop]
+
+    @property
+    def measured(self) -> Tensor:
+        """Undersampled k-space: nothing else may be looked at by a method."""
+        return torch.where(self.sampling.mask[:, None], self.kspace, 0)
+
+    def errors(self, filled: Tensor) -> dict[str, float]:
+        """Every metric of filled k-space."""
+        image, truth = (root_sum_of_squares(image_from_kspace(kspace)) for kspace in (filled, self.truth))
+        found = image_metrics(image, truth) | {'kspace_nrmse': kspace_nrmse(filled, self.truth, ~self.sampling.mask)}
+        return {name: found[name] for name in METRICS}
+
+
+def scans(folder: Path | None, names: Sequence[str]) -> Iterator[tuple[str, Scan]]:
+    """Fully sampled scans of a folder, and simulations."""
+    for path in sorted(folder.glob('*.h5')) if folder else ():
+        file = open_scan(path)
+        scan = file.read([file.shape[0] // 2])
+        if bool(scan.mask.all()) and file.n_repetitions == 1:
+            yield path.stem, scan
+    for name, settings in SIMULATIONS.items():
+        if 'simulations' in names:
+            yield name, simulate(settings)
+
+
+def cells(name: str, scan: Scan, rates: Sequence[int], acs: Sequence[int]) -> Iterator[Cell]:
+    """Every cell of one scan that its matrix allows: the lattice must leave out lines beside the ACS."""
+    truth = scan.kspace if scan.reference is None else scan.reference
+    for axis, rate, n_acs in product(('ky', 'kx'), rates, acs):
+        kspace, wanted = (array[0] if axis == 'ky' else array[0].mT.contiguous() for array in (scan.kspace, truth))
+        if n_acs > 2 * kspace.shape[1] // 3:
+            continue
+        sampling = undersample(torch.ones(kspace.shape[1], dtype=torch.bool), rate, n_acs)
+        yield Cell(name, axis, n_acs, sampling, kspace, wanted)
+
+
+def best_grappa(cell: Cell) -> dict[str, dict[str, object]]:
+    """Least error by each metric over the grid, and where it is."""
+    best: dict[str, dict[str, object]] = {}
+    for kernel, regularization, errors in grappa_grid(cell):
+        for name, error in errors.items():
+            if name not in best or error < best[name]['error']:  # type: ignore[operator]
+                best[name] = {'error': error, 'kernel': str(kernel), 'regularization': regularization}
+    return best
+
+
+def grappa_grid(cell: Cell) -> Iterator[tuple[Kernel, float, dict[str, float]]]:
+    """Errors of every kernel that the ACS holds and every ridge weight; edges as the package fills them."""
+    rate, measured = cell.sampling.acceleration, cell.measured
+    for kernel in KERNELS:
+        if len(cell.sampling.acs) < kernel.span(rate):
+            continue
+        equations = NormalEquations.from_acs(cell.acs_lines, rate, kernel)
+        lines = cell.sampling.lattice_lines(measured)
+        edges = edge_maps(equations, 1e-3, cell.sampling, measured.shape[-1], lines)
+        for regularization in LAMBDAS:
+            try:
+                weights = equations.solve(regularization).to(torch.complex64)
+            except CalibrationError:
+                continue
+            n_coils, _, n_readout = measured.shape
+            patch_map = LinearMap(weights, kernel)
+            interpolator = Interpolator(cell.sampling, n_readout, n_coils, kernel, patch_map, edges)
+            yield kernel, regularization, cell.errors(interpolator.fill(measured))
+
+
+def measure(cell: Cell, methods: Mapping[str, Method | None], seeds: Sequence[int]) -> list[dict[str, object]]:
+    """One row per method and seed: errors and their ratios to the best GRAPPA."""
+    best, rows = best_grappa(cell), []
+    if not best:
+        return rows
+    place = {'scan': cell.scan, 'axis': cell.axis, 'rate': cell.sampling.acceleration, 'acs': cell.acs}
+    for name, method in methods.items():
+        for seed in seeds if has_seed(method) else (0,):
+            try:
+                errors = cell.errors(filled(cell, with_seed(method, seed)))
+            except (CalibrationError, SamplingError) as error:
+                rows.append({**place, 'method': name, 'seed': seed, 'refused': str(error)})
+                continue
+            ratios = {f'{metric}_ratio': errors[metric] / best[metric]['error'] for metric in METRICS}  # type: ignore[operator]
+            rows.append({**place, 'method': name, 'seed': seed, **errors, **ratios, 'best': best})
+    return rows
+
+
+def filled(cell: Cell, method: Method | None) -> Tensor:
+    """Reconstruct from what was measured."""
+    if method is None:
+        return cell.measured
+    return fit(method, cell.acs_lines, cell.sampling, cell.measured).fill(cell.measured)
+
+
+def summary(rows: Sequence[Mapping[str, object]]) -> dict[str, dict[str, float]]:
+    """Geometric mean and worst ratio of every method, over all cells and seeds."""
+    found: dict[str, dict[str, float]] = {}
+    for name in dict.fromkeys(str(row['method']) for row in rows):
+        ratios = {
+            metric: [float(row[f'{metric}_ratio']) for row in rows if row['method'] == name and 'refused' not in row]  # type: ignore[arg-type]
+            for metric in METRICS
+        }
+        found[name] = {f'geomean_{metric}': _geometric_mean(values) for metric, values in ratios.items() if values}
+        found[name] |= {f'worst_{metric}': max(values) for metric, values in ratios.items() if values}
+    return found
+
+
+def _geometric_mean(values: Sequence[float]) -> float:
+    return math.exp(sum(math.log(value) for value in values) / len(values))
+
+
+def show(row: Mapping[str, object]) -> None:
+    """Print a cell."""
+    place = f'{row["scan"]:28} {row["axis"]} R={row["rate"]} ACS {row["acs"]:2} {row["method"]:12} seed {row["seed"]}'
+    if 'refused' in row:
+        print(f'{place}  refused: {row["refused"]}')
+        return
+    best: Mapping[str, Mapping[str, float]] = row['best']  # type: ignore[assignment]
+    figures = ' '.join(f'{metric} {row[metric]:.4f} ({row[f"{metric}_ratio"]:.3f})' for metric in METRICS)
+    chosen = best['nrmse_object']
+    print(f'{place}  {figures}  best {chosen["kernel"]} {chosen["regularization"]:.0e}', flush=True)
+
+
+def main() -> None:
+    """Measure, print, store."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--scans', type=Path, help='folder with HDF5 scans; those fully sampled are used')
+    parser.add_argument('--methods', nargs='+', default=['grappa'])
+    parser.add_argument('--json', type=Path, help='where to store every row')
+    parser.add_argument('--rates', nargs='+', type=int, default=[2, 3, 4, 5, 6])
+    parser.add_argument('--acs', nargs='+', type=int, default=[16, 24, 32, 40])
+    parser.add_argument('--seeds', nargs='+', type=int, default=[0])
+    parser.add_argument('--simulations', action='store_true', help='simulated scans, too')
+    options = parser.parse_args()
+    methods = methods_by_name(options.methods)
+    rows: list[dict[str, object]] = []
+    for name, scan in scans(options.scans, ['simulations'] if options.simulations else []):
+        for cell in cells(name, scan, options.rates, options.acs):
+            for row in measure(cell, methods, options.seeds):
+                show(row)
+                rows.append(row)
+    found = summary(rows)
+    print(f'\nratio to the best GRAPPA in hindsight, {len(rows)} rows')
+    for name, figures in found.items():
+        print(f'{name:14}', '  '.join(f'{label} {value:.3f}' for label, value in figures.items()))
+    if options.json:
+        machine = {'processor': platform.processor() or platform.machine(), 'threads': torch.get_num_threads()}
+        settings = {'methods': {name: asdict(method) if method else {} for name, method in methods.items()}}
+        content = {'summary': found, 'settings': settings, 'versions': versions(), 'machine': machine, 'rows': rows}
+        options.json.write_text(json.dumps(content, indent=1))
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,256 @@
+"""What GRAPPA leaves open, chosen from the ACS alone: how much each equation counts, the ridge, and the kernel.
+
+Least squares treats all equations alike, but what a kernel leaves unexplained is not alike: noise is the same
+everywhere, the misfit of a short kernel grows with the signal around it. The few bright equations at the centre of
+k-space then decide over weights that are used in the dim periphery. Weighted by the inverse of their expected misfit,
+which is estimated from the residuals of a first fit (feasible generalised least squares), equations tell as much as
+they know; where only noise is left unexplained the weights become equal and nothing changes. With equations of equal
+variance, generalised cross-validation finds the ridge, and rows of the ACS left out in turn find the kernel.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from raki.interpolation import Calibration
+from raki.kernel import Kernel, patches
+from raki.linear import NormalEquations, calibration_targets
+
+FIRST_RIDGE = 1e-3
+"""Of the fit whose residuals tell the misfit, relative to the mean energy of a source sample [1]."""
+
+RIDGES = torch.logspace(-9, 1, 41, dtype=torch.float64)
+"""Ridge weights to choose from, relative to the mean energy of a weighted source sample [1]."""
+
+N_REWEIGHTINGS = 2
+"""Times that the misfit is estimated anew from the residuals of a weighted fit; more changes nothing."""
+
+N_BLOCKS = 4
+"""Blocks of neighbouring rows of the ACS that are left out in turn."""
+
+N_BINS = 24
+"""Groups of patches of similar power over which squared residuals are averaged."""
+
+N_RESIDUALS = 4096
+"""Residuals that are looked at; equations in between tell the same."""
+
+FLOOR = 1e-9
+"""Least misfit of a patch, relative to the mean of all, so that no equation decides alone [1]."""
+
+MAX_LEVERAGE = 0.99
+"""Largest part of an equation's own influence on its prediction that is corrected for [1]."""
+
+NOISE_RATE, NOISE_KERNEL, NOISE_RIDGE = 2, Kernel(lines=2, readout=5), 1e-5
+"""What explains a sample best, so that nearly nothing but noise is left."""
+
+MIN_GAIN = 0.1
+"""Least part of a residual's noise gain that is not attributed to the power of noise in the sources [1]."""
+
+MIN_FREEDOM = 0.02
+"""Least part of the equations that must be left over for their residuals to mean anything [1]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Misfit:
+    """Power that a kernel is expected to leave unexplained, summed over targets: noise + share * power of the patch."""
+
+    noise: float
+    """Where there is no signal [unit of k-space squared]."""
+
+    share: float
+    """Part of the mean power of a patch's sources [1]."""
+
+    def at(self, power: Tensor) -> Tensor:
+        """Of patches of this mean power."""
+        return self.noise + self.share * power
+
+    def weight(self, power: Tensor) -> Tensor:
+        """How much equations of patches of this mean power count: equations of weight 1 have unit variance."""
+        return 1 / self.at(power)
+
+    @classmethod
+    def from_residuals(cls, power: Tensor, residual: Tensor) -> 'Misfit':
+        """Fit to squared residuals, axes (patch,) both, by the likelihood of an exponential distribution.
+
+        Its standard deviation is its mean, so bright and dim patches count alike.
+        """
+        power, residual, count = _binned(power, residual)
+        units = float(power.mean()), float(residual.mean())
+        if not min(units) > 0:
+            return cls(1.0, 0.0)
+        power, residual = power / units[0], residual / units[1]
+        expected, both = residual.clamp(min=FLOOR), torch.stack([torch.ones_like(power), power], dim=1)
+        noise = share = 0.0
+        for _ in range(20):
+            noise, share = _non_negative_fit(both, residual, count / expected.square())
+            expected = (noise + share * power).clamp(min=FLOOR)
+        return cls(max(noise, FLOOR) * units[1], share * units[1] / units[0])
+
+
+def _binned(power: Tensor, residual: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Means of power and residual over groups of patches of similar power, and their sizes."""
+    groups = power.argsort().tensor_split(min(N_BINS, len(power)))
+    means = [torch.stack([values[group].double().mean() for group in groups]) for values in (power, residual)]
+    return means[0], means[1], torch.tensor([len(group) for group in groups], dtype=torch.float64)
+
+
+def _non_negative_fit(columns: Tensor, wanted: Tensor, weights: Tensor) -> tuple[float, float]:
+    """Weighted least squares with two coefficients that must not be negative."""
+    weighted = columns * weights[:, None]
+    gram, cross = columns.mT @ weighted, weighted.mT @ wanted
+    both, failed = torch.linalg.solve_ex(gram, cross)
+    if not bool(failed) and bool((both >= 0).all()):
+        return float(both[0]), float(both[1])
+    alone = cross / gram.diagonal()
+    return (float(alone[0]), 0.0) if alone[0] * cross[0] >= alone[1] * cross[1] else (0.0, float(alone[1]))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tuned:
+    """Weights of one kernel with what was chosen for them."""
+
+    kernel: Kernel
+    """Acquired lines x readout samples."""
+
+    weights: Tensor
+    """Complex128, axes (source, target), as in `raki.linear.LinearMap`."""
+
+    regularization: float
+    """Ridge weight, relative to the mean energy of a weighted source sample [1]."""
+
+    misfit: Misfit
+    """What the kernel leaves unexplained on the ACS."""
+
+    expected_error: float
+    """Mean |error|^2 outside the ACS, summed over targets, judged by rows of the ACS that were not learnt from."""
+
+
+def tune(calibration: Calibration, kernels: Sequence[Kernel]) -> Tuned:
+    """Choose weights, ridge and kernel; kernels that the ACS does not hold are left out, but the first.
+
+    Raises
+    ------
+    CalibrationError
+        If the ACS does not hold the first kernel, or nothing but zeros.
+    """
+    n_lines, n_readout = calibration.acs.shape[1:]
+    others = [kernel for kernel in kernels[1:] if kernel.fits(n_lines, n_readout, calibration.acceleration)]
+    every = [_tuned(calibration, kernel) for kernel in (kernels[0], *others)]
+    return min(every, key=lambda tuned: tuned.expected_error)
+
+
+def _tuned(calibration: Calibration, kernel: Kernel) -> Tuned:
+    misfit = estimated_misfit(calibration, kernel)
+    blocks = _blocks(calibration, kernel, misfit)
+    total = sum(blocks[1:], blocks[0])
+    ridge = least_gcv(total)
+    expected = held_out_error(blocks, total, ridge) * float(misfit.at(torch.tensor(calibration.missing_power)))
+    return Tuned(kernel, total.solve(ridge), ridge, misfit, expected)
+
+
+def _blocks(calibration: Calibration, kernel: Kernel, misfit: Misfit) -> list[NormalEquations]:
+    """Weighted equations of blocks of neighbouring rows of the ACS."""
+    acs, span = calibration.acs, kernel.span(calibration.acceleration)
+    n_rows = acs.shape[1] - span + 1
+    edges = [round(n_rows * block / N_BLOCKS) for block in range(N_BLOCKS + 1)]
+    return [
+        NormalEquations.from_acs(acs[:, start : stop + span - 1], calibration.acceleration, kernel, misfit.weight)
+        for start, stop in pairwise(edges)
+        if stop > start
+    ]
+
+
+def least_gcv(equations: NormalEquations) -> float:
+    """Ridge weight with the least generalised cross-validation score, one eigendecomposition for all.
+
+    References
+    ----------
+    Golub, Heath and Wahba 1979, Technometrics 21:215 (https://doi.org/10.1080/00401706.1979.10489751).
+    """
+    values, vectors = torch.linalg.eigh(equations.gram)
+    values = values.clamp(min=0)
+    shifted = values + RIDGES.to(values)[:, None] * values.mean()
+    explained = (vectors.mH @ equations.cross).abs().square().sum(1) * (2 / shifted - values / shifted.square())
+    unexplained = (equations.energy.sum() - explained.sum(1)).clamp(min=0)
+    freedom = equations.n_equations - (values / shifted).sum(1)
+    score = unexplained / freedom.square()
+    score[freedom < MIN_FREEDOM * equations.n_equations] = torch.inf
+    return float(RIDGES[int(score.argmin())]) if bool(score.isfinite().any()) else float(RIDGES[-1])
+
+
+def held_out_error(blocks: Sequence[NormalEquations], total: NormalEquations, ridge: float) -> float:
+    """Mean weighted squared error of blocks that are left out in turn, in units of the expected misfit.
+
+    Infinite with fewer than two: nothing is known about rows that were not learnt from.
+    """
+    if len(blocks) < 2:
+        return math.inf
+    errors = [float(block.unexplained((total - block).solve(ridge)).sum()) for block in blocks]
+    return sum(errors) / total.n_equations
+
+
+def estimated_misfit(calibration: Calibration, kernel: Kernel, ridge: float = FIRST_RIDGE) -> Misfit:
+    """What a kernel leaves unexplained, from leave-one-out residuals of a fit, and again of weighted ones."""
+    acs, acceleration = calibration.acs, calibration.acceleration
+    equations = calibration.normal_equations(kernel)
+    sources = patches(acs, kernel, dilation=acceleration).flatten(0, 1)
+    targets = calibration_targets(acs, acceleration, kernel).flatten(0, 1).flatten(1)
+    chosen = slice(None, None, -(-len(sources) // N_RESIDUALS))
+    sources, targets = sources[chosen], targets[chosen]
+    power = sources.abs().square().mean(1).double()
+    residual = left_out_residuals(equations, ridge, sources, targets, torch.ones_like(power))
+    for _ in range(N_REWEIGHTINGS):
+        misfit = Misfit.from_residuals(power, residual)
+        equations = NormalEquations.from_acs(acs, acceleration, kernel, misfit.weight)
+        residual = left_out_residuals(equations, ridge, sources, targets, misfit.weight(power))
+    return Misfit.from_residuals(power, residual)
+
+
+def left_out_residuals(
+    equations: NormalEquations, ridge: float, sources: Tensor, targets: Tensor, weight: Tensor
+) -> Tensor:
+    """Sum over targets of |residual|^2 of each equation if it alone were not part of the fit.
+
+    Parameters
+    ----------
+    equations
+        All equations.
+    ridge
+        Ridge weight, relative to the mean energy of a source sample [1].
+    sources, targets
+        Some of them, axes (equation, source) and (equation, target).
+    weight
+        How much each of these counted, axes (equation,).
+
+    Returns
+    -------
+    Axes (equation,).
+    """
+    factor = equations.factor(ridge).to(sources.dtype)
+    whitened = torch.linalg.solve_triangular(factor, sources.mH, upper=False)
+    leverage = weight * whitened.abs().square().sum(0)
+    missed = (targets - sources @ equations.solve(ridge).to(sources.dtype)).abs().square().sum(1)
+    return missed / (1 - leverage.clamp(max=MAX_LEVERAGE)).square()
+
+
+def noise_power(acs: Tensor) -> float:
+    """Noise power of a k-space sample, mean over coils, from the ACS (coil, line, readout) alone.
+
+    What neighbouring lines leave unexplained of a line between them, extrapolated to patches that hold nothing but
+    noise (their power is that of the noise), is the noise of the target and that of the sources, 1 + ||w||^2 times the
+    noise of a sample. Signal cannot be taken for noise, as in corners of k-space, where small matrices hold some.
+
+    Raises
+    ------
+    CalibrationError
+        If the ACS has fewer lines or samples than the kernel.
+    """
+    calibration = Calibration(acs, NOISE_RATE)
+    misfit = estimated_misfit(calibration, NOISE_KERNEL, NOISE_RIDGE)
+    weights = NormalEquations.from_acs(acs, NOISE_RATE, NOISE_KERNEL, misfit.weight).solve(NOISE_RIDGE)
+    gain = weights.shape[1] + float(weights.abs().square().sum())
+    return misfit.noise / max(gain - misfit.share, MIN_GAIN * gain)
