@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from raki.interpolation import Calibration, Learnt, Progress
 from raki.kernel import Kernel
-from raki.linear import LinearMap
+from raki.linear import LinearMap, NormalEquations
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,10 @@ class Grappa:
     def learn(self, calibration: Calibration, progress: Progress) -> Learnt:
         """Solve the normal equations of the ACS once for all coils and offsets."""
         equations = calibration.normal_equations
-        weights = equations.solve(self.regularization).to(torch.complex64)
+        weights = self.weights(equations)
         progress(1, 1)
         return Learnt(LinearMap(weights, self.kernel), equations.n_equations, len(weights))
+
+    def weights(self, equations: NormalEquations) -> Tensor:
+        """Solve one linear problem: weights (source, target), complex64."""
+        return equations.solve(self.regularization).to(torch.complex64)

@@ -4,13 +4,24 @@ GRAPPA is this and nothing else; every method uses it at the edges of k-space, w
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import reduce
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from raki.errors import CalibrationError
 from raki.kernel import Kernel, patches
+
+
+class Part(Protocol):
+    """Those sources of a patch that exist near an edge of k-space."""
+
+    def of(self, sources: Tensor) -> Tensor:
+        """Choose this part of sources with axes (..., kernel line, kernel sample)."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,19 +63,32 @@ class NormalEquations:
         Griswold et al. 2002, Magn Reson Med 47:1202 (https://doi.org/10.1002/mrm.10171).
         """
         kernel.require_fits(acs.shape[1], acs.shape[2], acceleration)
-        sources = patches(acs, kernel, dilation=acceleration).flatten(0, 1).to(torch.complex128)
-        targets = calibration_targets(acs, acceleration, kernel).flatten(0, 1).flatten(1).to(torch.complex128)
-        if not bool(sources.any()):
+        sources = patches(acs, kernel, dilation=acceleration).flatten(0, 1)
+        targets = calibration_targets(acs, acceleration, kernel).flatten(0, 1).flatten(1)
+        return cls.from_pairs([(sources, targets)], kernel, *acs.shape[:2])
+
+    @classmethod
+    def from_pairs(
+        cls, pairs: Iterable[tuple[Tensor, Tensor]], kernel: Kernel, n_coils: int, n_lines: int
+    ) -> 'NormalEquations':
+        """Accumulate over pairs of sources (patch, source) and targets (patch, target).
+
+        Raises
+        ------
+        CalibrationError
+            If all sources are zero.
+        """
+        gram, cross, energy, n_equations = reduce(_added, (_moments(*pair) for pair in pairs))
+        if not bool(gram.diagonal().real.any()):
             raise CalibrationError('the ACS holds nothing but zeros: nothing can be learnt from it')
-        energy = targets.abs().square().sum(0)
-        return cls(sources.mH @ sources, sources.mH @ targets, energy, len(sources), kernel, *acs.shape[:2])
+        return cls(gram, cross, energy, n_equations, kernel, n_coils, n_lines)
 
     @property
     def source_power(self) -> float:
         """Mean |k-space sample|^2 of the sources."""
         return float(self.gram.diagonal().real.mean()) / self.n_equations
 
-    def solve(self, regularization: float, part: 'KernelPart | None' = None) -> Tensor:
+    def solve(self, regularization: float, part: Part | None = None) -> Tensor:
         """Ridge regression from those sources that lie in `part` of the kernel (default: all of it).
 
         Parameters
@@ -91,7 +115,7 @@ class NormalEquations:
             )
         return torch.cholesky_solve(self.cross[chosen], factor)
 
-    def unexplained_power(self, weights: Tensor, part: 'KernelPart | None' = None) -> float:
+    def unexplained_power(self, weights: Tensor, part: Part | None = None) -> float:
         """Mean |target - prediction|^2 on the ACS per degree of freedom, over one plus the mean noise gain.
 
         On average no less than the noise power of a sample, for a prediction from noisy sources misses a noisy target
@@ -104,7 +128,7 @@ class NormalEquations:
         missed = (self.energy - explained).clamp(min=0).mean() / (self.n_equations - len(chosen))
         return float(missed / (1 + weights.abs().square().sum(0).mean()))
 
-    def _sources(self, part: 'KernelPart | None') -> Tensor:
+    def _sources(self, part: Part | None) -> Tensor:
         kernel = self.kernel
         index = torch.arange(len(self.gram), device=self.gram.device).view(self.n_coils, kernel.lines, kernel.readout)
         return (index if part is None else part.of(index)).flatten()
@@ -140,6 +164,19 @@ class LinearMap:
         sources = patches(kspace, self.kernel, dilation)
         missing = sources @ self.weights.to(sources.dtype)
         return missing.unflatten(-1, (len(kspace), -1)).permute(2, 3, 0, 1)
+
+
+Moments = tuple[Tensor, Tensor, Tensor, int]
+"""Gram, cross and energy of some patches, and their number."""
+
+
+def _moments(sources: Tensor, targets: Tensor) -> Moments:
+    sources, targets = sources.to(torch.complex128), targets.to(torch.complex128)
+    return sources.mH @ sources, sources.mH @ targets, targets.abs().square().sum(0), len(sources)
+
+
+def _added(a: Moments, b: Moments) -> Moments:
+    return a[0] + b[0], a[1] + b[1], a[2] + b[2], a[3] + b[3]
 
 
 def calibration_targets(acs: Tensor, acceleration: int, kernel: Kernel) -> Tensor:
