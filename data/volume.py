@@ -1,0 +1,69 @@
+"""What a three-dimensional scan is, once it has been read."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from raki.data.scan import Scan
+from raki.errors import SamplingError, ScanError
+from raki.fourier import image_from_kspace
+
+PARTITIONS = (-3,)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Volume:
+    """One Cartesian multi-coil acquisition with two phase-encoding axes. Never changed after loading."""
+
+    kspace: Tensor
+    """Complex k-space, axes (coil, kz, ky, kx); kx is the readout, DC at n//2 on all. Zero where not measured."""
+
+    mask: Tensor
+    """Boolean, axes (kz, ky): which positions were measured. The only truth about sampling."""
+
+    noise: Tensor | None = None
+    """Noise-only samples with the variance of a k-space sample, axes (coil, sample), where the scan has them."""
+
+    reference: Tensor | None = None
+    """Fully sampled truth for kspace, axes (coil, kz, ky, kx), where it is known."""
+
+    def __post_init__(self) -> None:
+        shape, mask = tuple(self.kspace.shape), self.mask
+        if len(shape) != 4 or not self.kspace.is_complex():
+            raise ScanError(f'kspace must be complex with axes (coil, kz, ky, kx), got {self.kspace.dtype} {shape}')
+        if mask.dtype != torch.bool or tuple(mask.shape) != shape[1:3]:
+            raise ScanError(
+                f'mask must be boolean with axes (kz, ky) of size {shape[1:3]}, got {mask.dtype} {tuple(mask.shape)}'
+            )
+        if self.reference is not None and self.reference.shape != self.kspace.shape:
+            raise ScanError(f'reference must have the shape of kspace {shape}, got {tuple(self.reference.shape)}')
+        if self.noise is not None and (self.noise.ndim != 2 or len(self.noise) != shape[0]):
+            raise ScanError(f'noise must have axes (coil, sample) with {shape[0]} coils, got {tuple(self.noise.shape)}')
+
+    def as_slices(self) -> Scan:
+        """Transform kz away where all partitions were measured alike: slices with one accelerated axis.
+
+        The noise of a sample keeps its variance, because the transform is orthonormal.
+
+        Raises
+        ------
+        SamplingError
+            If partitions were measured differently, or some not at all.
+        """
+        if not bool((self.mask == self.mask[0]).all()) or not bool(self.mask.any()):
+            raise SamplingError(
+                f'kz can be transformed away where all {len(self.mask)} partitions have the same lines, but they have '
+                f'{sorted(set(self.mask.sum(1).tolist()))} lines at different positions: fill in the volume first'
+            )
+        return Scan(
+            kspace=_slices_of(self.kspace),
+            mask=self.mask[0],
+            noise=self.noise,
+            reference=None if self.reference is None else _slices_of(self.reference),
+        )
+
+
+def _slices_of(kspace: Tensor) -> Tensor:
+    """(coil, kz, ky, kx) to (slice, coil, ky, kx)."""
+    return image_from_kspace(kspace, PARTITIONS).transpose(0, 1).contiguous()
