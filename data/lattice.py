@@ -200,6 +200,11 @@ def undersample_volume(
     for name, wanted, there in zip(('partitions', 'lines'), centre, block, strict=True):
         if wanted and (wanted.start < there.start or wanted.stop > there.stop):
             raise SamplingError(f'an ACS of {len(wanted)} {name} does not fit into {name} {_words(there)}')
+    if any(len(side) <= step for side, step in zip(block, acceleration, strict=True) if len(side) > 1):
+        raise SamplingError(
+            f'R={acceleration[0]}x{acceleration[1]} leaves fewer than two partitions or lines of {len(block[0])} x '
+            f'{len(block[1])} (kz, ky)'
+        )
     origin = [side.start + offset % step for side, offset, step in zip(block, first, acceleration, strict=True)]
     lattice = Lattice(acceleration, shift % acceleration[1], (origin[0], origin[1]))
     mask = lattice.on((len(measured), measured.shape[1])) & measured

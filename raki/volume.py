@@ -63,6 +63,9 @@ class VolumeInterpolator:
     n_readout: int
     """Readout length it was fitted for."""
 
+    n_coils: int | None = None
+    """Number of coils it was fitted for; None where any will do, because nothing is filled in."""
+
     maps: tuple[VolumeMap, ...] = ()
     """Kernels that fill every missing position between them; none for zero filling and R=1."""
 
@@ -84,10 +87,10 @@ class VolumeInterpolator:
             If the matrix is not the one that was fitted for, or not complex64.
         """
         require_complex64(kspace)
-        wanted = (*self.sampling.shape, self.n_readout)
-        names = ' x '.join(str(size) for size in wanted)
-        if kspace.shape[1:] != wanted or kspace.ndim != 4:
-            raise ValueError(f'fitted for k-space (coil, kz, ky, kx) of coils x {names}, got {tuple(kspace.shape)}')
+        wanted = (self.n_coils or len(kspace), *self.sampling.shape, self.n_readout)
+        if kspace.shape != wanted:
+            names = ' x '.join(str(size) for size in wanted)
+            raise ValueError(f'fitted for k-space (coil, kz, ky, kx) of {names}, got {tuple(kspace.shape)}')
         target = torch.zeros_like(kspace)
         for part in self.maps:
             part.fill(kspace, target)
@@ -136,7 +139,7 @@ def fit_volume(
         maps += _maps(method, neighbourhood, equations, neighbourhood.regions(sampling, n_readout), power)
         warnings |= dict.fromkeys(_warnings(equations, acs))
         progress(done, len(around))
-    return VolumeInterpolator(sampling, n_readout, tuple(maps), tuple(warnings))
+    return VolumeInterpolator(sampling, n_readout, len(acs), tuple(maps), tuple(warnings))
 
 
 def _maps(

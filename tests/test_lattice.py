@@ -143,5 +143,7 @@ def test_undersampling_needs_a_full_volume_and_an_acs_that_fits() -> None:
         undersample_volume(holed, (2, 2), 1, (4, 4))
     with pytest.raises(SamplingError, match='an ACS of 20 partitions does not fit into partitions 0 to 18'):
         undersample_volume(FULL, (2, 2), 1, (20, 4))
+    with pytest.raises(SamplingError, match=r'R=2x26 leaves fewer than two partitions or lines of 19 x 26'):
+        undersample_volume(FULL, (2, 26), 1, (4, 4))
     with pytest.raises(SamplingError, match='0 <= shift < Ry'):
         Lattice((2, 2), 2)

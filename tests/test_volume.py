@@ -159,8 +159,10 @@ def test_what_cannot_teach_is_refused() -> None:
 
 def test_another_matrix_than_fitted_for_is_refused() -> None:
     interpolator = fitted(noisy(), LATTICES[0])
-    with pytest.raises(ValueError, match=r'\(coil, kz, ky, kx\) of coils x 13 x 30 x 19, got \(3, 13, 30, 18\)'):
+    with pytest.raises(ValueError, match=r'\(coil, kz, ky, kx\) of 3 x 13 x 30 x 19, got \(3, 13, 30, 18\)'):
         interpolator.fill(noisy()[..., :18])
+    with pytest.raises(ValueError, match=r'of 3 x 13 x 30 x 19, got \(2, 13, 30, 19\)'):
+        interpolator.fill(noisy()[:2])
 
 
 def test_too_few_equations_are_said() -> None:
