@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from raki.data.generic import DatasetLayout
     from raki.data.lattice import Lattice, VolumeSampling, undersample_volume
-    from raki.data.load import load_scan, open_scan
+    from raki.data.load import load_scan, load_volume, open_scan
     from raki.data.sampling import Sampling, undersample
     from raki.data.scan import Scan, ScanFile
     from raki.data.simulate import Simulation, simulate
@@ -22,11 +22,12 @@ if TYPE_CHECKING:
     from raki.methods import RAKI_2019, RAKI_COMPLEX, Raki
     from raki.pipeline import Reconstruction, reconstruct
     from raki.volume import VolumeInterpolator, fit_volume
+    from raki.volume_pipeline import reconstruct_volume
 
 _HOMES = {
     'raki.data.generic': ('DatasetLayout',),
     'raki.data.lattice': ('Lattice', 'VolumeSampling', 'undersample_volume'),
-    'raki.data.load': ('load_scan', 'open_scan'),
+    'raki.data.load': ('load_scan', 'load_volume', 'open_scan'),
     'raki.data.sampling': ('Sampling', 'undersample'),
     'raki.data.scan': ('Scan', 'ScanFile'),
     'raki.data.simulate': ('Simulation', 'simulate'),
@@ -39,6 +40,7 @@ _HOMES = {
     'raki.methods': ('RAKI_2019', 'RAKI_COMPLEX', 'Raki'),
     'raki.pipeline': ('Reconstruction', 'reconstruct'),
     'raki.volume': ('VolumeInterpolator', 'fit_volume'),
+    'raki.volume_pipeline': ('reconstruct_volume',),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -69,8 +71,10 @@ __all__ = [
     'fit',
     'fit_volume',
     'load_scan',
+    'load_volume',
     'open_scan',
     'reconstruct',
+    'reconstruct_volume',
     'simulate',
     'simulate_volume',
     'undersample',

@@ -23,7 +23,7 @@ LAYERS = [
     ['raki.grappa', 'raki.methods'],
     ['raki.evaluation'],
     ['raki.pipeline'],
-    ['raki.jobs'],
+    ['raki.jobs', 'raki.volume_pipeline'],
     ['raki.terminal'],
     ['raki.cli'],
 ]

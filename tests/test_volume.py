@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from raki.coils import Combination, root_sum_of_squares, walsh
 from raki.data.lattice import Lattice, VolumeSampling, undersample_volume
 from raki.data.simulate_volume import VolumeSimulation, simulate_volume
 from raki.data.volume import Volume
@@ -16,7 +17,9 @@ from raki.grappa.method import Grappa
 from raki.interpolation import Method
 from raki.kernel import Kernel
 from raki.neighbourhood import Neighbourhood
+from raki.pipeline import reconstruct
 from raki.volume import VolumeInterpolator, fit_volume
+from raki.volume_pipeline import reconstruct_volume
 from tests.toys import COMPLEX_QUICK, RAKI_QUICK, point_sources_volume, random_kspace, sampled_volume
 
 SHAPE = (13, 30, 19)
@@ -194,3 +197,36 @@ def test_a_caipi_shift_beats_none_and_one_axis(matrix: tuple[int, int, int], see
     shifted, rectangular, one_axis = (volume_error(volume, *at) for at in [((2, 2), 1), ((2, 2), 0), ((1, 4), 0)])
     assert 1.15 * shifted < rectangular
     assert 2 * shifted < one_axis
+
+
+@pytest.mark.parametrize('combine', [root_sum_of_squares, walsh])
+def test_a_volume_is_reconstructed_slice_by_slice(combine: Combination) -> None:
+    """The image is that of the filled k-space, cropped along all axes as the volume says."""
+    full = simulate_volume(VolumeSimulation((16, 24, 20), n_coils=4))
+    sampling = undersample_volume(full.mask, (2, 2), 1, (8, 12))
+    kspace = torch.where(sampling.mask[..., None], full.kspace, 0)
+    volume = Volume(kspace, sampling.mask, full.noise, image_shape=(10, 22, 18))
+    result = reconstruct_volume(volume, METHOD, device=torch.device('cpu'), combine=combine)
+    assert result.image.shape == (10, 22, 18)
+    assert result.kspace.shape == (10, 4, 24, 20)
+    filled = fit_volume(METHOD, sampling.acs_block(kspace), sampling, kspace).fill(kspace)
+    if combine is root_sum_of_squares:
+        torch.testing.assert_close(result.image, rss(filled)[3:13, 1:23, 1:19])
+
+
+def test_fully_sampled_kz_goes_the_way_of_slices() -> None:
+    full = simulate_volume(VolumeSimulation((6, 24, 20), n_coils=4))
+    mask = undersample_volume(full.mask, (1, 2), 0, (6, 12)).mask
+    volume = Volume(torch.where(mask[..., None], full.kspace, 0), mask)
+    cpu = torch.device('cpu')
+    expected = reconstruct(volume.as_slices(), METHOD, device=cpu)
+    assert torch.equal(reconstruct_volume(volume, METHOD, device=cpu).image, expected.image)
+
+
+def test_zero_filling_needs_no_acs_and_everything_else_does() -> None:
+    full, cpu = simulate_volume(VolumeSimulation((6, 24, 20), n_coils=4)), torch.device('cpu')
+    mask = Lattice((2, 2), 1).on((6, 24))
+    volume = Volume(torch.where(mask[..., None], full.kspace, 0), mask)
+    torch.testing.assert_close(reconstruct_volume(volume, None, device=cpu).image, rss(volume.kspace))
+    with pytest.raises(CalibrationError, match='the volume has R=2x2 shift 1 but no ACS'):
+        reconstruct_volume(volume, METHOD, device=cpu)
