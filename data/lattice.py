@@ -97,9 +97,7 @@ class VolumeSampling:
     """Block of positions that are measured or to be filled; every lattice point in it was measured."""
 
     def __post_init__(self) -> None:
-        inside = torch.zeros_like(self.mask)
-        inside[_slices(self.filled)] = True
-        lost = (self.lattice.on(self.shape) & inside & ~self.mask).nonzero().tolist()
+        lost = _lost(self.lattice, self.mask, self.filled)
         if lost or not all(self.filled):
             raise SamplingError(
                 f'measured positions must be a regular lattice over partitions {_words(self.filled[0])} and lines '
@@ -137,7 +135,7 @@ class VolumeSampling:
                 f'measured positions must be a regular lattice{block}, but {len(strays)} of them do not lie on '
                 f'{lattice}, first (kz, ky) = {tuple(strays[0])}: elliptical and random patterns are not handled yet'
             )
-        return cls(mask, lattice, _filled_by(lattice, outside, acs))
+        return cls(mask, lattice, _filled_by(lattice, mask, outside, acs))
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -243,31 +241,40 @@ def _lattice_of(mask: Tensor, outside: Tensor, acs: Box) -> Lattice:
             f'need at least two measured lines on each of two partitions, got {int(mask.sum())} positions on '
             f'{len(rows)} of {len(mask)} partitions'
         )
-    spacing = max((b - a for a, b in pairwise(rows)), default=1), max(gaps)
+    steps = [b - a for a, b in pairwise(rows)] or [1]
+    usual = max(steps) if is_hidden else min(steps, key=lambda step: (-steps.count(step), step))
     lines = [_indices(outside[row])[0] for row in seen]
-    steps = [lines[i + 1] - lines[i] for i in range(len(seen) - 1) if seen[i + 1] - seen[i] == spacing[0]]
-    return Lattice(spacing, steps[0] % spacing[1] if steps else 0, (seen[0], lines[0]))
+    shifts = [lines[i + 1] - lines[i] for i in range(len(seen) - 1) if seen[i + 1] - seen[i] == usual]
+    return Lattice((usual, max(gaps)), shifts[0] % max(gaps) if shifts else 0, (seen[0], lines[0]))
 
 
-def _filled_by(lattice: Lattice, outside: Tensor, acs: Box) -> Box:
-    """Bounding box of the lattice points, with margins narrower than its spacing."""
+def _filled_by(lattice: Lattice, mask: Tensor, outside: Tensor, acs: Box) -> Box:
+    """Bounding box of the lattice points, with margins narrower than its spacing in which none of them is missing."""
     seen = _bounding_box(outside)
-    partitions, lines = (_joined(seen[axis], acs[axis], seen[1 - axis], acs[1 - axis]) for axis in (0, 1))
-    return (
-        _with_margins(partitions, outside.shape[0], lattice.acceleration[0]),
-        _with_margins(lines, outside.shape[1], lattice.acceleration[1]),
-    )
+    box = _joined(seen[0], acs[0], seen[1], acs[1]), _joined(seen[1], acs[1], seen[0], acs[0])
+    for axis, (size, spacing) in enumerate(zip(mask.shape, lattice.acceleration, strict=True)):
+        for margin in (range(box[axis].start), range(box[axis].stop, size)):
+            side = _hull(box[axis], margin)
+            wider = (side, box[1]) if axis == 0 else (box[0], side)
+            box = wider if len(margin) < spacing and not _lost(lattice, mask, wider) else box
+    return box
+
+
+def _lost(lattice: Lattice, mask: Tensor, box: Box) -> list[list[int]]:
+    """Lattice points in a box that were not measured."""
+    inside = torch.zeros_like(mask)
+    inside[_slices(box)] = True
+    return (lattice.on((len(mask), mask.shape[1])) & inside & ~mask).nonzero().tolist()
 
 
 def _joined(seen: range, acs: range, across: range, acs_across: range) -> range:
     """What is seen outside the ACS, and the ACS where it reaches all across: there it hides lattice points."""
-    if acs and acs_across.start <= across.start and acs_across.stop >= across.stop:
-        return range(min(seen.start, acs.start), max(seen.stop, acs.stop))
-    return seen
+    return _hull(seen, acs) if acs_across.start <= across.start and acs_across.stop >= across.stop else seen
 
 
-def _with_margins(side: range, size: int, spacing: int) -> range:
-    return range(0 if side.start < spacing else side.start, size if size - side.stop < spacing else side.stop)
+def _hull(side: range, other: range) -> range:
+    """Everything from the first to the last of both."""
+    return range(min(side.start, other.start), max(side.stop, other.stop)) if other else side
 
 
 def _bounding_box(mask: Tensor) -> Box:

@@ -85,6 +85,13 @@ def test_partial_fourier_stays_empty_on_both_axes() -> None:
     assert sampling.filled == (range(13), range(22))
 
 
+def test_a_narrow_margin_in_which_lattice_points_were_not_measured_stays_empty() -> None:
+    """Zero padding by less than the spacing of a sheared lattice; margins without lattice points belong to it."""
+    mask = mask_of(Lattice((2, 4), 1, (1, 0)), (19, 26), (range(6, 13), range(8, 18)))
+    mask[:, 24:] = False
+    assert VolumeSampling.from_mask(mask).filled == (range(19), range(24))
+
+
 def test_one_partition_is_one_accelerated_axis() -> None:
     mask = mask_of(Lattice((1, 4), 0, (0, 3)), (1, 30), (range(1), range(10, 20)))
     sampling = VolumeSampling.from_mask(mask)
