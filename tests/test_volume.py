@@ -230,3 +230,13 @@ def test_zero_filling_needs_no_acs_and_everything_else_does() -> None:
     torch.testing.assert_close(reconstruct_volume(volume, None, device=cpu).image, rss(volume.kspace))
     with pytest.raises(CalibrationError, match='the volume has R=2x2 shift 1 but no ACS'):
         reconstruct_volume(volume, METHOD, device=cpu)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+def test_gpu_and_cpu_agree() -> None:
+    full = noisy()
+    sampling = sampled_volume(SHAPE, LATTICES[0], ACS)
+    expected = fitted(full, LATTICES[0]).fill(full)
+    there = full.cuda()
+    filled = fit_volume(METHOD, sampling.acs_block(there), sampling, there).fill(there).cpu()
+    assert float((filled - expected).norm() / expected.norm()) < 1e-3
