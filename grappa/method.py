@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from raki.interpolation import Calibration, Learnt, Progress
 from raki.kernel import Kernel
-from raki.linear import LinearMap, NormalEquations
+from raki.linear import LinearMap
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +28,19 @@ class Grappa:
         if not self.regularization > 0:
             raise ValueError(f'regularization must be positive, got {self.regularization}')
 
+    @property
+    def volume_kernel(self) -> Kernel:
+        """Extent of a patch where two axes are accelerated."""
+        return self.kernel
+
+    @property
+    def volume_regularization(self) -> float:
+        """Ridge weight where two axes are accelerated, relative to the mean energy of a source sample [1]."""
+        return self.regularization
+
     def learn(self, calibration: Calibration, progress: Progress) -> Learnt:
         """Solve the normal equations of the ACS once for all coils and offsets."""
         equations = calibration.normal_equations
-        weights = self.weights(equations)
+        weights = equations.solve(self.regularization).to(torch.complex64)
         progress(1, 1)
         return Learnt(LinearMap(weights, self.kernel), equations.n_equations, len(weights))
-
-    def weights(self, equations: NormalEquations) -> Tensor:
-        """Solve one linear problem: weights (source, target), complex64."""
-        return equations.solve(self.regularization).to(torch.complex64)

@@ -16,6 +16,7 @@ from torch import Tensor
 from raki.data.lattice import VolumeSampling
 from raki.edges import Levels, edge_weights
 from raki.interpolation import Method, Progress, require_complex64, require_learnable, silent
+from raki.kernel import Kernel
 from raki.linear import NormalEquations
 from raki.neighbourhood import Neighbourhood, Part, Region, Sources, at, neighbourhoods
 
@@ -24,11 +25,17 @@ SOURCES_AT_ONCE = 2**24
 
 
 @runtime_checkable
-class LinearMethod(Method, Protocol):
-    """A method that needs no more than normal equations, whatever the geometry."""
+class LinearMethod(Protocol):
+    """A method that is ridge regression, so that normal equations suffice, whatever the geometry."""
 
-    def weights(self, equations: NormalEquations) -> Tensor:
-        """Solve one linear problem: weights (source, target), complex64."""
+    @property
+    def volume_kernel(self) -> Kernel:
+        """Extent of a patch."""
+        ...
+
+    @property
+    def volume_regularization(self) -> float:
+        """Ridge weight, relative to the mean energy of a source sample [1]."""
         ...
 
 
@@ -131,19 +138,21 @@ def fit_volume(
             f'{type(method).__name__} handles one accelerated axis so far, got {sampling.lattice}: use Grappa'
         )
     require_learnable(method, acs, n_axes=4)
-    power = None if kspace is None else VolumePower.of(kspace, sampling, method.kernel.readout)
-    around, maps, warnings = neighbourhoods(sampling, method.kernel), list[VolumeMap](), dict[str, None]()
+    power = None if kspace is None else VolumePower.of(kspace, sampling, method.volume_kernel.readout)
+    around, maps, warnings = neighbourhoods(sampling, method.volume_kernel), list[VolumeMap](), dict[str, None]()
     for done, neighbourhood in enumerate(around, start=1):
         kernel, n_lines = neighbourhood.as_kernel, prod(acs.shape[1:3])
         equations = NormalEquations.from_pairs(neighbourhood.pairs(acs), kernel, len(acs), n_lines)
-        maps += _maps(method, neighbourhood, equations, neighbourhood.regions(sampling, n_readout), power)
+        maps += _maps(
+            method.volume_regularization, neighbourhood, equations, neighbourhood.regions(sampling, n_readout), power
+        )
         warnings |= dict.fromkeys(_warnings(equations, acs))
         progress(done, len(around))
     return VolumeInterpolator(sampling, n_readout, len(acs), tuple(maps), tuple(warnings))
 
 
 def _maps(
-    method: LinearMethod,
+    regularization: float,
     neighbourhood: Neighbourhood,
     equations: NormalEquations,
     regions: dict[Part, list[Region]],
@@ -152,10 +161,10 @@ def _maps(
     for part, where in regions.items():
         sources = neighbourhood.existing(part)
         if part == neighbourhood.whole:
-            weights = method.weights(equations)
+            weights = equations.solve(regularization).to(torch.complex64)
         else:
             levels = None if power is None else power.levels(equations, sources, where)
-            weights = edge_weights(equations, method.regularization, part, levels)
+            weights = edge_weights(equations, regularization, part, levels)
         yield VolumeMap(sources, tuple(where), weights)
 
 
