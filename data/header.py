@@ -35,6 +35,9 @@ class Header:
     ky_centre: int
     """Counter of the line through the centre of k-space."""
 
+    kz_centre: int
+    """Counter of the partition through the centre of k-space."""
+
     trajectory: str
     """Such as `cartesian`."""
 
@@ -58,6 +61,11 @@ class Header:
         """
         return self._wanted_size(1), self._wanted_size(0)
 
+    @property
+    def n_slices_of_volume(self) -> int:
+        """Number of slices of a volume: the part of the encoded matrix that covers the wanted slab."""
+        return self._wanted_size(2)
+
     def _wanted_size(self, axis: int) -> int:
         encoded, wanted = self.encoded, self.reconstructed
         n_encoded, n_wanted = encoded.matrix[axis], wanted.matrix[axis]
@@ -72,6 +80,12 @@ class Header:
         """Size (y, x) of a voxel of the encoded matrix [m]."""
         (x, y, _), (width, height, _) = self.encoded.matrix, self.encoded.field_of_view
         return (height / y, width / x) if width > 0 and height > 0 else None
+
+    @property
+    def voxel_size_of_volume(self) -> tuple[float, float, float] | None:
+        """Size (z, y, x) of a voxel of the encoded matrix [m]."""
+        depth, plane = self.encoded.field_of_view[2], self.voxel_size
+        return (depth / self.encoded.matrix[2], *plane) if plane and depth > 0 else None
 
 
 def parse_header(xml: str, path: str) -> Header:
@@ -98,6 +112,7 @@ def parse_header(xml: str, path: str) -> Header:
         encoded=encoded,
         reconstructed=_space(encoding, 'reconSpace', path),
         ky_centre=_integer(encoding, 'encodingLimits/kspace_encoding_step_1/center', encoded.matrix[1] // 2),
+        kz_centre=_integer(encoding, 'encodingLimits/kspace_encoding_step_2/center', encoded.matrix[2] // 2),
         trajectory=encoding.findtext('trajectory', 'cartesian').strip().lower(),
         calibration_mode=encoding.findtext('parallelImaging/calibrationMode', '').strip().lower(),
         acceleration=_integer(encoding, 'parallelImaging/accelerationFactor/kspace_encoding_step_1', 0),

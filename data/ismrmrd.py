@@ -4,7 +4,10 @@ Inati et al. 2017, Magn Reson Med 77:411. Read in bulk by h5py: the headers once
 at a time. What is not handled yet is refused by its name.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from math import prod
 
 import h5py
 import numpy as np
@@ -17,6 +20,7 @@ from raki.data.header import Header, parse_header
 from raki.data.measured import calibration_block, measured_lines
 from raki.data.sampling import longest_run
 from raki.data.scan import Scan, ScanFile
+from raki.data.volume import Volume
 from raki.errors import ScanError
 from raki.fourier import without_oversampling
 
@@ -38,7 +42,7 @@ def open_ismrmrd(path: str) -> ScanFile:
     Raises
     ------
     ScanError
-        If the header or the acquisitions are not those of one two-dimensional Cartesian scan that we can read.
+        If the header or the acquisitions are not those of one Cartesian scan that we can read.
     """
     with opened(path) as file:
         groups = _measurements(file)
@@ -46,17 +50,28 @@ def open_ismrmrd(path: str) -> ScanFile:
         lines = Acquisitions.read(dataset(file, f'{groups[-1]}/data'), path)
     _require_handled(header, lines, path)
     reader = _Reader(path, groups[-1], header, lines)
-    n_slices, n_repetitions = len(lines.counters('slice')), len(lines.counters('repetition'))
-    require_memory(8 * lines.n_coils * header.encoded.matrix[1] * header.encoded.matrix[0], f'{path}: one slice')
+    require_memory(8 * lines.n_coils * prod(header.encoded.matrix), f'{path}: one slice or volume')
     return ScanFile(
         path=path,
         format='ISMRMRD HDF5',
-        shape=(n_slices, lines.n_coils, header.encoded.matrix[1], reader.n_readout),
-        read_slice=reader.read_slice,
-        n_repetitions=n_repetitions,
+        shape=(reader.n_slices, lines.n_coils, header.encoded.matrix[1], reader.n_readout),
+        read_slice=_slices_of_volume(reader) if reader.is_volume else reader.read_slice,
+        n_repetitions=len(lines.counters('repetition')),
         facts=dict(header.facts),
         notes=_notes(groups, header, lines, reader.n_readout),
+        read_volume=reader.read_volume if reader.is_volume else None,
     )
+
+
+def _slices_of_volume(reader: '_Reader') -> Callable[[int, int], Scan]:
+    """Slices of a volume whose kz is transformed away; all of one repetition are kept, as they come together."""
+    slices_of = lru_cache(maxsize=1)(lambda repetition: reader.read_volume(repetition).as_slices())
+
+    def read_slice(index: int, repetition: int) -> Scan:
+        slices = slices_of(repetition)
+        return replace(slices, kspace=slices.kspace[index : index + 1])
+
+    return read_slice
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,6 +80,16 @@ class _Reader:
     group: str
     header: Header
     lines: Acquisitions
+
+    @property
+    def is_volume(self) -> bool:
+        """Whether there is a second phase-encoding axis."""
+        return self.header.encoded.matrix[2] > 1
+
+    @property
+    def n_slices(self) -> int:
+        """Number of slices, of a volume those within the wanted field of view."""
+        return self.header.n_slices_of_volume if self.is_volume else len(self.lines.counters('slice'))
 
     @property
     def n_readout(self) -> int:
@@ -78,16 +103,11 @@ class _Reader:
         here = of_slice & lines.at('repetition', repetition)
         if not (here & lines.is_image).any():
             raise ScanError(f'{name}: no image lines')
-        calibration, is_merged = here & lines.is_calibration, self.header.calibration_mode in MERGED_CALIBRATION
+        is_embedded = self._is_merged and (here & lines.is_calibration).any()
         with opened(self.path) as file:
             data = dataset(file, f'{self.group}/data')
-            kspace, held = self._matrix(data, here & lines.is_image, name)
-            acs = None
-            if is_merged and calibration.any():
-                extra, extra_held = self._matrix(data, calibration & ~lines.is_image, name)
-                kspace, held = torch.where(held[:, None], kspace, extra), held | extra_held
-            else:
-                acs = self._separate(data, of_slice, here, name)
+            kspace, held = self._merged(data, here, name)
+            acs = None if is_embedded else self._separate(data, of_slice, here, name)
             noise = self._noise(data)
         return Scan(
             kspace=without_oversampling(kspace, self.n_readout)[None],
@@ -97,6 +117,40 @@ class _Reader:
             image_shape=self.header.image_shape,
             voxel_size=self.header.voxel_size,
         )
+
+    def read_volume(self, repetition: int) -> Volume:
+        """Read all partitions of one repetition."""
+        lines, (_, n_lines, n_partitions) = self.lines, self.header.encoded.matrix
+        kspace = torch.zeros(lines.n_coils, n_partitions, n_lines, self.n_readout, dtype=torch.complex64)
+        mask = torch.zeros(n_partitions, n_lines, dtype=torch.bool)
+        here = lines.at('repetition', repetition) & (lines.is_image | lines.is_calibration)
+        steps = lines.head['idx']['kspace_encode_step_2']
+        with opened(self.path) as file:
+            data = dataset(file, f'{self.group}/data')
+            for step in np.unique(steps[here]).tolist():
+                name = f'{self.path}: partition {step}, repetition {repetition}'
+                partition = step + n_partitions // 2 - self.header.kz_centre
+                if not 0 <= partition < n_partitions:
+                    raise ScanError(f'{name} lies outside the encoded matrix of {n_partitions} partitions')
+                samples, held = self._merged(data, here & (steps == step), name)
+                kspace[:, partition] = without_oversampling(samples, self.n_readout)
+                mask[partition] = measured_lines(samples, held, name)
+            noise = self._noise(data)
+        shape = (self.n_slices, *self.header.image_shape)
+        return Volume(kspace, mask, noise, image_shape=shape, voxel_size=self.header.voxel_size_of_volume)
+
+    @property
+    def _is_merged(self) -> bool:
+        return self.header.calibration_mode in MERGED_CALIBRATION
+
+    def _merged(self, data: h5py.Dataset, here: np.ndarray, name: str) -> tuple[Tensor, Tensor]:
+        """Image lines (coil, ky, kx), with calibration lines where these belong to the image, and which there are."""
+        kspace, held = self._matrix(data, here & self.lines.is_image, name)
+        more = here & self.lines.is_calibration & ~self.lines.is_image
+        if not self._is_merged or not more.any():
+            return kspace, held
+        extra, extra_held = self._matrix(data, more, name)
+        return torch.where(held[:, None], kspace, extra), held | extra_held
 
     def _matrix(self, data: h5py.Dataset, chosen: np.ndarray, name: str) -> tuple[Tensor, Tensor]:
         """Place the chosen acquisitions: k-space (coil, ky, kx) and which lines it holds."""
@@ -160,11 +214,15 @@ def _measurements(file: h5py.File) -> list[str]:
 
 def _require_handled(header: Header, lines: Acquisitions, path: str) -> None:
     image = lines.is_image | lines.is_calibration
-    mode = header.calibration_mode
+    mode, is_volume = header.calibration_mode, header.encoded.matrix[2] > 1
     unhandled = {
         f'trajectory {header.trajectory}': header.trajectory != 'cartesian',
         'simultaneous multi-slice': header.is_multiband,
-        'a second phase-encoding axis': header.encoded.matrix[2] > 1 or len(lines.counters('kspace_encode_step_2')) > 1,
+        'partitions of a two-dimensional matrix': not is_volume and len(lines.counters('kspace_encode_step_2')) > 1,
+        'several slabs': is_volume and len(lines.counters('slice')) > 1,
+        'separate calibration of a volume': is_volume
+        and mode not in MERGED_CALIBRATION
+        and bool((lines.is_calibration & ~lines.is_image).any()),
         f'calibration mode {mode}': mode not in (*MERGED_CALIBRATION, *SEPARATE_CALIBRATION)
         and bool((lines.is_calibration & ~lines.is_image).any()),
         'interleaved calibration (TGRAPPA)': mode == 'interleaved'
@@ -176,9 +234,7 @@ def _require_handled(header: Header, lines: Acquisitions, path: str) -> None:
     unhandled |= {f'several {axis}s': len(lines.counters(axis)) > 1 for axis in ('average', 'contrast', 'phase', 'set')}
     for name, found in unhandled.items():
         if found:
-            raise ScanError(
-                f'{path}: {name} cannot be reconstructed yet: convert to a single two-dimensional Cartesian scan'
-            )
+            raise ScanError(f'{path}: {name} cannot be reconstructed yet: convert to a single Cartesian scan')
 
 
 def _notes(groups: list[str], header: Header, lines: Acquisitions, n_readout: int) -> list[str]:

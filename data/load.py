@@ -9,6 +9,7 @@ from raki.data.generic import DatasetLayout, open_generic
 from raki.data.hdf5 import dataset_names, opened, require_memory
 from raki.data.ismrmrd import is_ismrmrd, open_ismrmrd
 from raki.data.scan import Scan, ScanFile
+from raki.data.volume import Volume
 from raki.errors import ScanError
 
 COMPLEX64_BYTES = 8
@@ -63,6 +64,21 @@ def load_scan(
     n_slices, n_coils, n_lines, n_readout = file.shape
     require_memory(COMPLEX64_BYTES * n_slices * n_coils * n_lines * n_readout, str(path))
     return file.read(repetition=repetition)
+
+
+def load_volume(path: str | Path, *, repetition: int = 0) -> Volume:
+    """Read one repetition of a scan with two phase-encoding axes into memory, whichever are accelerated.
+
+    Raises
+    ------
+    ScanError
+        As `open_scan`; or if the scan has one phase-encoding axis only.
+    """
+    file = open_scan(path)
+    if file.read_volume is None:
+        raise ScanError(f'{path}: {file.format} with one phase-encoding axis is no volume: use load_scan')
+    file.require_known((), [repetition])
+    return file.read_volume(repetition)
 
 
 def _unrecognised(file: h5py.File, path: str) -> ScanError:

@@ -2,11 +2,15 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from raki.errors import ScanError
+
+if TYPE_CHECKING:
+    from raki.data.volume import Volume
 
 
 def _require(condition: bool, wanted: str, got: object) -> None:
@@ -105,6 +109,9 @@ class ScanFile:
 
     notes: Sequence[str] = ()
     """What the reader decided or found remarkable, one sentence each."""
+
+    read_volume: 'Callable[[int], Volume] | None' = None
+    """Read a repetition before kz is transformed away, where there is a second phase-encoding axis."""
 
     def read(self, slices: Sequence[int] | None = None, repetition: int = 0) -> Scan:
         """Read `slices` (default all) of one repetition into memory.

@@ -48,14 +48,14 @@ def simulate(settings: Simulation) -> Scan:
     generator = Generator().manual_seed(settings.seed)
     reference = torch.stack([_noise_free(settings, index, generator) for index in range(settings.n_slices)])
     peak = image_from_kspace(reference).abs().square().sum(1).sqrt().max()
-    mixing = settings.noise * peak * _noise_mixing(settings.n_coils, generator)
-    noise = (mixing @ _complex_normal(mixing.shape[0], reference[:, 0].numel(), generator)).unflatten(
+    mixing = settings.noise * peak * noise_mixing(settings.n_coils, generator)
+    noise = (mixing @ complex_normal(mixing.shape[0], reference[:, 0].numel(), generator)).unflatten(
         1, (settings.n_slices, *settings.matrix)
     )
     return Scan(
         kspace=reference + noise.transpose(0, 1),
         mask=torch.ones(settings.matrix[0], dtype=torch.bool),
-        noise=mixing @ _complex_normal(mixing.shape[0], N_NOISE_SAMPLES, generator),
+        noise=mixing @ complex_normal(mixing.shape[0], N_NOISE_SAMPLES, generator),
         reference=reference,
         readout_is_rows=True,
     )
@@ -64,8 +64,8 @@ def simulate(settings: Simulation) -> Scan:
 def _noise_free(settings: Simulation, index: int, generator: Generator) -> Tensor:
     fine = (FINER * settings.matrix[0], FINER * settings.matrix[1])
     magnitude = _shrunk(shepp_logan(fine), 1 - 0.5 * index / settings.n_slices)
-    texture = 1 + 0.3 * _smooth_field(fine, fine[0] // 8, generator)
-    phase = 1.5 * _smooth_field(fine, 3, generator)
+    texture = 1 + 0.3 * smooth_field(fine, fine[0] // 8, generator)
+    phase = 1.5 * smooth_field(fine, 3, generator)
     image = birdcage_maps(settings.n_coils, fine) * torch.polar(magnitude * texture.clamp(min=0), phase)
     return centre_crop(kspace_from_image(image), settings.matrix) / FINER
 
@@ -79,18 +79,17 @@ def _shrunk(image: Tensor, factor: float) -> Tensor:
     return canvas
 
 
-def _smooth_field(shape: tuple[int, int], n_waves: int, generator: Generator) -> Tensor:
+def smooth_field(shape: tuple[int, ...], n_waves: int, generator: Generator) -> Tensor:
     """Real random field of unit standard deviation, with up to `n_waves` waves across."""
     n_waves = min(n_waves, *shape)
-    spectrum = _complex_normal(n_waves, n_waves, generator)
-    pad = [length // 2 - n_waves // 2 for length in shape]
-    padded = torch.zeros(shape, dtype=spectrum.dtype)
-    padded[pad[0] : pad[0] + n_waves, pad[1] : pad[1] + n_waves] = spectrum
-    field = image_from_kspace(padded).real
+    spectrum = torch.zeros(shape, dtype=torch.complex64)
+    size = (n_waves,) * len(shape)
+    centre_crop(spectrum, size).copy_(torch.randn(size, dtype=torch.complex64, generator=generator))
+    field = image_from_kspace(spectrum, tuple(range(len(shape)))).real
     return (field - field.mean()) / field.std()
 
 
-def _noise_mixing(n_coils: int, generator: Generator) -> Tensor:
+def noise_mixing(n_coils: int, generator: Generator) -> Tensor:
     """Mix white noise so that its mean power over coils is 1, neighbours correlate, and some coils are noisier."""
     distance = torch.arange(n_coils)[:, None] - torch.arange(n_coils)
     gain = 0.7 + 0.6 * torch.rand(n_coils, generator=generator)
@@ -98,5 +97,6 @@ def _noise_mixing(n_coils: int, generator: Generator) -> Tensor:
     return torch.linalg.cholesky(covariance / covariance.diagonal().mean()).to(torch.complex64)
 
 
-def _complex_normal(rows: int, columns: int, generator: Generator) -> Tensor:
+def complex_normal(rows: int, columns: int, generator: Generator) -> Tensor:
+    """Complex white noise of unit power."""
     return torch.randn(rows, columns, dtype=torch.complex64, generator=generator)

@@ -10,8 +10,8 @@ from raki.interpolation import Calibration, Learnt, Progress
 from raki.kernel import Kernel
 from raki.linear import LinearMap
 
-KERNELS = (Kernel(lines=2, readout=5), Kernel(lines=2, readout=7), Kernel(lines=4, readout=5))
-"""Kernels to choose from, smallest first."""
+KERNELS = (Kernel(lines=2, readout=5), Kernel(lines=2, readout=7))
+"""Kernels to choose from, smallest first. With weighted equations, more lines do not pay for their unknowns."""
 
 USUAL = Kernel(lines=4, readout=5)
 """The kernel of most implementations."""
@@ -49,6 +49,16 @@ class Grappa:
         if self.kernel != 'auto':
             return (self.kernel,)
         return KERNELS if self.regularization == 'auto' else (USUAL,)
+
+    @property
+    def volume_kernel(self) -> Kernel:
+        """Extent of a patch where two axes are accelerated; nothing is chosen there yet."""
+        return USUAL if self.kernel == 'auto' else self.kernel
+
+    @property
+    def volume_regularization(self) -> float:
+        """Ridge weight where two axes are accelerated, relative to the mean energy of a source sample [1]."""
+        return FIRST_RIDGE if self.regularization == 'auto' else self.regularization
 
     def learn(self, calibration: Calibration, progress: Progress) -> Learnt:
         """Solve the normal equations of the ACS once for all coils and offsets."""

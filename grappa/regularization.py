@@ -27,7 +27,7 @@ RIDGES = torch.logspace(-9, 1, 41, dtype=torch.float64)
 """Ridge weights to choose from, relative to the mean energy of a weighted source sample [1]."""
 
 N_REWEIGHTINGS = 2
-"""Times that the misfit is estimated anew from the residuals of a weighted fit; more changes nothing."""
+"""Times that the misfit is estimated anew from the residuals of a weighted fit."""
 
 N_BLOCKS = 4
 """Blocks of neighbouring rows of the ACS that are left out in turn."""

@@ -8,29 +8,39 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from raki.data.generic import DatasetLayout
-    from raki.data.load import load_scan, open_scan
+    from raki.data.lattice import Lattice, VolumeSampling, undersample_volume
+    from raki.data.load import load_scan, load_volume, open_scan
     from raki.data.sampling import Sampling, undersample
     from raki.data.scan import Scan, ScanFile
     from raki.data.simulate import Simulation, simulate
+    from raki.data.simulate_volume import VolumeSimulation, simulate_volume
+    from raki.data.volume import Volume
     from raki.errors import CalibrationError, ResourceError, SamplingError, ScanError, TrainingError
     from raki.grappa.method import Grappa
     from raki.interpolation import Interpolator, Method, fit
     from raki.kernel import Kernel
     from raki.methods import RAKI_2019, RAKI_COMPLEX, Raki
     from raki.pipeline import Reconstruction, reconstruct
+    from raki.volume import VolumeInterpolator, fit_volume
+    from raki.volume_pipeline import reconstruct_volume
 
 _HOMES = {
     'raki.data.generic': ('DatasetLayout',),
-    'raki.data.load': ('load_scan', 'open_scan'),
+    'raki.data.lattice': ('Lattice', 'VolumeSampling', 'undersample_volume'),
+    'raki.data.load': ('load_scan', 'load_volume', 'open_scan'),
     'raki.data.sampling': ('Sampling', 'undersample'),
     'raki.data.scan': ('Scan', 'ScanFile'),
     'raki.data.simulate': ('Simulation', 'simulate'),
+    'raki.data.simulate_volume': ('VolumeSimulation', 'simulate_volume'),
+    'raki.data.volume': ('Volume',),
     'raki.errors': ('CalibrationError', 'ResourceError', 'SamplingError', 'ScanError', 'TrainingError'),
     'raki.grappa.method': ('Grappa',),
     'raki.interpolation': ('Interpolator', 'Method', 'fit'),
     'raki.kernel': ('Kernel',),
     'raki.methods': ('RAKI_2019', 'RAKI_COMPLEX', 'Raki'),
     'raki.pipeline': ('Reconstruction', 'reconstruct'),
+    'raki.volume': ('VolumeInterpolator', 'fit_volume'),
+    'raki.volume_pipeline': ('reconstruct_volume',),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -42,6 +52,7 @@ __all__ = [
     'Grappa',
     'Interpolator',
     'Kernel',
+    'Lattice',
     'Method',
     'Raki',
     'Reconstruction',
@@ -53,12 +64,21 @@ __all__ = [
     'ScanFile',
     'Simulation',
     'TrainingError',
+    'Volume',
+    'VolumeInterpolator',
+    'VolumeSampling',
+    'VolumeSimulation',
     'fit',
+    'fit_volume',
     'load_scan',
+    'load_volume',
     'open_scan',
     'reconstruct',
+    'reconstruct_volume',
     'simulate',
+    'simulate_volume',
     'undersample',
+    'undersample_volume',
 ]
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from raki.data.sampling import Sampling
 from raki.kernel import Kernel
-from raki.linear import KernelPart, NormalEquations
+from raki.linear import KernelPart, NormalEquations, Part
 
 Run = tuple[range, range]
 """Neighbouring positions that share the same existing part of the kernel, and that part."""
@@ -80,11 +80,30 @@ def edge_maps(
     """
     power = None if lines is None else EdgePower(lines.abs().square().mean(0), sampling.acceleration, equations)
     return tuple(
-        EdgeMap(gaps, columns, part, _weights(equations, regularization, part, power, (gaps, columns)))
+        EdgeMap(
+            gaps,
+            columns,
+            part,
+            edge_weights(equations, regularization, part, None if power is None else power.levels(gaps, columns)),
+        )
         for gaps, kernel_lines in _gap_runs(equations.kernel, sampling)
         for columns, samples in _column_runs(equations.kernel, n_readout)
         if (part := KernelPart(kernel_lines, samples)) != _whole(equations.kernel)
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """Powers of measured samples that decide how strong an edge kernel may be; all per sample and coil."""
+
+    corner: float
+    """Power in the quietest corner of k-space that holds anything."""
+
+    gain: float
+    """Power of k-space over that of the ACS, where both hold the same."""
+
+    around: float
+    """Mean power of the samples that the kernel sees."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,6 +137,10 @@ class EdgePower:
         brightest = self.powers.mean(1).sort(descending=True).values[:n_bright]
         return float(brightest.mean()) / self.equations.source_power
 
+    def levels(self, gaps: range, columns: range) -> Levels:
+        """Everything that `edge_weights` needs to know."""
+        return Levels(self.corner, self.gain, self.around(gaps, columns))
+
     def around(self, gaps: range, columns: range) -> float:
         """Mean power of the lattice samples that kernels of these gaps and columns see."""
         kernel = self.equations.kernel
@@ -130,13 +153,15 @@ def _whole(kernel: Kernel) -> KernelPart:
     return KernelPart(range(kernel.lines), range(kernel.readout))
 
 
-def _weights(
-    equations: NormalEquations, regularization: float, part: KernelPart, power: EdgePower | None, where: Run
-) -> Tensor:
+def edge_weights(equations: NormalEquations, regularization: float, part: Part | None, levels: Levels | None) -> Tensor:
+    """Weights (source, target), complex64, of a part of the kernel, as strong against noise as the module says.
+
+    Without `levels`, no stronger than `regularization`.
+    """
     weights = equations.solve(regularization, part)
-    if power is not None:
-        noise = min(power.corner, power.gain * equations.unexplained_power(weights, part))
-        signal = power.around(*where) - noise
+    if levels is not None:
+        noise = min(levels.corner, levels.gain * equations.unexplained_power(weights, part))
+        signal = levels.around - noise
         if signal <= 0:
             return torch.zeros_like(weights, dtype=torch.complex64)
         if noise > regularization * signal:

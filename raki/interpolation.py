@@ -138,7 +138,7 @@ class Interpolator:
         ValueError
             If the matrix is not the one that was fitted for, or not complex64.
         """
-        _require_complex64(kspace)
+        require_complex64(kspace)
         self._require_fitting(tuple(kspace.shape))
         measured = self.sampling.mask.to(kspace.device)[:, None]
         filled = torch.where(measured, kspace, 0)
@@ -205,19 +205,11 @@ def fit(
     TrainingError
         If the numbers leave the finite range.
     """
-    _require_complex64(acs)
+    require_complex64(acs)
     n_readout = (acs if kspace is None else kspace).shape[-1]
     if sampling.acceleration == 1:
         return leave_empty(sampling, n_readout)
-    if acs.ndim != 3 or acs.shape[1] == 0:
-        raise CalibrationError(
-            f'{type(method).__name__} learns from autocalibration lines, got {tuple(acs.shape)}: '
-            'acquire a block of neighbouring lines or give separate calibration data'
-        )
-    if len(acs) == 1:
-        raise CalibrationError('missing lines are told apart by at least 2 coils, got 1: use zero filling')
-    if not bool(torch.isfinite(torch.view_as_real(acs)).all()):
-        raise CalibrationError('the ACS has NaN or infinite samples: nothing can be learnt from it')
+    require_learnable(method, acs, n_axes=3)
     method.smallest_kernel.require_fits(acs.shape[1], acs.shape[2], sampling.acceleration)
     lines = None if kspace is None else sampling.lattice_lines(kspace)
     calibration = Calibration(acs, sampling.acceleration, lines)
@@ -226,6 +218,19 @@ def fit(
     edges = edge_maps(equations, learnt.regularization, sampling, n_readout, lines)
     warnings = _warnings(learnt, acs)
     return Interpolator(sampling, n_readout, len(acs), learnt.kernel, learnt.patch_map, edges, warnings)
+
+
+def require_learnable(method: Method, acs: Tensor, n_axes: int) -> None:
+    """Raise a CalibrationError unless an ACS, axes (coil, ..., readout), can teach anything."""
+    if acs.ndim != n_axes or 0 in acs.shape[1:-1]:
+        raise CalibrationError(
+            f'{type(method).__name__} learns from autocalibration lines, got {tuple(acs.shape)}: '
+            'acquire a block of neighbouring lines or give separate calibration data'
+        )
+    if len(acs) == 1:
+        raise CalibrationError('missing lines are told apart by at least 2 coils, got 1: use zero filling')
+    if not bool(torch.isfinite(torch.view_as_real(acs)).all()):
+        raise CalibrationError('the ACS has NaN or infinite samples: nothing can be learnt from it')
 
 
 def _warnings(learnt: Learnt, acs: Tensor) -> tuple[str, ...]:
@@ -238,7 +243,8 @@ def _warnings(learnt: Learnt, acs: Tensor) -> tuple[str, ...]:
     )
 
 
-def _require_complex64(kspace: Tensor) -> None:
+def require_complex64(kspace: Tensor) -> None:
+    """Raise a ValueError unless k-space is complex64."""
     if kspace.dtype != torch.complex64:
         raise ValueError(f'k-space must be complex64, got {kspace.dtype}')
 

@@ -21,9 +21,12 @@ class Kernel:
     readout: int
     """Readout samples [1]."""
 
+    partitions: int = 3
+    """Acquired partitions [1], where a second axis is accelerated; see `raki.neighbourhood`."""
+
     def __post_init__(self) -> None:
-        if self.lines < 2 or self.readout < 1:
-            raise ValueError(f'a kernel needs at least 2 lines x 1 sample, got {self}')
+        if self.lines < 2 or self.readout < 1 or self.partitions < 2:
+            raise ValueError(f'a kernel needs at least 2 lines x 1 sample and 2 partitions, got {self}')
 
     def __str__(self) -> str:
         return f'{self.lines}x{self.readout}'

@@ -4,8 +4,10 @@ GRAPPA is this and nothing else; every method uses it at the edges of k-space, w
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import reduce
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -15,6 +17,14 @@ from raki.kernel import Kernel, patches
 
 Weighting = Callable[[Tensor], Tensor]
 """From the mean power of a patch's sources to how much its equation counts, axes (patch,) both."""
+
+
+class Part(Protocol):
+    """Those sources of a patch that exist near an edge of k-space."""
+
+    def of(self, sources: Tensor) -> Tensor:
+        """Choose this part of sources with axes (..., kernel line, kernel sample)."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,15 +79,28 @@ class NormalEquations:
         Griswold et al. 2002, Magn Reson Med 47:1202 (https://doi.org/10.1002/mrm.10171).
         """
         kernel.require_fits(acs.shape[1], acs.shape[2], acceleration)
-        sources = patches(acs, kernel, dilation=acceleration).flatten(0, 1).to(torch.complex128)
-        targets = calibration_targets(acs, acceleration, kernel).flatten(0, 1).flatten(1).to(torch.complex128)
-        if not bool(sources.any()):
-            raise CalibrationError('the ACS holds nothing but zeros: nothing can be learnt from it')
+        sources = patches(acs, kernel, dilation=acceleration).flatten(0, 1)
+        targets = calibration_targets(acs, acceleration, kernel).flatten(0, 1).flatten(1)
         if weighting is not None:
-            scale = weighting(sources.abs().square().mean(1)).sqrt()[:, None]
+            scale = weighting(sources.abs().square().mean(1).double()).sqrt()[:, None]
             sources, targets = scale * sources, scale * targets
-        energy = targets.abs().square().sum(0)
-        return cls(sources.mH @ sources, sources.mH @ targets, energy, len(sources), kernel, *acs.shape[:2])
+        return cls.from_pairs([(sources, targets)], kernel, *acs.shape[:2])
+
+    @classmethod
+    def from_pairs(
+        cls, pairs: Iterable[tuple[Tensor, Tensor]], kernel: Kernel, n_coils: int, n_lines: int
+    ) -> 'NormalEquations':
+        """Accumulate over pairs of sources (patch, source) and targets (patch, target).
+
+        Raises
+        ------
+        CalibrationError
+            If all sources are zero.
+        """
+        gram, cross, energy, n_equations = reduce(_added, (_moments(*pair) for pair in pairs))
+        if not bool(gram.diagonal().real.any()):
+            raise CalibrationError('the ACS holds nothing but zeros: nothing can be learnt from it')
+        return cls(gram, cross, energy, n_equations, kernel, n_coils, n_lines)
 
     def __add__(self, other: 'NormalEquations') -> 'NormalEquations':
         """Equations of both."""
@@ -101,7 +124,7 @@ class NormalEquations:
         """Mean |k-space sample|^2 of the sources."""
         return float(self.gram.diagonal().real.mean()) / self.n_equations
 
-    def solve(self, regularization: float, part: 'KernelPart | None' = None) -> Tensor:
+    def solve(self, regularization: float, part: Part | None = None) -> Tensor:
         """Ridge regression from those sources that lie in `part` of the kernel (default: all of it).
 
         Parameters
@@ -117,7 +140,7 @@ class NormalEquations:
         """
         return torch.cholesky_solve(self.cross[self._sources(part)], self.factor(regularization, part))
 
-    def factor(self, regularization: float, part: 'KernelPart | None' = None) -> Tensor:
+    def factor(self, regularization: float, part: Part | None = None) -> Tensor:
         """Lower Cholesky factor of the regularised Gram matrix, axes (source, source), see `solve`."""
         chosen = self._sources(part)
         gram = self.gram[chosen][:, chosen]
@@ -132,13 +155,13 @@ class NormalEquations:
             )
         return factor
 
-    def unexplained(self, weights: Tensor, part: 'KernelPart | None' = None) -> Tensor:
+    def unexplained(self, weights: Tensor, part: Part | None = None) -> Tensor:
         """Energy of each target that these weights leave unexplained, axes (target,)."""
         chosen = self._sources(part)
         explained = (weights.conj() * (2 * self.cross[chosen] - self.gram[chosen][:, chosen] @ weights)).real.sum(0)
         return (self.energy - explained).clamp(min=0)
 
-    def unexplained_power(self, weights: Tensor, part: 'KernelPart | None' = None) -> float:
+    def unexplained_power(self, weights: Tensor, part: Part | None = None) -> float:
         """Mean |target - prediction|^2 on the ACS per degree of freedom, over one plus the mean noise gain.
 
         On average no less than the noise power of a sample, for a prediction from noisy sources misses a noisy target
@@ -150,7 +173,7 @@ class NormalEquations:
         missed = self.unexplained(weights, part).mean() / (self.n_equations - len(chosen))
         return float(missed / (1 + weights.abs().square().sum(0).mean()))
 
-    def _sources(self, part: 'KernelPart | None') -> Tensor:
+    def _sources(self, part: Part | None) -> Tensor:
         kernel = self.kernel
         index = torch.arange(len(self.gram), device=self.gram.device).view(self.n_coils, kernel.lines, kernel.readout)
         return (index if part is None else part.of(index)).flatten()
@@ -186,6 +209,19 @@ class LinearMap:
         sources = patches(kspace, self.kernel, dilation)
         missing = sources @ self.weights.to(sources.dtype)
         return missing.unflatten(-1, (len(kspace), -1)).permute(2, 3, 0, 1)
+
+
+Moments = tuple[Tensor, Tensor, Tensor, int]
+"""Gram, cross and energy of some patches, and their number."""
+
+
+def _moments(sources: Tensor, targets: Tensor) -> Moments:
+    sources, targets = sources.to(torch.complex128), targets.to(torch.complex128)
+    return sources.mH @ sources, sources.mH @ targets, targets.abs().square().sum(0), len(sources)
+
+
+def _added(a: Moments, b: Moments) -> Moments:
+    return a[0] + b[0], a[1] + b[1], a[2] + b[2], a[3] + b[3]
 
 
 def calibration_targets(acs: Tensor, acceleration: int, kernel: Kernel) -> Tensor:

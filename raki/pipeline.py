@@ -16,6 +16,7 @@ from raki.grappa.method import Grappa
 from raki.interpolation import Interpolator, Method, Progress, fit, leave_empty, silent
 from raki.methods import RAKI_2019, RAKI_COMPLEX
 from raki.noise import noise_covariance
+from raki.volume import VolumeInterpolator
 
 METHODS: Mapping[str, Method | None] = {
     'zero-filled': None,
@@ -38,8 +39,8 @@ class Reconstruction:
     kspace: Tensor
     """Filled k-space, axes (slice, coil, ky, kx); measured samples are those of the scan bit for bit."""
 
-    interpolators: tuple[Interpolator, ...]
-    """The fitted method of every slice."""
+    interpolators: tuple[Interpolator | VolumeInterpolator, ...]
+    """The fitted method of every slice, or of the whole volume."""
 
     seconds: tuple[float, float]
     """Time spent on fitting and on filling in, all slices together [s]."""

@@ -27,7 +27,7 @@ HEADER = """<?xml version="1.0"?><ismrmrdHeader xmlns="http://www.ismrm.org/ISMR
 <acquisitionSystemInformation><systemVendor>Acme</systemVendor></acquisitionSystemInformation>
 <encoding><trajectory>{trajectory}</trajectory>
 <encodedSpace><matrixSize><x>16</x><y>12</y><z>{z}</z></matrixSize>
-<fieldOfView_mm><x>320</x><y>240</y><z>5</z></fieldOfView_mm></encodedSpace>
+<fieldOfView_mm><x>320</x><y>240</y><z>{depth}</z></fieldOfView_mm></encodedSpace>
 <reconSpace><matrixSize><x>{recon_x}</x><y>12</y><z>1</z></matrixSize>
 <fieldOfView_mm><x>{recon_width}</x><y>240</y><z>5</z></fieldOfView_mm></reconSpace>
 <encodingLimits><kspace_encoding_step_1><minimum>0</minimum><maximum>11</maximum><center>{center}</center>
@@ -38,6 +38,7 @@ HEADER = """<?xml version="1.0"?><ismrmrdHeader xmlns="http://www.ismrm.org/ISMR
 DEFAULTS = {
     'trajectory': 'cartesian',
     'z': 1,
+    'depth': 5,
     'recon_x': 16,
     'recon_width': 320,
     'center': 6,
@@ -229,8 +230,17 @@ def test_the_last_measurement_of_a_file_is_read(tmp_path: Path) -> None:
     ('lines', 'header', 'message'),
     [
         (FULLY, {'trajectory': 'radial'}, 'trajectory radial cannot be reconstructed yet'),
-        (FULLY, {'z': 4}, 'a second phase-encoding axis cannot'),
-        ([*FULLY, Line(0, counters=(('kspace_encode_step_2', 1),))], {}, 'a second phase-encoding axis cannot'),
+        (
+            [*FULLY, Line(0, counters=(('kspace_encode_step_2', 1),))],
+            {},
+            'partitions of a two-dimensional matrix cannot',
+        ),
+        ([*FULLY, Line(0, counters=(('slice', 1),))], {'z': 4}, 'several slabs cannot'),
+        (
+            [*FULLY, Line(0, flags=(ismrmrd.ACQ_IS_PARALLEL_CALIBRATION,))],
+            {'z': 4, 'mode': 'separate'},
+            'separate calibration of a volume cannot',
+        ),
         ([*FULLY, Line(0, counters=(('average', 1),))], {}, 'several averages cannot'),
         ([*FULLY, Line(0, counters=(('contrast', 1),))], {}, 'several contrasts cannot'),
         ([*FULLY, Line(0, counters=(('set', 1),))], {}, 'several sets cannot'),

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from raki.data.lattice import Lattice, VolumeSampling
 from raki.data.sampling import Sampling
 from raki.grappa.method import Grappa
 from raki.kernel import Kernel
@@ -78,3 +79,26 @@ def attributes(path: Path) -> dict[str, Any]:
     """Read the attributes of an HDF5 file."""
     with h5py.File(path) as file:
         return dict(file.attrs)
+
+
+def point_sources_volume(n_sources: int, n_coils: int, shape: tuple[int, int, int], seed: int = 0) -> Tensor:
+    """As `point_sources`, axes (coil, kz, ky, kx)."""
+    generator = torch.Generator().manual_seed(seed)
+    sensitivities = torch.randn(n_coils, n_sources, dtype=torch.complex64, generator=generator).to(torch.complex128)
+    positions = 2 * math.pi * torch.rand(3, n_sources, dtype=torch.float64, generator=generator)
+    one = torch.ones((), dtype=torch.float64)
+    phases = [torch.arange(n, dtype=torch.float64)[:, None] * p for n, p in zip(shape, positions, strict=True)]
+    waves = [torch.polar(one, phase) for phase in phases]
+    return torch.einsum('cp,zp,yp,xp->czyx', sensitivities, *waves).to(torch.complex64)
+
+
+def sampled_volume(
+    shape: tuple[int, ...], lattice: Lattice, acs: tuple[range, range], filled: tuple[range, range] | None = None
+) -> VolumeSampling:
+    """Build a lattice over all (kz, ky) of a matrix, or over a part of it, and a block of ACS positions."""
+    sides = filled or (range(shape[0]), range(shape[1]))
+    mask = torch.zeros(shape[:2], dtype=torch.bool)
+    box = slice(sides[0].start, sides[0].stop), slice(sides[1].start, sides[1].stop)
+    mask[box] = lattice.on((shape[0], shape[1]))[box]
+    mask[acs[0].start : acs[0].stop, acs[1].start : acs[1].stop] = True
+    return VolumeSampling(mask, lattice, sides)

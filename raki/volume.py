@@ -1,0 +1,229 @@
+"""Volumes with two accelerated axes: learn on the ACS block how to fill in a lattice of (kz, ky) positions.
+
+As `raki.interpolation`, with other geometry: every missing position of a cell has a neighbourhood of its own
+(`raki.neighbourhood`), and where part of it does not exist, a linear kernel of what does takes over (`raki.edges`).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from math import prod
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from raki.data.lattice import VolumeSampling
+from raki.edges import Levels, edge_weights
+from raki.interpolation import Method, Progress, require_complex64, require_learnable, silent
+from raki.kernel import Kernel
+from raki.linear import NormalEquations
+from raki.neighbourhood import Neighbourhood, Part, Region, Sources, at, neighbourhoods
+
+SOURCES_AT_ONCE = 2**24
+"""Source samples that are in memory together; at least those of one partition."""
+
+
+@runtime_checkable
+class LinearMethod(Protocol):
+    """A method that is ridge regression, so that normal equations suffice, whatever the geometry."""
+
+    @property
+    def volume_kernel(self) -> Kernel:
+        """Extent of a patch."""
+        ...
+
+    @property
+    def volume_regularization(self) -> float:
+        """Ridge weight, relative to the mean energy of a source sample [1]."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VolumeMap:
+    """A linear kernel for those positions of a volume that have the same sources."""
+
+    sources: Sources
+    """Where a patch takes its samples from."""
+
+    regions: tuple[Region, ...]
+    """The positions it fills."""
+
+    weights: Tensor
+    """Complex, axes (source, coil); a source is (coil, offset, sample)."""
+
+    def fill(self, kspace: Tensor, target: Tensor) -> None:
+        """Write what it predicts from k-space, axes (coil, kz, ky, kx), into `target` of the same shape."""
+        for region in self.regions:
+            for slab in _slabs(region, len(self.weights)):
+                missing = self.sources.patches(kspace, slab) @ self.weights
+                target[at(slab)] = missing.mT.unflatten(1, [len(side) for side in slab])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VolumeInterpolator:
+    """A method fitted to a volume, with fixed weights. There is no unfitted interpolator."""
+
+    sampling: VolumeSampling
+    """The pattern it was fitted for."""
+
+    n_readout: int
+    """Readout length it was fitted for."""
+
+    n_coils: int | None = None
+    """Number of coils it was fitted for; None where any will do, because nothing is filled in."""
+
+    maps: tuple[VolumeMap, ...] = ()
+    """Kernels that fill every missing position between them; none for zero filling and R=1."""
+
+    warnings: tuple[str, ...] = ()
+    """Why the result may be worse than usual, one sentence each; empty where nothing is known against it."""
+
+    @torch.no_grad()
+    def fill(self, kspace: Tensor) -> Tensor:
+        """Fill in every missing position of the acquired range; measured samples come back bit for bit.
+
+        Parameters
+        ----------
+        kspace
+            Axes (coil, kz, ky, kx); positions outside `sampling.mask` are not looked at.
+
+        Raises
+        ------
+        ValueError
+            If the matrix is not the one that was fitted for, or not complex64.
+        """
+        require_complex64(kspace)
+        wanted = (self.n_coils or len(kspace), *self.sampling.shape, self.n_readout)
+        if kspace.shape != wanted:
+            names = ' x '.join(str(size) for size in wanted)
+            raise ValueError(f'fitted for k-space (coil, kz, ky, kx) of {names}, got {tuple(kspace.shape)}')
+        target = torch.zeros_like(kspace)
+        for part in self.maps:
+            part.fill(kspace, target)
+        return torch.where(self.sampling.mask.to(kspace.device)[..., None], kspace, target)
+
+
+def fit_volume(
+    method: Method, acs: Tensor, sampling: VolumeSampling, kspace: Tensor | None = None, progress: Progress = silent
+) -> VolumeInterpolator:
+    """Learn from the ACS how to fill in what `sampling` leaves out.
+
+    Parameters
+    ----------
+    method
+        What to learn; a linear one.
+    acs
+        Fully sampled autocalibration block, axes (coil, kz, ky, kx), complex.
+    sampling
+        The pattern of the k-space to fill.
+    kspace
+        The k-space to fill, axes (coil, kz, ky, kx), for the powers at its edges as in `raki.interpolation.fit`.
+    progress
+        Told how many of the missing positions of a cell are learnt.
+
+    Raises
+    ------
+    CalibrationError
+        If the ACS is smaller than the method's kernel.
+    ValueError
+        If the method handles one accelerated axis only, as networks do so far.
+    """
+    require_complex64(acs)
+    n_readout = (acs if kspace is None else kspace).shape[-1]
+    if sampling.lattice.missing == ():
+        return VolumeInterpolator(sampling, n_readout)
+    if not isinstance(method, LinearMethod):
+        raise ValueError(
+            f'{type(method).__name__} handles one accelerated axis so far, got {sampling.lattice}: use Grappa'
+        )
+    require_learnable(method, acs, n_axes=4)
+    power = None if kspace is None else VolumePower.of(kspace, sampling, method.volume_kernel.readout)
+    around, maps, warnings = neighbourhoods(sampling, method.volume_kernel), list[VolumeMap](), dict[str, None]()
+    for done, neighbourhood in enumerate(around, start=1):
+        kernel, n_lines = neighbourhood.as_kernel, prod(acs.shape[1:3])
+        equations = NormalEquations.from_pairs(neighbourhood.pairs(acs), kernel, len(acs), n_lines)
+        maps += _maps(
+            method.volume_regularization, neighbourhood, equations, neighbourhood.regions(sampling, n_readout), power
+        )
+        warnings |= dict.fromkeys(_warnings(equations, acs))
+        progress(done, len(around))
+    return VolumeInterpolator(sampling, n_readout, len(acs), tuple(maps), tuple(warnings))
+
+
+def _maps(
+    regularization: float,
+    neighbourhood: Neighbourhood,
+    equations: NormalEquations,
+    regions: dict[Part, list[Region]],
+    power: 'VolumePower | None',
+) -> Iterator[VolumeMap]:
+    for part, where in regions.items():
+        sources = neighbourhood.existing(part)
+        if part == neighbourhood.whole:
+            weights = equations.solve(regularization).to(torch.complex64)
+        else:
+            levels = None if power is None else power.levels(equations, sources, where)
+            weights = edge_weights(equations, regularization, part, levels)
+        yield VolumeMap(sources, tuple(where), weights)
+
+
+def _warnings(equations: NormalEquations, acs: Tensor) -> tuple[str, ...]:
+    if equations.n_equations >= len(equations.gram):
+        return ()
+    return (
+        f'an ACS of {acs.shape[1]} x {acs.shape[2]} (kz, ky) gives {equations.n_equations} equations for '
+        f'{len(equations.gram)} unknowns: ghosts are possible; more ACS or a smaller kernel would help',
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VolumePower:
+    """How much signal and noise the lattice points of a volume hold, as `raki.edges.EdgePower` for lines."""
+
+    powers: Tensor
+    """Mean |sample|^2 over coils, axes (1, kz, ky, kx)."""
+
+    brightest: Tensor
+    """Its mean along the readout for every measured lattice point, axes (point,), descending."""
+
+    corner: float
+    """Power in the quietest corner that holds anything."""
+
+    n_positions: int
+    """Positions R of a cell [1]."""
+
+    @classmethod
+    def of(cls, kspace: Tensor, sampling: VolumeSampling, n_columns: int) -> 'VolumePower':
+        """Measure k-space, axes (coil, kz, ky, kx); `n_columns` samples count as an end of the readout."""
+        powers = kspace.abs().square().mean(0)
+        partitions, lines = (slice(side.start, side.stop) for side in sampling.filled)
+        points = sampling.lattice.on(sampling.shape).to(kspace.device)[partitions, lines]
+        inside = powers[partitions, lines]
+        corner = _quietest_corner(inside, points, [2 * step for step in sampling.acceleration], n_columns)
+        return cls(
+            powers[None], inside[points].mean(-1).sort(descending=True).values, corner, prod(sampling.acceleration)
+        )
+
+    def levels(self, equations: NormalEquations, sources: Sources, regions: list[Region]) -> Levels:
+        """Everything that `raki.edges.edge_weights` needs to know of some positions."""
+        n_bright = max(1, round(equations.n_lines / self.n_positions))
+        seen = torch.cat([sources.patches(self.powers, region).flatten() for region in regions])
+        gain = float(self.brightest[:n_bright].mean()) / equations.source_power
+        return Levels(self.corner, gain, float(seen.mean()))
+
+
+def _quietest_corner(powers: Tensor, points: Tensor, size: list[int], n_columns: int) -> float:
+    """Least mean power, axes (kz, ky, kx), of lattice `points`, axes (kz, ky), in a corner that is not all zero."""
+    ends = [[slice(None, length), slice(-length, None)] for length in (*size, n_columns)]
+    corners = [powers[z, y, x][points[z, y]] for z, y, x in product(*ends)]
+    means = [float(corner.mean()) for corner in corners if bool(corner.any())]
+    return min(means, default=0.0)
+
+
+def _slabs(region: Region, n_sources: int) -> Iterator[Region]:
+    """Cut a region along kz so that its patches fit into memory."""
+    partitions, lines, columns = region
+    step = max(1, SOURCES_AT_ONCE // (n_sources * len(lines) * len(columns)))
+    for start in range(0, len(partitions), step):
+        yield partitions[start : start + step], lines, columns
