@@ -35,8 +35,8 @@ N_BLOCKS = 4
 N_BINS = 24
 """Groups of patches of similar power over which squared residuals are averaged."""
 
-N_RESIDUALS = 4096
-"""Residuals that are looked at; equations in between tell the same."""
+EQUATIONS_PER_SOURCE = 8
+"""Equations for the misfit, per source of the kernel; those in between tell the same [1]."""
 
 FLOOR = 1e-9
 """Least misfit of a patch, relative to the mean of all, so that no equation decides alone [1]."""
@@ -195,19 +195,25 @@ def held_out_error(blocks: Sequence[NormalEquations], total: NormalEquations, ri
 
 def estimated_misfit(calibration: Calibration, kernel: Kernel, ridge: float = FIRST_RIDGE) -> Misfit:
     """What a kernel leaves unexplained, from leave-one-out residuals of a fit, and again of weighted ones."""
-    acs, acceleration = calibration.acs, calibration.acceleration
-    equations = calibration.normal_equations(kernel)
-    sources = patches(acs, kernel, dilation=acceleration).flatten(0, 1)
-    targets = calibration_targets(acs, acceleration, kernel).flatten(0, 1).flatten(1)
-    chosen = slice(None, None, -(-len(sources) // N_RESIDUALS))
-    sources, targets = sources[chosen], targets[chosen]
+    sources, targets = _some_pairs(calibration, kernel)
     power = sources.abs().square().mean(1).double()
-    residual = left_out_residuals(equations, ridge, sources, targets, torch.ones_like(power))
-    for _ in range(N_REWEIGHTINGS):
-        misfit = Misfit.from_residuals(power, residual)
-        equations = NormalEquations.from_acs(acs, acceleration, kernel, misfit.weight)
-        residual = left_out_residuals(equations, ridge, sources, targets, misfit.weight(power))
-    return Misfit.from_residuals(power, residual)
+    misfit = Misfit(noise=1.0, share=0.0)
+    for _ in range(1 + N_REWEIGHTINGS):
+        weight = misfit.weight(power)
+        scale = weight.sqrt()[:, None]
+        pairs = [(scale * sources, scale * targets)]
+        equations = NormalEquations.from_pairs(pairs, kernel, *calibration.acs.shape[:2])
+        misfit = Misfit.from_residuals(power, left_out_residuals(equations, ridge, sources, targets, weight))
+    return misfit
+
+
+def _some_pairs(calibration: Calibration, kernel: Kernel) -> tuple[Tensor, Tensor]:
+    """Equations evenly spread over the ACS, enough for a fit: axes (equation, source) and (equation, target)."""
+    sources = patches(calibration.acs, kernel, dilation=calibration.acceleration).flatten(0, 1)
+    targets = calibration_targets(calibration.acs, calibration.acceleration, kernel).flatten(0, 1).flatten(1)
+    n_wanted = EQUATIONS_PER_SOURCE * sources.shape[1]
+    chosen = slice(None, None, max(1, len(sources) // n_wanted))
+    return sources[chosen], targets[chosen]
 
 
 def left_out_residuals(
