@@ -184,6 +184,14 @@ def show(row: Mapping[str, object]) -> None:
     print(f'{place}  {figures}  best {chosen["kernel"]} {chosen["regularization"]:.0e}', flush=True)
 
 
+def _json(content: Mapping[str, object]) -> str:
+    """JSON with a line per row."""
+    rows: Sequence[object] = content['rows']  # type: ignore[assignment]
+    head = json.dumps({name: value for name, value in content.items() if name != 'rows'}, indent=1)
+    lines = ',\n'.join(f'  {json.dumps(row)}' for row in rows)
+    return f'{head[:-2]},\n "rows": [\n{lines}\n ]\n}}\n'
+
+
 def main() -> None:
     """Measure, print, store."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -210,7 +218,7 @@ def main() -> None:
         machine = {'processor': platform.processor() or platform.machine(), 'threads': torch.get_num_threads()}
         settings = {'methods': {name: asdict(method) if method else {} for name, method in methods.items()}}
         content = {'summary': found, 'settings': settings, 'versions': versions(), 'machine': machine, 'rows': rows}
-        options.json.write_text(json.dumps(content, indent=1))
+        options.json.write_text(_json(content))
 
 
 if __name__ == '__main__':
