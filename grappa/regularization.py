@@ -18,7 +18,8 @@ from torch import Tensor
 
 from raki.interpolation import Calibration
 from raki.kernel import Kernel, patches
-from raki.linear import NormalEquations, calibration_targets
+from raki.linear import NormalEquations
+from raki.moments import calibration_targets, energies, mean_power
 
 FIRST_RIDGE = 1e-3
 """Of the fit whose residuals tell the misfit, relative to the mean energy of a source sample [1]."""
@@ -196,7 +197,7 @@ def held_out_error(blocks: Sequence[NormalEquations], total: NormalEquations, ri
 def estimated_misfit(calibration: Calibration, kernel: Kernel, ridge: float = FIRST_RIDGE) -> Misfit:
     """What a kernel leaves unexplained, from leave-one-out residuals of a fit, and again of weighted ones."""
     sources, targets = _some_pairs(calibration, kernel)
-    power = sources.abs().square().mean(1).double()
+    power = mean_power(sources)
     misfit = Misfit(noise=1.0, share=0.0)
     for _ in range(1 + N_REWEIGHTINGS):
         weight = misfit.weight(power)
@@ -238,9 +239,9 @@ def left_out_residuals(
     """
     factor = equations.factor(ridge).to(sources.dtype)
     whitened = torch.linalg.solve_triangular(factor, sources.mH, upper=False)
-    leverage = weight * whitened.abs().square().sum(0)
-    missed = (targets - sources @ equations.solve(ridge).to(sources.dtype)).abs().square().sum(1)
-    return missed / (1 - leverage.clamp(max=MAX_LEVERAGE)).square()
+    leverage = weight * energies(whitened)
+    missed = targets - sources @ equations.solve(ridge).to(sources.dtype)
+    return mean_power(missed) * missed.shape[1] / (1 - leverage.clamp(max=MAX_LEVERAGE)).square()
 
 
 def noise_power(acs: Tensor) -> float:

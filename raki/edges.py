@@ -5,10 +5,11 @@ more to accumulate. Noise needs care. The ACS is bright, the edges are dim, and 
 must extrapolate: fitted to the ACS alone it multiplies the noise. With noise power s2 and edge signal power P_edge
 (against P_acs in the ACS) the mean square error at the edge is (P_edge / P_acs) ||S w - t||^2 / n + s2 ||w||^2, which
 ridge regression with the weight n s2 P_acs / P_edge minimises. Both powers come from measured samples: s2 from the
-quietest corner of k-space, but never more than what the kernel leaves unexplained on the ACS (in the units of k-space,
-as separate calibration may have another gain), so that noise-free data stay exact.
+quietest corner of k-space, but never more than what a kernel of these lines leaves unexplained on the ACS (in the units
+of k-space, as separate calibration may have another gain), so that noise-free data stay exact.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -79,31 +80,27 @@ def edge_maps(
         `regularization`.
     """
     power = None if lines is None else EdgePower(lines.abs().square().mean(0), sampling.acceleration, equations)
-    return tuple(
-        EdgeMap(
-            gaps,
-            columns,
-            part,
-            edge_weights(equations, regularization, part, None if power is None else power.levels(gaps, columns)),
-        )
-        for gaps, kernel_lines in _gap_runs(equations.kernel, sampling)
-        for columns, samples in _column_runs(equations.kernel, n_readout)
-        if (part := KernelPart(kernel_lines, samples)) != _whole(equations.kernel)
-    )
+    every_sample = range(equations.kernel.readout)
+    maps: list[EdgeMap] = []
+    for gaps, kernel_lines in _gap_runs(equations.kernel, sampling):
+        noise = None if power is None else power.noise(regularization, KernelPart(kernel_lines, every_sample))
+        for columns, samples in _column_runs(equations.kernel, n_readout):
+            part = KernelPart(kernel_lines, samples)
+            levels = None if power is None or noise is None else Levels(noise, power.around(gaps, columns))
+            if part != _whole(equations.kernel):
+                maps.append(EdgeMap(gaps, columns, part, edge_weights(equations, regularization, part, levels)))
+    return tuple(maps)
 
 
 @dataclass(frozen=True, slots=True)
 class Levels:
-    """Powers of measured samples that decide how strong an edge kernel may be; all per sample and coil."""
+    """Powers of measured samples that decide how strong an edge kernel may be; both per sample and coil."""
 
-    corner: float
-    """Power in the quietest corner of k-space that holds anything."""
-
-    gain: float
-    """Power of k-space over that of the ACS, where both hold the same."""
+    noise: float
+    """Power of noise."""
 
     around: float
-    """Mean power of the samples that the kernel sees."""
+    """Mean power of the samples that the kernel sees, noise included."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,9 +134,9 @@ class EdgePower:
         brightest = self.powers.mean(1).sort(descending=True).values[:n_bright]
         return float(brightest.mean()) / self.equations.source_power
 
-    def levels(self, gaps: range, columns: range) -> Levels:
-        """Everything that `edge_weights` needs to know."""
-        return Levels(self.corner, self.gain, self.around(gaps, columns))
+    def noise(self, regularization: float, part: Part) -> float:
+        """Power of noise, at most what this part of the kernel leaves unexplained on the ACS."""
+        return noise_level(self.equations, regularization, part, self.corner, self.gain)
 
     def around(self, gaps: range, columns: range) -> float:
         """Mean power of the lattice samples that kernels of these gaps and columns see."""
@@ -153,20 +150,35 @@ def _whole(kernel: Kernel) -> KernelPart:
     return KernelPart(range(kernel.lines), range(kernel.readout))
 
 
+def noise_level(equations: NormalEquations, regularization: float, part: Part, corner: float, gain: float) -> float:
+    """Power of noise in k-space: at most what part of a kernel leaves unexplained on the ACS.
+
+    Parameters
+    ----------
+    equations
+        The full kernel's linear problem on the ACS.
+    regularization
+        Ridge weight of the part, relative to the mean energy of a source sample [1].
+    part
+        The part of the kernel.
+    corner
+        Power in the quietest corner of k-space that holds anything.
+    gain
+        Power of k-space over that of the ACS, where both hold the same [1].
+    """
+    return min(corner, gain * equations.unexplained_power(equations.solve(regularization, part), part))
+
+
 def edge_weights(equations: NormalEquations, regularization: float, part: Part | None, levels: Levels | None) -> Tensor:
     """Weights (source, target), complex64, of a part of the kernel, as strong against noise as the module says.
 
     Without `levels`, no stronger than `regularization`.
     """
-    weights = equations.solve(regularization, part)
-    if levels is not None:
-        noise = min(levels.corner, levels.gain * equations.unexplained_power(weights, part))
-        signal = levels.around - noise
-        if signal <= 0:
-            return torch.zeros_like(weights, dtype=torch.complex64)
-        if noise > regularization * signal:
-            weights = equations.solve(noise / signal, part)
-    return weights.to(torch.complex64)
+    signal = math.inf if levels is None else levels.around - levels.noise
+    if signal <= 0:
+        return equations.cross.new_zeros(equations.n_sources(part), equations.cross.shape[1], dtype=torch.complex64)
+    noise = 0.0 if levels is None else levels.noise
+    return equations.solve(max(regularization, noise / signal), part).to(torch.complex64)
 
 
 def _gap_runs(kernel: Kernel, sampling: Sampling) -> list[Run]:

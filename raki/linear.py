@@ -14,6 +14,7 @@ from torch import Tensor
 
 from raki.errors import CalibrationError
 from raki.kernel import Kernel, patches
+from raki.moments import Moments, added, calibration_targets, mean_power
 
 Weighting = Callable[[Tensor], Tensor]
 """From the mean power of a patch's sources to how much its equation counts, axes (patch,) both."""
@@ -79,12 +80,12 @@ class NormalEquations:
         Griswold et al. 2002, Magn Reson Med 47:1202 (https://doi.org/10.1002/mrm.10171).
         """
         kernel.require_fits(acs.shape[1], acs.shape[2], acceleration)
+        if weighting is None:
+            return cls.from_moments(Moments.of_acs(acs, acceleration, kernel), kernel, *acs.shape[:2])
         sources = patches(acs, kernel, dilation=acceleration).flatten(0, 1)
         targets = calibration_targets(acs, acceleration, kernel).flatten(0, 1).flatten(1)
-        if weighting is not None:
-            scale = weighting(sources.abs().square().mean(1).double()).sqrt()[:, None]
-            sources, targets = scale * sources, scale * targets
-        return cls.from_pairs([(sources, targets)], kernel, *acs.shape[:2])
+        scale = weighting(mean_power(sources)).sqrt()[:, None]
+        return cls.from_pairs([(scale * sources, scale * targets)], kernel, *acs.shape[:2])
 
     @classmethod
     def from_pairs(
@@ -97,10 +98,20 @@ class NormalEquations:
         CalibrationError
             If all sources are zero.
         """
-        gram, cross, energy, n_equations = reduce(_added, (_moments(*pair) for pair in pairs))
-        if not bool(gram.diagonal().real.any()):
+        return cls.from_moments(reduce(added, (Moments.of(*pair) for pair in pairs)), kernel, n_coils, n_lines)
+
+    @classmethod
+    def from_moments(cls, moments: Moments, kernel: Kernel, n_coils: int, n_lines: int) -> 'NormalEquations':
+        """From what was accumulated.
+
+        Raises
+        ------
+        CalibrationError
+            If all sources are zero.
+        """
+        if not bool(moments.gram.diagonal().real.any()):
             raise CalibrationError('the ACS holds nothing but zeros: nothing can be learnt from it')
-        return cls(gram, cross, energy, n_equations, kernel, n_coils, n_lines)
+        return cls(*moments, kernel, n_coils, n_lines)
 
     def __add__(self, other: 'NormalEquations') -> 'NormalEquations':
         """Equations of both."""
@@ -173,6 +184,10 @@ class NormalEquations:
         missed = self.unexplained(weights, part).mean() / (self.n_equations - len(chosen))
         return float(missed / (1 + weights.abs().square().sum(0).mean()))
 
+    def n_sources(self, part: Part | None = None) -> int:
+        """Number of sources that lie in `part` of the kernel (default: all of it)."""
+        return len(self._sources(part))
+
     def _sources(self, part: Part | None) -> Tensor:
         kernel = self.kernel
         index = torch.arange(len(self.gram), device=self.gram.device).view(self.n_coils, kernel.lines, kernel.readout)
@@ -205,29 +220,21 @@ class LinearMap:
     """The extent of a patch."""
 
     def __call__(self, kspace: Tensor, dilation: int = 1) -> Tensor:
-        """Predict, see `raki.interpolation.PatchMap`."""
-        sources = patches(kspace, self.kernel, dilation)
-        missing = sources @ self.weights.to(sources.dtype)
-        return missing.unflatten(-1, (len(kspace), -1)).permute(2, 3, 0, 1)
+        """Predict, see `raki.interpolation.PatchMap`.
 
+        Along the readout the map is a convolution, which a Fourier transform turns into one small product per column;
+        what it wraps around is beyond the positions inside.
+        """
+        n_coils, _, n_readout = kspace.shape
+        columns = torch.fft.fft(kspace).permute(2, 1, 0).contiguous()
+        sources = columns.unfold(1, self.kernel.span(dilation), 1)[..., ::dilation].flatten(2)
+        missing = torch.fft.ifft((sources @ self._spectra(n_coils, n_readout)).permute(2, 1, 0))
+        return missing[..., : n_readout - self.kernel.readout + 1].unflatten(0, (n_coils, -1))
 
-Moments = tuple[Tensor, Tensor, Tensor, int]
-"""Gram, cross and energy of some patches, and their number."""
-
-
-def _moments(sources: Tensor, targets: Tensor) -> Moments:
-    sources, targets = sources.to(torch.complex128), targets.to(torch.complex128)
-    return sources.mH @ sources, sources.mH @ targets, targets.abs().square().sum(0), len(sources)
-
-
-def _added(a: Moments, b: Moments) -> Moments:
-    return a[0] + b[0], a[1] + b[1], a[2] + b[2], a[3] + b[3]
-
-
-def calibration_targets(acs: Tensor, acceleration: int, kernel: Kernel) -> Tensor:
-    """Samples that the patches of an ACS (coil, line, readout) should predict: (line, readout, coil, missing line)."""
-    n_lines = acs.shape[1] - kernel.span(acceleration) + 1
-    n_columns = acs.shape[2] - kernel.readout + 1
-    first, column = (kernel.before - 1) * acceleration, kernel.readout // 2
-    inside = acs[:, first + 1 :, column : column + n_columns]
-    return inside.unfold(1, acceleration - 1, 1)[:, :n_lines].permute(1, 2, 0, 3)
+    def _spectra(self, n_coils: int, n_readout: int) -> Tensor:
+        """Weights of every column of the Fourier transform, axes (column, source line, target)."""
+        kernel, weights = self.kernel, self.weights.to(torch.complex64)
+        turns = torch.outer(torch.arange(n_readout), torch.arange(kernel.readout)).double() / n_readout
+        waves = torch.polar(torch.ones_like(turns), 2 * math.pi * turns).to(weights)
+        samples = weights.unflatten(0, (n_coils * kernel.lines, kernel.readout)).transpose(0, 1)
+        return (waves @ samples.flatten(1)).unflatten(1, samples.shape[1:])

@@ -9,7 +9,7 @@ from torch import Tensor
 from raki import networks
 from raki.interpolation import Calibration, Learnt, Progress
 from raki.kernel import Kernel, patches
-from raki.linear import calibration_targets
+from raki.moments import calibration_targets
 from raki.networks import Shape
 from raki.training import Recipe, train
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from raki.data.lattice import VolumeSampling
-from raki.edges import Levels, edge_weights
+from raki.edges import Levels, edge_weights, noise_level
 from raki.interpolation import Method, Progress, require_complex64, require_learnable, silent
 from raki.kernel import Kernel
 from raki.linear import NormalEquations
@@ -163,7 +163,7 @@ def _maps(
         if part == neighbourhood.whole:
             weights = equations.solve(regularization).to(torch.complex64)
         else:
-            levels = None if power is None else power.levels(equations, sources, where)
+            levels = None if power is None else power.levels(equations, regularization, part, sources, where)
             weights = edge_weights(equations, regularization, part, levels)
         yield VolumeMap(sources, tuple(where), weights)
 
@@ -205,12 +205,14 @@ class VolumePower:
             powers[None], inside[points].mean(-1).sort(descending=True).values, corner, prod(sampling.acceleration)
         )
 
-    def levels(self, equations: NormalEquations, sources: Sources, regions: list[Region]) -> Levels:
+    def levels(
+        self, equations: NormalEquations, regularization: float, part: Part, sources: Sources, regions: list[Region]
+    ) -> Levels:
         """Everything that `raki.edges.edge_weights` needs to know of some positions."""
         n_bright = max(1, round(equations.n_lines / self.n_positions))
         seen = torch.cat([sources.patches(self.powers, region).flatten() for region in regions])
         gain = float(self.brightest[:n_bright].mean()) / equations.source_power
-        return Levels(self.corner, gain, float(seen.mean()))
+        return Levels(noise_level(equations, regularization, part, self.corner, gain), float(seen.mean()))
 
 
 def _quietest_corner(powers: Tensor, points: Tensor, size: list[int], n_columns: int) -> float:
