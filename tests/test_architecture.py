@@ -15,7 +15,7 @@ LAYERS = [
     ['raki.fourier', 'raki.device'],
     ['raki.data'],
     ['raki.kernel', 'raki.noise'],
-    ['raki.linear', 'raki.coils'],
+    ['raki.linear', 'raki.coils', 'raki.channels'],
     ['raki.edges', 'raki.neighbourhood'],
     ['raki.interpolation'],
     ['raki.volume'],
