@@ -50,6 +50,9 @@ class Header:
     is_multiband: bool
     """Whether several slices were excited at once."""
 
+    noise_bandwidth: float | None
+    """Bandwidth of the receiver's noise relative to that of its samples; None where not stated [1]."""
+
     facts: Mapping[str, str]
     """What people want to know and patients do not mind: field strength, system, protocol."""
 
@@ -117,6 +120,7 @@ def parse_header(xml: str, path: str) -> Header:
         calibration_mode=encoding.findtext('parallelImaging/calibrationMode', '').strip().lower(),
         acceleration=_integer(encoding, 'parallelImaging/accelerationFactor/kspace_encoding_step_1', 0),
         is_multiband=encoding.find('parallelImaging/multiband') is not None or encoding.find('multiband') is not None,
+        noise_bandwidth=_noise_bandwidth(root),
         facts=_facts(root),
     )
 
@@ -142,6 +146,15 @@ def _space(encoding: ElementTree.Element, name: str, path: str) -> Space:
 def _integer(encoding: ElementTree.Element, name: str, default: int) -> int:
     text = encoding.findtext(name, '').strip()
     return int(text) if text.lstrip('-').isdigit() else default
+
+
+def _noise_bandwidth(root: ElementTree.Element) -> float | None:
+    text = root.findtext('acquisitionSystemInformation/relativeReceiverNoiseBandwidth', '')
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if 0 < value < math.inf else None
 
 
 def _facts(root: ElementTree.Element) -> dict[str, str]:

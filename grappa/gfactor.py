@@ -173,7 +173,8 @@ def _bank(interpolator: Interpolator, kernel: Kernel) -> Tensor:
     for padded, (part, weights) in zip(bank[1:], maps, strict=True):
         existing = part.of(padded)
         existing.copy_(weights.mT.reshape(existing.shape))
-    return bank.unflatten(1, (n_coils, -1)).permute(0, 2, 4, 5, 1, 3)
+    bank = bank.unflatten(1, (n_coils, -1)).permute(0, 2, 4, 5, 1, 3)
+    return bank if interpolator.transform is None else interpolator.transform.between_coils(bank)
 
 
 def _offsets(kernel: Kernel, acceleration: int) -> tuple[Tensor, Tensor]:

@@ -44,12 +44,13 @@ for name, image in images.items():
 # %% [markdown]
 # ## By hand
 #
-# Cut out the ACS, learn on it, fill in, transform, combine.
+# Cut out the ACS, whiten the coils by the noise samples, learn, fill in, transform, combine.
 
 # %%
 kspace = scan.kspace[0]
 acs = kspace[:, sampling.acs.start : sampling.acs.stop]
-interpolator = raki.fit(raki.Grappa(), acs, sampling, kspace)
+transform = raki.coil_transform(acs, scan.noise)
+interpolator = raki.fit(raki.Grappa(), acs, sampling, kspace, transform=transform)
 filled = interpolator.fill(kspace)
 by_hand = root_sum_of_squares(image_from_kspace(filled))
 

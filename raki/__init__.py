@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from raki.channels import CoilTransform, coil_transform
     from raki.data.generic import DatasetLayout
     from raki.data.lattice import Lattice, VolumeSampling, undersample_volume
     from raki.data.load import load_scan, load_volume, open_scan
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from raki.volume_pipeline import reconstruct_volume
 
 _HOMES = {
+    'raki.channels': ('CoilTransform', 'coil_transform'),
     'raki.data.generic': ('DatasetLayout',),
     'raki.data.lattice': ('Lattice', 'VolumeSampling', 'undersample_volume'),
     'raki.data.load': ('load_scan', 'load_volume', 'open_scan'),
@@ -48,6 +50,7 @@ __all__ = [
     'RAKI_2019',
     'RAKI_COMPLEX',
     'CalibrationError',
+    'CoilTransform',
     'DatasetLayout',
     'Grappa',
     'Interpolator',
@@ -68,6 +71,7 @@ __all__ = [
     'VolumeInterpolator',
     'VolumeSampling',
     'VolumeSimulation',
+    'coil_transform',
     'fit',
     'fit_volume',
     'load_scan',

@@ -37,6 +37,7 @@ MaskOption = Annotated[
 ]
 DeviceOption = Annotated[str | None, typer.Option(help='Such as cpu or cuda; default: the GPU where there is one.')]
 JsonOption = Annotated[bool, typer.Option('--json', help='Print JSON for programs.')]
+CoilsOption = Annotated[int | None, typer.Option(help='Compress to this many virtual coils before learning.')]
 SlicesOption = Annotated[list[int] | None, typer.Option('--slices', '--slice', help='Slices, counted from 0.')]
 
 
@@ -76,6 +77,7 @@ def reconstruct(
     combine: Annotated[str, typer.Option(help='rss or walsh (adaptive).')] = 'rss',
     seed: Annotated[int, typer.Option(help='Seed of the networks.')] = 0,
     keep_kspace: Annotated[bool, typer.Option('--kspace', help='Write the filled k-space, too.')] = False,
+    coils: CoilsOption = None,
     device: DeviceOption = None,
     dataset: DatasetOption = None,
     axes: AxesOption = None,
@@ -91,8 +93,8 @@ def reconstruct(
     with _as_usage_error():
         chosen = choose_device(device)
         repetitions = None if repetition is None else [repetition]
-        job = Job(method, combine, slices or None, repetitions, keep_kspace, seed, chosen)
-    file = _open(scan, dataset, axes, mask)
+        job = Job(method, combine, slices or None, repetitions, keep_kspace, seed, chosen, coils)
+    file = _open(scan, dataset, axes, mask, coils)
     with progress_bars() as progress_for:
         manifest = reconstruct_file(file, output, job, progress_for)
     _warn(manifest['warnings'])  # type: ignore[arg-type]
@@ -120,6 +122,7 @@ def compare(
     seeds: Annotated[list[int], typer.Option(help='Seeds of the networks.')] = [0],  # noqa: B006
     slices: SlicesOption = None,
     replicas: Annotated[int, typer.Option(help='Replicas of each noise map; 0 for none.')] = 100,
+    coils: CoilsOption = None,
     iterations: Annotated[int | None, typer.Option(help="Training iterations, instead of each preset's own.")] = None,
     device: DeviceOption = None,
     dataset: DatasetOption = None,
@@ -135,8 +138,8 @@ def compare(
     if output.exists() and not output.is_dir():
         raise typer.BadParameter(f'-o must name a folder, but {output} is a file')
     with _as_usage_error():
-        plan = Plan(methods_by_name(methods, iterations), rates, acs, seeds, replicas, choose_device(device))
-    file = _open(scan, dataset, axes, mask)
+        plan = Plan(methods_by_name(methods, iterations), rates, acs, seeds, replicas, choose_device(device), coils)
+    file = _open(scan, dataset, axes, mask, coils)
     with progress_bars() as progress_for:
         cells = compare_file(file, output, plan, slices or [file.shape[0] // 2], progress_for)
     _warn([f'{cell.row.method}, R={cell.row.rate}: {text}' for cell in cells for text in cell.row.warnings])
@@ -224,17 +227,22 @@ def _belongs_to(option: str, argument: str) -> bool:
     return argument.isdigit() if option in NUMBER_LISTS else option in NAME_LISTS and '.' not in argument
 
 
-def _open(scan: Path, dataset: str | None, axes: str | None, mask: str | None) -> 'ScanFile':
+def _open(scan: Path, dataset: str | None, axes: str | None, mask: str | None, coils: int | None = None) -> 'ScanFile':
+    """Recognise the file, and refuse more virtual coils than it has coils."""
+    from raki.channels import require_compressible
     from raki.data.generic import DatasetLayout
     from raki.data.load import open_scan
 
     if (dataset is None) != (axes is None):
         raise typer.BadParameter('--dataset and --axes belong together: --dataset NAME --axes slice,coil,ky,kx')
-    if dataset is None or axes is None:
-        return open_scan(scan, mask=mask)
+    layout = None
+    if dataset is not None and axes is not None:
+        with _as_usage_error():
+            layout = DatasetLayout(dataset, tuple(axes.split(',')))
+    file = open_scan(scan, layout, mask)
     with _as_usage_error():
-        layout = DatasetLayout(dataset, tuple(axes.split(',')))
-    return open_scan(scan, layout, mask)
+        require_compressible(coils, file.shape[1])
+    return file
 
 
 def _warn(warnings: Sequence[str]) -> None:

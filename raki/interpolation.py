@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor
 
+from raki.channels import CoilTransform
 from raki.data.sampling import Sampling
 from raki.edges import EdgeMap, edge_maps, padded_windows
 from raki.errors import CalibrationError
@@ -124,6 +125,9 @@ class Interpolator:
     warnings: tuple[str, ...] = ()
     """Why the result may be worse than usual, one sentence each; empty where nothing is known against it."""
 
+    transform: CoilTransform | None = None
+    """To the virtual coils that the maps are learnt in; None where these are the coils themselves."""
+
     @torch.no_grad()
     def fill(self, kspace: Tensor) -> Tensor:
         """Fill in every missing line of the acquired range; measured samples come back bit for bit.
@@ -144,7 +148,12 @@ class Interpolator:
         filled = torch.where(measured, kspace, 0)
         if self.kernel is None or self.patch_map is None:
             return filled
-        missing = self._missing(self.sampling.lattice_lines(filled), self.kernel, self.patch_map)
+        lines = self.sampling.lattice_lines(filled)
+        if self.transform is None:
+            missing = self._missing(lines, self.kernel, self.patch_map)
+        else:
+            virtual = self._missing(self.transform.apply(lines), self.kernel, self.patch_map)
+            missing = self.transform.invert(virtual)
         return torch.where(measured, kspace, self._on_matrix(missing, kspace))
 
     def _require_fitting(self, shape: tuple[int, ...]) -> None:
@@ -179,7 +188,12 @@ class Interpolator:
 
 
 def fit(
-    method: Method, acs: Tensor, sampling: Sampling, kspace: Tensor | None = None, progress: Progress = silent
+    method: Method,
+    acs: Tensor,
+    sampling: Sampling,
+    kspace: Tensor | None = None,
+    progress: Progress = silent,
+    transform: CoilTransform | None = None,
 ) -> Interpolator:
     """Learn from the ACS how to fill in what `sampling` leaves out.
 
@@ -197,6 +211,9 @@ def fit(
         is that of the ACS.
     progress
         Told how far the learning is.
+    transform
+        To the virtual coils to learn in, see `raki.channels`; by default the coils as they are. Arguments and results
+        are in the coils of the scan either way.
 
     Raises
     ------
@@ -212,12 +229,15 @@ def fit(
     require_learnable(method, acs, n_axes=3)
     method.smallest_kernel.require_fits(acs.shape[1], acs.shape[2], sampling.acceleration)
     lines = None if kspace is None else sampling.lattice_lines(kspace)
+    n_coils = len(acs)
+    if transform is not None:
+        acs, lines = transform.apply(acs), None if lines is None else transform.apply(lines)
     calibration = Calibration(acs, sampling.acceleration, lines)
     learnt = method.learn(calibration, progress)
     equations = calibration.normal_equations(learnt.kernel)
     edges = edge_maps(equations, learnt.regularization, sampling, n_readout, lines)
-    warnings = _warnings(learnt, acs)
-    return Interpolator(sampling, n_readout, len(acs), learnt.kernel, learnt.patch_map, edges, warnings)
+    warnings = (*(transform.warnings if transform else ()), *_warnings(learnt, acs))
+    return Interpolator(sampling, n_readout, n_coils, learnt.kernel, learnt.patch_map, edges, warnings, transform)
 
 
 def require_learnable(method: Method, acs: Tensor, n_axes: int) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from raki.channels import coil_transform
 from raki.data.sampling import Sampling, undersample
 from raki.data.save import ReconstructionWriter, write_scan, write_text
 from raki.data.scan import Scan, ScanFile
@@ -50,6 +51,9 @@ class Job:
 
     device: torch.device = torch.device('cpu')
     """Where to compute."""
+
+    coils: int | None = None
+    """Number of virtual coils to learn in; None as many as there are."""
 
     def __post_init__(self) -> None:
         _require_known(self.method, METHODS, 'method')
@@ -96,24 +100,29 @@ def reconstruct_file(file: ScanFile, output: Path, job: Job, progress_for: Progr
     repetitions = range(file.n_repetitions) if job.repetitions is None else job.repetitions
     file.require_known(slices, repetitions)
     todo = [(repetition, index) for repetition in repetitions for index in slices]
-    seconds, warnings = [0.0, 0.0], dict[str, None]()
+    seconds, warnings, notes, energies = [0.0, 0.0], dict[str, None](), dict.fromkeys(file.notes), list[float]()
     with ReconstructionWriter(output, len(todo)) as writer:
         for position, (repetition, index) in enumerate(todo):
             scan = file.read([index], repetition)
             progress = progress_for(f'slice {index}, repetition {repetition}: {job.method}')
-            result = reconstruct(scan, method, device=job.device, combine=COMBINATIONS[job.combine], progress=progress)
+            combine = COMBINATIONS[job.combine]
+            result = reconstruct(scan, method, device=job.device, combine=combine, coils=job.coils, progress=progress)
             kspace = result.kspace[0] if job.keep_kspace else None
             writer.put(position, result.image[0], kspace, readout_is_rows=scan.readout_is_rows)
             seconds = [spent + more for spent, more in zip(seconds, result.seconds, strict=True)]
             warnings |= dict.fromkeys(result.interpolators[0].warnings)
+            notes |= dict.fromkeys(result.notes)
+            energies += [1.0 if each.transform is None else each.transform.energy for each in result.interpolators]
         manifest = {
             'repetition': [repetition for repetition, _ in todo],
             'slice': [index for _, index in todo],
             'method': job.method,
             'settings': asdict(method) if method is not None else {},
             'combine': job.combine,
+            'virtual_coils': job.coils,
+            'energy_in_virtual_coils': energies,
             'source_file': Path(file.path).name,
-            'notes': list(file.notes),
+            'notes': list(notes),
             'warnings': list(warnings),
             'versions': versions(),
             'device': str(job.device),
@@ -194,6 +203,8 @@ def _settings(plan: Plan) -> dict[str, object]:
         'n_threads': torch.get_num_threads(),
         'lattice': 'every R-th line from line 0 on; the ACS starts at (n - n_acs + 1) // 2',
         'image': 'root sum of squares',
+        'coils': 'whitened where the scan has noise samples'
+        + ('' if plan.coils is None else f' and compressed to {plan.coils} virtual coils of most energy in the ACS'),
         'object': f'where the reference exceeds {OBJECT_THRESHOLD:g} of its maximum',
     }
 
@@ -211,6 +222,7 @@ def describe(file: ScanFile) -> dict[str, object]:
         'image_shape': list(first.image_shape or first.kspace.shape[2:]),
         'noise_samples': 0 if first.noise is None else first.noise.shape[1],
         'has_reference': first.reference is not None,
+        'coils': _describe_coils(first),
         **chosen,
         'repetitions': [_describe_sampling(scan) for scan in repetitions],
         'facts': dict(file.facts),
@@ -225,7 +237,9 @@ def _chosen_for(scan: Scan) -> dict[str, object]:
         if sampling.acceleration == 1:
             return {}
         acs = calibration_lines(scan, sampling, 0)
-        tuned = tune(Calibration(acs, sampling.acceleration, sampling.lattice_lines(scan.kspace[0])), KERNELS)
+        transform = coil_transform(acs, scan.noise)
+        lines = transform.apply(sampling.lattice_lines(scan.kspace[0]))
+        tuned = tune(Calibration(transform.apply(acs), sampling.acceleration, lines), KERNELS)
         noise = noise_power(acs) ** 0.5
     except (SamplingError, CalibrationError):
         return {}
@@ -236,6 +250,17 @@ def _chosen_for(scan: Scan) -> dict[str, object]:
         'grappa_kernel': str(tuned.kernel),
         'grappa_regularization': float(f'{tuned.regularization:.3g}'),
     }
+
+
+def _describe_coils(scan: Scan) -> list[str]:
+    """What is wrong with coils, and what is done to them before a method learns."""
+    try:
+        transform = coil_transform(calibration_lines(scan, Sampling.from_mask(scan.mask), 0), scan.noise)
+    except CalibrationError as error:
+        return [str(error)]
+    except SamplingError:
+        return []
+    return [*transform.warnings, *transform.notes]
 
 
 def _describe_sampling(scan: Scan) -> dict[str, object]:

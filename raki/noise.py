@@ -6,7 +6,10 @@ from torch import Tensor
 from raki.errors import ScanError
 
 DUPLICATE = 1e-9
-"""A coil with less noise power of its own than this part of it repeats other coils [1]."""
+"""A coil with less power of its own than this part of it repeats other coils [1]."""
+
+SAMPLES_PER_COIL = 10
+"""Noise samples per coil that a covariance needs at least before coils are whitened by it."""
 
 
 def noise_covariance(noise: Tensor) -> Tensor:
@@ -16,23 +19,30 @@ def noise_covariance(noise: Tensor) -> Tensor:
     return centred @ centred.mH / (noise.shape[-1] - 1)
 
 
-def whitening_matrix(covariance: Tensor) -> Tensor:
-    """W with W covariance W^H = 1, axes (coil, coil): the inverse of its Cholesky factor.
+def known_covariance(noise: Tensor | None) -> Tensor | None:
+    """Covariance of noise (coil, sample) where there are enough samples to tell coils apart by it, else None."""
+    if noise is None or noise.shape[1] < SAMPLES_PER_COIL * len(noise) or not bool(noise.any()):
+        return None
+    return noise_covariance(noise)
 
-    Raises
-    ------
-    ScanError
-        If the covariance is singular: a dead or duplicate coil, or fewer noise samples than coils.
+
+def whitening_matrix(covariance: Tensor) -> Tensor:
+    """W with W covariance W^H = 1, axes (direction, coil).
+
+    Of all such matrices, the one that changes coils least (ZCA-cor); it treats them alike, whatever their order.
+    Directions in which coils have no noise, because one is dead or repeats others, are left out; then there are fewer
+    directions than coils. From directions back to coils leads covariance W^H.
+
+    References
+    ----------
+    Kessy, Lewin and Strimmer 2018, Am Stat 72:309 (https://doi.org/10.1080/00031305.2016.1277159).
     """
-    factor, failed = torch.linalg.cholesky_ex(covariance)
-    own = factor.diagonal().abs().square() / covariance.diagonal().real
-    if bool(failed) or bool((own < DUPLICATE).any()):
-        raise ScanError(
-            f'the noise covariance of {len(covariance)} coils is not positive definite: '
-            'remove dead or duplicate coils, or measure more noise'
-        )
-    identity = torch.eye(len(covariance), dtype=covariance.dtype, device=covariance.device)
-    return torch.linalg.solve_triangular(factor, identity, upper=False)
+    gain = covariance.diagonal().real.sqrt()
+    inverse_gain = torch.where(gain > 0, 1 / gain, 0)
+    values, vectors = torch.linalg.eigh(inverse_gain[:, None] * covariance * inverse_gain)
+    held = values > DUPLICATE
+    white = values[held].rsqrt()[:, None] * vectors[:, held].mH * inverse_gain
+    return vectors @ white if bool(held.all()) else white
 
 
 def covariance_from_periphery(kspace: Tensor, measured: Tensor) -> Tensor:

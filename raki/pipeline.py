@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from raki.channels import coil_transform, require_compressible
 from raki.coils import Combination, root_sum_of_squares, walsh
 from raki.data.sampling import Sampling
 from raki.data.scan import Scan
@@ -13,9 +14,9 @@ from raki.device import choose_device, now
 from raki.errors import CalibrationError
 from raki.fourier import cropped, image_from_kspace
 from raki.grappa.method import Grappa
-from raki.interpolation import Interpolator, Method, Progress, fit, leave_empty, silent
+from raki.interpolation import Interpolator, Method, Progress, fit, leave_empty, require_learnable, silent
 from raki.methods import RAKI_2019, RAKI_COMPLEX
-from raki.noise import noise_covariance
+from raki.noise import known_covariance
 from raki.volume import VolumeInterpolator
 
 METHODS: Mapping[str, Method | None] = {
@@ -45,6 +46,12 @@ class Reconstruction:
     seconds: tuple[float, float]
     """Time spent on fitting and on filling in, all slices together [s]."""
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was done to the coils before a method learnt, one sentence each."""
+        transforms = [each.transform for each in self.interpolators if each.transform is not None]
+        return tuple(dict.fromkeys(note for transform in transforms for note in transform.notes))
+
 
 def calibration_lines(scan: Scan, sampling: Sampling, index: int) -> Tensor:
     """Lines to learn from, axes (coil, line, kx): separate calibration where the scan has it, else the ACS block.
@@ -70,9 +77,13 @@ def reconstruct(
     *,
     device: torch.device | None = None,
     combine: Combination = root_sum_of_squares,
+    coils: int | None = None,
     progress: Progress = silent,
 ) -> Reconstruction:
     """Fill in what was not measured and combine the coils, slice by slice, each trained on its own ACS.
+
+    Methods learn in whitened coils where the scan has noise samples, see `raki.channels`; what they fill in is combined
+    in the coils of the scan, so that images keep their scale.
 
     Parameters
     ----------
@@ -84,6 +95,8 @@ def reconstruct(
         Where; by default a GPU if there is one.
     combine
         From coil images to one.
+    coils
+        Number of virtual coils to learn in; None as many as there are.
     progress
         Told how far the training of each slice is.
 
@@ -99,14 +112,17 @@ def reconstruct(
         If there is no ACS, or it is smaller than the kernel.
     TrainingError
         If training leaves the finite range.
+    ValueError
+        If there cannot be so many virtual coils.
     """
+    require_compressible(coils, scan.n_coils)
     device = device or choose_device()
     sampling = Sampling.from_mask(scan.mask)
     images, filled, interpolators, seconds = [], [], [], [0.0, 0.0]
     for index in range(scan.n_slices):
         kspace = scan.kspace[index].to(device)
         start = now(device)
-        interpolator = _fitted(scan, method, sampling, index, kspace, progress)
+        interpolator = _fitted(scan, method, sampling, index, kspace, coils, progress)
         fitted = now(device)
         lines = interpolator.fill(kspace)
         seconds = [seconds[0] + fitted - start, seconds[1] + now(device) - fitted]
@@ -117,15 +133,21 @@ def reconstruct(
 
 
 def _fitted(
-    scan: Scan, method: Method | None, sampling: Sampling, index: int, kspace: Tensor, progress: Progress
+    scan: Scan,
+    method: Method | None,
+    sampling: Sampling,
+    index: int,
+    kspace: Tensor,
+    coils: int | None,
+    progress: Progress,
 ) -> Interpolator:
     if method is None or sampling.acceleration == 1:
         return leave_empty(sampling, kspace.shape[-1])
     acs = calibration_lines(scan, sampling, index).to(kspace.device)
-    return fit(method, acs, sampling, kspace, progress)
+    require_learnable(method, acs, n_axes=3)
+    return fit(method, acs, sampling, kspace, progress, coil_transform(acs, scan.noise, coils))
 
 
 def combined_image(kspace: Tensor, scan: Scan, combine: Combination) -> Tensor:
     """Image (y, x) of filled k-space (coil, ky, kx), cropped as the scan says."""
-    covariance = None if scan.noise is None else noise_covariance(scan.noise)
-    return cropped(combine(image_from_kspace(kspace), covariance), scan.image_shape)
+    return cropped(combine(image_from_kspace(kspace), known_covariance(scan.noise)), scan.image_shape)

@@ -13,6 +13,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from raki.channels import CoilTransform
 from raki.data.lattice import VolumeSampling
 from raki.edges import Levels, edge_weights, noise_level
 from raki.interpolation import Method, Progress, require_complex64, require_learnable, silent
@@ -79,6 +80,9 @@ class VolumeInterpolator:
     warnings: tuple[str, ...] = ()
     """Why the result may be worse than usual, one sentence each; empty where nothing is known against it."""
 
+    transform: CoilTransform | None = None
+    """To the virtual coils that the maps are learnt in; None where these are the coils themselves."""
+
     @torch.no_grad()
     def fill(self, kspace: Tensor) -> Tensor:
         """Fill in every missing position of the acquired range; measured samples come back bit for bit.
@@ -98,14 +102,22 @@ class VolumeInterpolator:
         if kspace.shape != wanted:
             names = ' x '.join(str(size) for size in wanted)
             raise ValueError(f'fitted for k-space (coil, kz, ky, kx) of {names}, got {tuple(kspace.shape)}')
-        target = torch.zeros_like(kspace)
+        virtual = kspace if self.transform is None else self.transform.apply(kspace)
+        target = torch.zeros_like(virtual)
         for part in self.maps:
-            part.fill(kspace, target)
+            part.fill(virtual, target)
+        if self.transform is not None:
+            target = self.transform.invert(target)
         return torch.where(self.sampling.mask.to(kspace.device)[..., None], kspace, target)
 
 
 def fit_volume(
-    method: Method, acs: Tensor, sampling: VolumeSampling, kspace: Tensor | None = None, progress: Progress = silent
+    method: Method,
+    acs: Tensor,
+    sampling: VolumeSampling,
+    kspace: Tensor | None = None,
+    progress: Progress = silent,
+    transform: CoilTransform | None = None,
 ) -> VolumeInterpolator:
     """Learn from the ACS how to fill in what `sampling` leaves out.
 
@@ -121,6 +133,8 @@ def fit_volume(
         The k-space to fill, axes (coil, kz, ky, kx), for the powers at its edges as in `raki.interpolation.fit`.
     progress
         Told how many of the missing positions of a cell are learnt.
+    transform
+        To the virtual coils to learn in, as in `raki.interpolation.fit`.
 
     Raises
     ------
@@ -138,8 +152,12 @@ def fit_volume(
             f'{type(method).__name__} handles one accelerated axis so far, got {sampling.lattice}: use Grappa'
         )
     require_learnable(method, acs, n_axes=4)
+    n_coils = len(acs)
+    if transform is not None:
+        acs, kspace = transform.apply(acs), None if kspace is None else transform.apply(kspace)
     power = None if kspace is None else VolumePower.of(kspace, sampling, method.volume_kernel.readout)
-    around, maps, warnings = neighbourhoods(sampling, method.volume_kernel), list[VolumeMap](), dict[str, None]()
+    around, maps = neighbourhoods(sampling, method.volume_kernel), list[VolumeMap]()
+    warnings = dict.fromkeys(transform.warnings if transform else ())
     for done, neighbourhood in enumerate(around, start=1):
         kernel, n_lines = neighbourhood.as_kernel, prod(acs.shape[1:3])
         equations = NormalEquations.from_pairs(neighbourhood.pairs(acs), kernel, len(acs), n_lines)
@@ -148,7 +166,7 @@ def fit_volume(
         )
         warnings |= dict.fromkeys(_warnings(equations, acs))
         progress(done, len(around))
-    return VolumeInterpolator(sampling, n_readout, len(acs), tuple(maps), tuple(warnings))
+    return VolumeInterpolator(sampling, n_readout, n_coils, tuple(maps), tuple(warnings), transform)
 
 
 def _maps(

@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import torch
 
+from raki.channels import coil_transform, require_compressible
 from raki.coils import Combination, root_sum_of_squares
 from raki.data.lattice import VolumeSampling
 from raki.data.volume import Volume
 from raki.device import choose_device, now
 from raki.errors import CalibrationError
-from raki.interpolation import Method, Progress, silent
+from raki.interpolation import Method, Progress, require_learnable, silent
 from raki.pipeline import Reconstruction, combined_image, reconstruct
 from raki.volume import VolumeInterpolator, fit_volume
 
@@ -20,6 +21,7 @@ def reconstruct_volume(
     *,
     device: torch.device | None = None,
     combine: Combination = root_sum_of_squares,
+    coils: int | None = None,
     progress: Progress = silent,
 ) -> Reconstruction:
     """Reconstruct a volume; one whose kz is fully sampled as the slices that it then consists of.
@@ -34,6 +36,8 @@ def reconstruct_volume(
         Where; by default a GPU if there is one.
     combine
         From coil images to one.
+    coils
+        Number of virtual coils to learn in, as in `raki.pipeline.reconstruct`.
     progress
         Told how far the method has learnt.
 
@@ -49,15 +53,17 @@ def reconstruct_volume(
     CalibrationError
         If there is no ACS, or it is smaller than the kernel.
     ValueError
-        If the method handles one accelerated axis only, and both are.
+        If the method handles one accelerated axis only, and both are, or if there cannot be so many virtual coils.
     """
     if volume.has_full_kz:
-        return reconstruct(volume.as_slices(), method, device=device, combine=combine, progress=progress)
+        slices = volume.as_slices()
+        return reconstruct(slices, method, device=device, combine=combine, coils=coils, progress=progress)
+    require_compressible(coils, len(volume.kspace))
     device = device or choose_device()
     sampling = VolumeSampling.from_mask(volume.mask)
     kspace = volume.kspace.to(device)
     start = now(device)
-    interpolator = _fitted(kspace, method, sampling, progress)
+    interpolator = _fitted(volume, kspace, method, sampling, coils, progress)
     fitted = now(device)
     filled = interpolator.fill(kspace)
     seconds = fitted - start, now(device) - fitted
@@ -67,7 +73,12 @@ def reconstruct_volume(
 
 
 def _fitted(
-    kspace: torch.Tensor, method: Method | None, sampling: VolumeSampling, progress: Progress
+    volume: Volume,
+    kspace: torch.Tensor,
+    method: Method | None,
+    sampling: VolumeSampling,
+    coils: int | None,
+    progress: Progress,
 ) -> VolumeInterpolator:
     if method is None:
         return VolumeInterpolator(sampling, kspace.shape[-1])
@@ -76,4 +87,6 @@ def _fitted(
             f'the volume has {sampling.lattice} but no ACS: no two neighbouring lines of two neighbouring partitions '
             'were measured; acquire an ACS block'
         )
-    return fit_volume(method, sampling.acs_block(kspace), sampling, kspace, progress)
+    acs = sampling.acs_block(kspace)
+    require_learnable(method, acs, n_axes=4)
+    return fit_volume(method, acs, sampling, kspace, progress, coil_transform(acs, volume.noise, coils))

@@ -15,7 +15,7 @@ LAYERS = [
     ['raki.fourier', 'raki.device'],
     ['raki.data'],
     ['raki.kernel', 'raki.noise'],
-    ['raki.moments', 'raki.coils'],
+    ['raki.moments', 'raki.coils', 'raki.channels'],
     ['raki.linear'],
     ['raki.edges', 'raki.neighbourhood'],
     ['raki.interpolation'],

@@ -120,6 +120,39 @@ def test_reconstruct_writes_images_and_how_they_came_about(
     assert set(json.loads(found['versions'])) >= {'raki', 'torch', 'python'}
 
 
+def test_coils_are_compressed_on_request_and_come_back(half: Path, tmp_path: Path) -> None:
+    output = tmp_path / 'out.h5'
+    assert main(['reconstruct', str(half), '-o', str(output), '--coils', '4', '--kspace']) == 0
+    mask, kspace = stored(half, 'mask'), stored(output, 'kspace')
+    np.testing.assert_array_equal(kspace[..., mask], stored(half, 'kspace')[..., mask])
+    assert np.abs(kspace[..., ~mask]).max(axis=(2, 3)).min() > 0
+    values = np.linalg.svd(kspace[0][..., ~mask].reshape(6, -1), compute_uv=False)
+    assert values[3] > 1e-3 * values[0]
+    assert values[4] < 1e-5 * values[0]
+    found = attributes(output)
+    assert found['virtual_coils'] == 4
+    assert all(0.9 < energy < 1 for energy in json.loads(found['energy_in_virtual_coils']))
+    assert json.loads(found['notes'])[-2:] == [
+        'coils whitened by the covariance of 4096 noise samples',
+        '6 coils compressed to 4 virtual coils',
+    ]
+
+
+def test_info_and_reconstruct_name_faulty_coils(half: Path, tmp_path: Path, capsys: Capture) -> None:
+    with h5py.File(half, 'r+') as file:
+        for name, axis in (('kspace', 1), ('noise', 0)):
+            samples = np.moveaxis(stored(half, name), axis, 0)
+            samples[2], samples[5] = 0, samples[4]
+            file[name][...] = np.moveaxis(samples, 0, axis)  # type: ignore[index]
+    expected = ['coil 2 is dead and left out: its missing lines stay zero', 'coil 5 repeats coil 4: it counts once']
+    capsys.readouterr()
+    assert main(['info', str(half), '--json']) == 0
+    assert json.loads(capsys.readouterr().out)['coils'][:2] == expected
+    assert main(['reconstruct', str(half), '-o', str(tmp_path / 'out.h5')]) == 0
+    assert [f'raki: warning: {text}' for text in expected] == capsys.readouterr().err.strip().splitlines()[-2:]
+    assert json.loads(attributes(tmp_path / 'out.h5')['warnings']) == expected
+
+
 def test_chosen_slices_come_in_the_order_asked_for(half: Path, tmp_path: Path) -> None:
     whole, one = tmp_path / 'whole.h5', tmp_path / 'one.h5'
     assert main(['reconstruct', str(half), '-o', str(whole)]) == 0
@@ -243,6 +276,8 @@ def test_the_proposed_axes_read_a_scan_with_the_coils_last(tmp_path: Path) -> No
         (['--dataset', 'kspace', '--axes', 'coil,ky'], 'axes must name coil, ky and kx'),
         (['-o', '/'], '-o must name a file, but / is a folder'),
         (['--nonsense'], '--nonsense'),
+        (['--coils', '7'], '6 coils can be compressed to 2 to 6 virtual coils, got 7'),
+        (['--coils', '1'], '6 coils can be compressed to 2 to 6 virtual coils, got 1'),
         (['-o', 'nowhere/out.h5'], 'there is no folder nowhere'),
     ],
 )

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from raki.coils import matched_weights
 from raki.data.load import open_scan
 from raki.data.sampling import undersample
 from raki.data.save import write_scan
@@ -16,12 +17,14 @@ from raki.data.scan import Scan, ScanFile
 from raki.data.simulate import Simulation, simulate
 from raki.errors import CalibrationError, SamplingError
 from raki.evaluation.compare import Bench, Plan, gfactor_statistics
+from raki.evaluation.noise_maps import analytic_noise_map
 from raki.fourier import image_from_kspace
 from raki.grappa.method import Grappa
 from raki.interpolation import fit, silent
 from raki.jobs import compare_file, methods_by_name
 from raki.kernel import Kernel
 from raki.noise import covariance_from_periphery, noise_covariance
+from raki.pipeline import reconstruct
 from tests.toys import RAKI_QUICK
 
 ROW = {
@@ -86,7 +89,7 @@ def bench(scan: Scan, **plan: Any) -> Bench:
 
 
 def test_errors_are_measured_against_the_noise_free_truth_on_the_missing_lines() -> None:
-    scan = simulate(Simulation(matrix=(48, 40), n_coils=6, noise=0.05))
+    scan = replace(simulate(Simulation(matrix=(48, 40), n_coils=6, noise=0.05)), noise=None)
     sampling = undersample(scan.mask, 3, 20)
     row = bench(scan, n_replicas=0).cell('zero', None, sampling, 20, silent).row
     assert scan.reference is not None
@@ -130,6 +133,26 @@ def test_images_and_g_factor_maps_are_cropped_alike() -> None:
     cell = bench(scan, n_replicas=3).cell('x', Grappa(), undersample(scan.mask, 3, 20), 20, silent)
     assert cell.gfactor is not None
     assert cell.image.shape == cell.gfactor.shape == (32, 40)
+
+
+def test_a_comparison_whitens_and_compresses_as_a_reconstruction_does() -> None:
+    full = simulate(Simulation(matrix=(48, 40), n_coils=6))
+    sampling = undersample(full.mask, 3, 20)
+    expected = reconstruct(replace(full, mask=sampling.mask), Grappa(), coils=4, device=torch.device('cpu'))
+    found = bench(full, n_replicas=50, coils=4).cell('x', Grappa(), sampling, 20, silent)
+    assert torch.equal(found.image, expected.image[0])
+    interpolator, noise = expected.interpolators[0], noise_covariance(full.noise)  # type: ignore[arg-type]
+    weights = matched_weights(image_from_kspace(expected.kspace[0])).conj()
+    exact = analytic_noise_map(interpolator, noise, weights).gfactor  # type: ignore[arg-type]
+    assert found.gfactor is not None
+    assert float((found.gfactor / exact).median()) == pytest.approx(1, abs=0.02)
+
+
+def test_results_say_what_was_done_to_the_coils(file: ScanFile, tmp_path: Path) -> None:
+    results = compared(file, tmp_path / 'out', Plan({'grappa': Grappa()}, (2,), (16,), n_replicas=0, coils=4))
+    expected = 'whitened where the scan has noise samples and compressed to 4 virtual coils of most energy in the ACS'
+    assert results['settings']['coils'] == expected
+    assert f'Coils are {expected}.' in (tmp_path / 'out' / 'report.html').read_text()
 
 
 @pytest.mark.parametrize('fault', ['noise-free', 'dead coil', 'duplicate coil'])

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from raki.channels import coil_transform
 from raki.coils import matched_weights, root_sum_of_squares, walsh_weights
 from raki.data.sampling import Sampling, undersample
 from raki.data.simulate import Simulation, simulate
@@ -138,12 +139,28 @@ def test_the_map_is_the_diagonal_of_the_reconstructions_matrix(
     sampling = lattice_with_acs(n_lines, acceleration, first_line, acs)
     calibration = toy_kspace(24, 12, seed=3) if not acs else toy_kspace(n_lines, 12)[:, acs.start : acs.stop]
     interpolator = fit(Grappa(kernel, regularization=1e-2), calibration, sampling, kspace)
+    assert_map_is_that_of_the_matrix(interpolator)
+
+
+@pytest.mark.parametrize('n_virtual', [None, 2])
+def test_a_reconstruction_in_virtual_coils_has_the_noise_of_its_matrix(n_virtual: int | None) -> None:
+    """Measured samples keep the noise of their coils; filled ones have that of whitened or compressed ones."""
+    kspace, sampling = toy_kspace(24, 8), lattice_with_acs(24, 3, 1, range(8, 20))
+    noise = coloured_noise(noise_factor(toy_covariance()), (100,), torch.Generator().manual_seed(1))
+    transform = coil_transform(acs_of(kspace, sampling), noise, n_virtual)
+    assert not transform.is_identity
+    acs, method = acs_of(kspace, sampling), Grappa(Kernel(2, 3), regularization=1e-2)
+    assert_map_is_that_of_the_matrix(fit(method, acs, sampling, kspace, transform=transform))
+
+
+def assert_map_is_that_of_the_matrix(interpolator: Interpolator) -> None:
+    sampling, n_lines, n_readout = interpolator.sampling, len(interpolator.sampling.mask), interpolator.n_readout
     weights, factor = random_kspace(N_COILS, n_lines, n_readout, seed=5), noise_factor(toy_covariance())
     variance = torch.zeros(n_lines, n_readout)
     for line in sampling.mask.nonzero().flatten().tolist():
         for sample in range(n_readout):
             for coil in range(N_COILS):
-                unit = torch.zeros_like(kspace)
+                unit = torch.zeros(N_COILS, n_lines, n_readout, dtype=torch.complex64)
                 unit[:, line, sample] = factor[:, coil]
                 variance += (weights * image_from_kspace(interpolator.fill(unit))).sum(0).abs().square() / 2
     found = coil_noise(interpolator, toy_covariance()).std(weights)

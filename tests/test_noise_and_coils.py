@@ -9,7 +9,14 @@ from raki.coils import matched_weights, root_sum_of_squares, walsh, walsh_weight
 from raki.data.phantoms import birdcage_maps
 from raki.errors import ScanError
 from raki.fourier import centre_crop, image_from_kspace, kspace_from_image, without_oversampling
-from raki.noise import coloured_noise, covariance_from_periphery, noise_covariance, noise_factor, whitening_matrix
+from raki.noise import (
+    coloured_noise,
+    covariance_from_periphery,
+    known_covariance,
+    noise_covariance,
+    noise_factor,
+    whitening_matrix,
+)
 from tests.toys import random_kspace
 
 
@@ -39,10 +46,51 @@ def test_noise_covariance_leaves_its_input_alone() -> None:
     assert torch.equal(noise, copy)
 
 
-def test_a_duplicate_coil_cannot_be_whitened() -> None:
-    noise = random_kspace(1, 50).expand(2, -1)
-    with pytest.raises(ValueError, match='dead or duplicate coils'):
-        whitening_matrix(noise_covariance(noise))
+@pytest.mark.parametrize('fault', ['dead', 'duplicate', 'sum'])
+def test_only_directions_that_have_noise_are_whitened(fault: str) -> None:
+    """W Psi W^H = 1 with a direction less, and Psi W^H leads back to every coil."""
+    noise = random_kspace(4, 300).to(torch.complex128)
+    noise[3] = {'dead': 0 * noise[1], 'duplicate': -2j * noise[1], 'sum': noise[0] + noise[1]}[fault]
+    covariance = noise_covariance(noise)
+    whitening = whitening_matrix(covariance)
+    assert whitening.shape == (3, 4)
+    torch.testing.assert_close(noise_covariance(whitening @ noise), torch.eye(3, dtype=torch.complex128))
+    torch.testing.assert_close(covariance @ whitening.mH @ whitening @ noise, noise)
+
+
+def test_whitening_treats_coils_alike() -> None:
+    """Another order of the coils is another order of rows and columns, and nothing else."""
+    order, covariance = torch.tensor([2, 0, 3, 1]), covariance_of(4)
+    expected = whitening_matrix(covariance)[order][:, order]
+    torch.testing.assert_close(whitening_matrix(covariance[order][:, order]), expected)
+
+
+def test_uncorrelated_coils_are_whitened_by_their_own_noise_alone() -> None:
+    covariance = torch.diag(torch.tensor([4.0, 1.0, 0.25])).to(torch.complex128)
+    torch.testing.assert_close(whitening_matrix(covariance), torch.diag(torch.tensor([0.5, 1, 2])).to(torch.complex128))
+
+
+@pytest.mark.parametrize(('n_samples', 'is_known'), [(39, False), (40, True)])
+def test_a_covariance_needs_ten_samples_per_coil(n_samples: int, is_known: bool) -> None:
+    noise = random_kspace(4, n_samples)
+    found = known_covariance(noise)
+    assert (found is not None) == is_known
+    assert found is None or torch.equal(found, noise_covariance(noise))
+    assert known_covariance(None) is None
+    assert known_covariance(torch.zeros_like(noise)) is None
+
+
+@pytest.mark.parametrize('n_readout', [200, 161])
+def test_removing_oversampling_changes_neither_variance_nor_whiteness_of_noise(n_readout: int) -> None:
+    """An orthonormal transform, some of its rows, and back: the covariance of samples stays the identity."""
+    noise = without_oversampling(random_kspace(3, 400, n_readout), 100)
+    flat = noise.permute(0, 2, 1)
+    covariance = torch.einsum('cxn,dyn->cxdy', flat, flat.conj()).reshape(300, 300) / 400
+    torch.testing.assert_close(
+        covariance.diagonal().real.mean(), torch.tensor(1.0), rtol=5 / (300 * 400) ** 0.5, atol=0
+    )
+    others = covariance[~torch.eye(300, dtype=torch.bool)].abs().square().mean().sqrt()
+    assert float(others) == pytest.approx(400**-0.5, rel=0.02)
 
 
 @pytest.mark.parametrize('coil', ['dead', 'duplicate'])

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from raki.channels import coil_transform
 from raki.coils import Combination, root_sum_of_squares, walsh
 from raki.data.lattice import Lattice, VolumeSampling, undersample_volume
 from raki.data.simulate_volume import VolumeSimulation, simulate_volume
@@ -209,7 +210,10 @@ def test_a_volume_is_reconstructed_slice_by_slice(combine: Combination) -> None:
     result = reconstruct_volume(volume, METHOD, device=torch.device('cpu'), combine=combine)
     assert result.image.shape == (10, 22, 18)
     assert result.kspace.shape == (10, 4, 24, 20)
-    filled = fit_volume(METHOD, sampling.acs_block(kspace), sampling, kspace).fill(kspace)
+    acs = sampling.acs_block(kspace)
+    transform = coil_transform(acs, full.noise)
+    assert not transform.is_identity
+    filled = fit_volume(METHOD, acs, sampling, kspace, transform=transform).fill(kspace)
     if combine is root_sum_of_squares:
         torch.testing.assert_close(result.image, rss(filled)[3:13, 1:23, 1:19])
 

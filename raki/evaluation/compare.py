@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from raki.channels import coil_transform
 from raki.coils import root_sum_of_squares
 from raki.data.sampling import Sampling, undersample
 from raki.data.scan import Scan
@@ -45,6 +46,9 @@ class Plan:
 
     device: torch.device = torch.device('cpu')
     """Where to compute."""
+
+    coils: int | None = None
+    """Number of virtual coils to learn in; None as many as there are."""
 
     def __post_init__(self) -> None:
         if not (self.methods and self.rates and self.acs and self.seeds):
@@ -185,7 +189,8 @@ class Bench:
         if method is None:
             return leave_empty(sampling, self.kspace.shape[-1])
         acs = self.kspace[:, sampling.acs.start : sampling.acs.stop]
-        return fit(method, acs, sampling, self.kspace, progress)
+        transform = coil_transform(acs, self.scan.noise, self.plan.coils)
+        return fit(method, acs, sampling, self.kspace, progress, transform)
 
     def _noise_map(self, interpolator: Interpolator, sampling: Sampling) -> NoiseMap | None:
         if not self.plan.n_replicas:
