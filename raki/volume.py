@@ -15,6 +15,7 @@ from torch import Tensor
 
 from raki.data.lattice import VolumeSampling
 from raki.edges import Levels, edge_weights
+from raki.errors import SamplingError
 from raki.interpolation import Method, Progress, require_complex64, require_learnable, silent
 from raki.kernel import Kernel
 from raki.linear import NormalEquations
@@ -126,7 +127,7 @@ def fit_volume(
     ------
     CalibrationError
         If the ACS is smaller than the method's kernel.
-    ValueError
+    SamplingError
         If the method handles one accelerated axis only, as networks do so far.
     """
     require_complex64(acs)
@@ -134,8 +135,8 @@ def fit_volume(
     if sampling.lattice.missing == ():
         return VolumeInterpolator(sampling, n_readout)
     if not isinstance(method, LinearMethod):
-        raise ValueError(
-            f'{type(method).__name__} handles one accelerated axis so far, got {sampling.lattice}: use Grappa'
+        raise SamplingError(
+            f'{type(method).__name__} handles one accelerated axis so far, got {sampling.lattice}: use GRAPPA'
         )
     require_learnable(method, acs, n_axes=4)
     power = None if kspace is None else VolumePower.of(kspace, sampling, method.volume_kernel.readout)

@@ -45,11 +45,9 @@ def reconstruct_volume(
     Raises
     ------
     SamplingError
-        If the measured positions are not a regular lattice.
+        If the measured positions are not a regular lattice, or have two accelerated axes and the method handles one.
     CalibrationError
         If there is no ACS, or it is smaller than the kernel.
-    ValueError
-        If the method handles one accelerated axis only, and both are.
     """
     if volume.has_full_kz:
         return reconstruct(volume.as_slices(), method, device=device, combine=combine, progress=progress)

@@ -10,7 +10,7 @@ from raki.coils import Combination, root_sum_of_squares, walsh
 from raki.data.lattice import Lattice, VolumeSampling, undersample_volume
 from raki.data.simulate_volume import VolumeSimulation, simulate_volume
 from raki.data.volume import Volume
-from raki.errors import CalibrationError
+from raki.errors import CalibrationError, SamplingError
 from raki.evaluation.metrics import nrmse
 from raki.fourier import image_from_kspace
 from raki.grappa.method import Grappa
@@ -134,7 +134,7 @@ def test_a_caipi_lattice_is_the_same_whichever_axis_it_is_told_along() -> None:
 
 @pytest.mark.parametrize('method', [RAKI_QUICK, COMPLEX_QUICK])
 def test_networks_refuse_two_axes_by_name(method: Method) -> None:
-    with pytest.raises(ValueError, match='Raki handles one accelerated axis so far, got R=2x2 shift 1: use Grappa'):
+    with pytest.raises(SamplingError, match='Raki handles one accelerated axis so far, got R=2x2 shift 1: use GRAPPA'):
         fitted(noisy(), LATTICES[0], method)
 
 
