@@ -1,8 +1,9 @@
 """Reading HDF5 without surprises: one way to open, one way to get complex numbers, clear refusals."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from math import prod
 from pathlib import Path
 
 import h5py
@@ -12,8 +13,13 @@ from torch import Tensor
 
 from raki.errors import ResourceError, ScanError
 
+COMPLEX64_BYTES = 8
+
 MEMORY_SHARE = 0.5
 """Part of the machine's memory that one read may take."""
+
+VOLUME_COPIES = 7
+"""A volume is read whole, and this many of it are in memory while its images are computed [1]."""
 
 
 @contextmanager
@@ -95,14 +101,36 @@ def complex_tensor(array: np.ndarray, name: str) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(array, dtype=np.complex64))
 
 
+def memory_bytes() -> int:
+    """Memory of this machine [byte]."""
+    return os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
+
+
 def require_memory(n_bytes: int, name: str) -> None:
     """Refuse to read more at once than the machine can hold."""
-    memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
+    memory = memory_bytes()
     if n_bytes > MEMORY_SHARE * memory:
         raise ResourceError(
             f'{name} needs {n_bytes / 1e9:.1f} GB at once, of {memory / 1e9:.1f} GB of memory: '
             'read fewer slices, or use a larger machine'
         )
+
+
+def volume_bytes(shape: Sequence[int], name: str) -> int:
+    """Memory that a volume of this shape, axes (coil, kz, ky, kx), takes from reading to images [byte].
+
+    Raises
+    ------
+    ResourceError
+        If the machine has less.
+    """
+    n_bytes = VOLUME_COPIES * COMPLEX64_BYTES * prod(shape)
+    if n_bytes > memory_bytes():
+        raise ResourceError(
+            f'{name}: a volume of {" x ".join(map(str, shape))} (coil, kz, ky, kx) is read whole and needs '
+            f'{n_bytes / 1e9:.1f} GB, of {memory_bytes() / 1e9:.1f} GB of memory: use a larger machine'
+        )
+    return n_bytes
 
 
 def require_finite(kspace: Tensor, name: str) -> None:

@@ -4,10 +4,7 @@ Inati et al. 2017, Magn Reson Med 77:411. Read in bulk by h5py: the headers once
 at a time. What is not handled yet is refused by its name.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import lru_cache
-from math import prod
+from dataclasses import dataclass
 
 import h5py
 import numpy as np
@@ -15,12 +12,12 @@ import torch
 from torch import Tensor
 
 from raki.data.acquisitions import Acquisitions
-from raki.data.hdf5 import dataset, opened, require_finite, require_memory, text_of
+from raki.data.hdf5 import COMPLEX64_BYTES, dataset, opened, require_finite, require_memory, text_of, volume_bytes
 from raki.data.header import Header, parse_header
 from raki.data.measured import calibration_block, measured_lines
 from raki.data.sampling import longest_run
 from raki.data.scan import Scan, ScanFile
-from raki.data.volume import Volume
+from raki.data.volume import Volume, slices_of
 from raki.errors import ScanError
 from raki.fourier import without_oversampling
 
@@ -50,28 +47,22 @@ def open_ismrmrd(path: str) -> ScanFile:
         lines = Acquisitions.read(dataset(file, f'{groups[-1]}/data'), path)
     _require_handled(header, lines, path)
     reader = _Reader(path, groups[-1], header, lines)
-    require_memory(8 * lines.n_coils * prod(header.encoded.matrix), f'{path}: one slice or volume')
+    n_readout, n_lines, n_partitions = header.encoded.matrix
+    notes = _notes(groups, header, lines, reader.n_readout)
+    if reader.is_volume:
+        n_bytes = volume_bytes((lines.n_coils, n_partitions, n_lines, reader.n_readout), path)
+        notes.append(f'a volume is read whole and needs {n_bytes / 1e9:.2g} GB of memory')
+    require_memory(COMPLEX64_BYTES * lines.n_coils * n_lines * n_readout, f'{path}: one slice')
     return ScanFile(
         path=path,
         format='ISMRMRD HDF5',
-        shape=(reader.n_slices, lines.n_coils, header.encoded.matrix[1], reader.n_readout),
-        read_slice=_slices_of_volume(reader) if reader.is_volume else reader.read_slice,
+        shape=(reader.n_slices, lines.n_coils, n_lines, reader.n_readout),
+        read_slice=slices_of(reader.read_volume) if reader.is_volume else reader.read_slice,
         n_repetitions=len(lines.counters('repetition')),
         facts=dict(header.facts),
-        notes=_notes(groups, header, lines, reader.n_readout),
+        notes=notes,
         read_volume=reader.read_volume if reader.is_volume else None,
     )
-
-
-def _slices_of_volume(reader: '_Reader') -> Callable[[int, int], Scan]:
-    """Slices of a volume whose kz is transformed away; all of one repetition are kept, as they come together."""
-    slices_of = lru_cache(maxsize=1)(lambda repetition: reader.read_volume(repetition).as_slices())
-
-    def read_slice(index: int, repetition: int) -> Scan:
-        slices = slices_of(repetition)
-        return replace(slices, kspace=slices.kspace[index : index + 1])
-
-    return read_slice
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,14 +5,12 @@ from pathlib import Path
 import h5py
 
 from raki.data.fastmri import is_fastmri, open_fastmri
-from raki.data.generic import DatasetLayout, open_generic
-from raki.data.hdf5 import dataset_names, opened, require_memory
+from raki.data.generic import DatasetLayout, layout_in_file, open_generic
+from raki.data.hdf5 import COMPLEX64_BYTES, dataset_names, opened, require_memory
 from raki.data.ismrmrd import is_ismrmrd, open_ismrmrd
 from raki.data.scan import Scan, ScanFile
 from raki.data.volume import Volume
 from raki.errors import ScanError
-
-COMPLEX64_BYTES = 8
 
 
 def open_scan(path: str | Path, layout: DatasetLayout | None = None, mask: str | None = None) -> ScanFile:
@@ -23,26 +21,29 @@ def open_scan(path: str | Path, layout: DatasetLayout | None = None, mask: str |
     path
         An HDF5 file.
     layout
-        Which dataset to read, with its axes, where the file is in no format that we recognise.
+        Which dataset to read, with its axes, where the file is in no format that we recognise and does not name them
+        itself in an attribute `axes` of `kspace`.
     mask
         Name of the dataset that tells which lines were measured, or `zeros` if lines of zeros were not; by default
-        what the format has for it, and every line where it has nothing.
+        what the format has for it, a dataset `mask` in HDF5, and every line where it has nothing.
 
     Raises
     ------
     ScanError
         If there is no such file, it is not HDF5, or holds no k-space that we can read.
     ResourceError
-        If a single slice does not fit into memory.
+        If a single slice, or a volume, does not fit into memory.
     """
     path = str(path)
+    with opened(path) as file:
+        layout = layout or layout_in_file(file)
+        format_is_fastmri = is_fastmri(file)
+        if not (layout or format_is_fastmri or is_ismrmrd(file)):
+            raise _unrecognised(file, path)
     if layout:
         return open_generic(path, layout, mask)
-    with opened(path) as file:
-        if is_fastmri(file):
-            return open_fastmri(path, mask)
-        if not is_ismrmrd(file):
-            raise _unrecognised(file, path)
+    if format_is_fastmri:
+        return open_fastmri(path, mask)
     if mask is not None:
         raise ScanError(f'{path}: an ISMRMRD file tells itself which lines were measured: leave the mask {mask!r} out')
     return open_ismrmrd(path)
@@ -66,15 +67,19 @@ def load_scan(
     return file.read(repetition=repetition)
 
 
-def load_volume(path: str | Path, *, repetition: int = 0) -> Volume:
+def load_volume(
+    path: str | Path, *, repetition: int = 0, layout: DatasetLayout | None = None, mask: str | None = None
+) -> Volume:
     """Read one repetition of a scan with two phase-encoding axes into memory, whichever are accelerated.
 
     Raises
     ------
     ScanError
         As `open_scan`; or if the scan has one phase-encoding axis only.
+    ResourceError
+        If its reconstruction does not fit into memory.
     """
-    file = open_scan(path)
+    file = open_scan(path, layout, mask)
     if file.read_volume is None:
         raise ScanError(f'{path}: {file.format} with one phase-encoding axis is no volume: use load_scan')
     file.require_known((), [repetition])

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from raki.data.scan import Scan
+from raki.data.volume import Volume
 
 METADATA_BYTES = 1 << 16
 """Room for what a file holds beside its arrays."""
@@ -135,4 +136,20 @@ def write_scan(path: str | Path, scan: Scan, attributes: Mapping[str, object]) -
             file['noise'] = scan.noise.numpy()
         if not bool(scan.mask.all()):
             file['mask'] = scan.mask.numpy()
+        file.attrs.update(dict(attributes))
+
+
+def write_volume(path: str | Path, volume: Volume, attributes: Mapping[str, object]) -> None:
+    """Write a volume: kspace, its axes (coil, kz, ky, kx) in an attribute, mask (kz, ky), and what else it has."""
+    arrays = {
+        'kspace': torch.where(volume.mask[..., None], volume.kspace, 0),
+        'reference': volume.reference,
+        'noise': volume.noise,
+        'mask': volume.mask,
+    }
+    present = {name: array for name, array in arrays.items() if array is not None}
+    with new_hdf5(path, sum(array.nbytes for array in present.values())) as file:
+        for name, array in present.items():
+            file[name] = array.numpy()
+        file['kspace'].attrs['axes'] = 'coil,kz,ky,kx'
         file.attrs.update(dict(attributes))

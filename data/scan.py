@@ -84,6 +84,15 @@ class Scan:
         """Number of phase-encoding lines of the matrix, measured or not."""
         return self.kspace.shape[2]
 
+    def only(self, index: int) -> 'Scan':
+        """One slice of it."""
+
+        def at(array: Tensor | None) -> Tensor | None:
+            return None if array is None else array[index : index + 1]
+
+        kspace = self.kspace[index : index + 1]
+        return replace(self, kspace=kspace, calibration=at(self.calibration), reference=at(self.reference))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScanFile:

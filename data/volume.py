@@ -1,6 +1,8 @@
 """What a three-dimensional scan is, once it has been read."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -66,7 +68,7 @@ class Volume:
             raise SamplingError(
                 f'kz can be transformed away where all {len(self.mask)} partitions have the same lines, but they have '
                 f'{sorted(set(self.mask.sum(1).tolist()))} lines at different positions: '
-                'read it with raki.load_volume, and use raki.reconstruct_volume'
+                'two axes are accelerated; use raki reconstruct, or raki.load_volume and raki.reconstruct_volume'
             )
         return Scan(
             kspace=self._slices_of(self.kspace),
@@ -82,3 +84,16 @@ class Volume:
         slices = image_from_kspace(kspace, PARTITIONS)
         n_slices = self.image_shape[0] if self.image_shape else kspace.shape[1]
         return centre_crop(slices, (n_slices, *kspace.shape[2:])).transpose(0, 1).contiguous()
+
+
+def slices_of(read_volume: Callable[[int], Volume]) -> Callable[[int, int], Scan]:
+    """From reading a repetition to reading one of its slices, (slice, repetition), where kz is fully sampled.
+
+    All slices of one repetition are kept, as they come together.
+    """
+    all_slices = lru_cache(maxsize=1)(lambda repetition: read_volume(repetition).as_slices())
+
+    def read_slice(index: int, repetition: int) -> Scan:
+        return all_slices(repetition).only(index)
+
+    return read_slice

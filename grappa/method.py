@@ -6,12 +6,17 @@ from typing import Literal
 import torch
 
 from raki.grappa.regularization import FIRST_RIDGE, tune
+from raki.grappa.volume import tune_position
 from raki.interpolation import Calibration, Learnt, Progress
 from raki.kernel import Kernel
 from raki.linear import LinearMap
+from raki.volume import LearntPosition, PositionCalibration
 
 KERNELS = (Kernel(lines=2, readout=5), Kernel(lines=2, readout=7))
 """Kernels to choose from, smallest first. With weighted equations, more lines do not pay for their unknowns."""
+
+VOLUME_KERNELS = (Kernel(2, 5, partitions=2), Kernel(2, 5, partitions=3), Kernel(4, 5, partitions=3))
+"""Kernels to choose from where two axes are accelerated, smallest first."""
 
 USUAL = Kernel(lines=4, readout=5)
 """The kernel of most implementations."""
@@ -50,16 +55,6 @@ class Grappa:
             return (self.kernel,)
         return KERNELS if self.regularization == 'auto' else (USUAL,)
 
-    @property
-    def volume_kernel(self) -> Kernel:
-        """Extent of a patch where two axes are accelerated; nothing is chosen there yet."""
-        return USUAL if self.kernel == 'auto' else self.kernel
-
-    @property
-    def volume_regularization(self) -> float:
-        """Ridge weight where two axes are accelerated, relative to the mean energy of a source sample [1]."""
-        return FIRST_RIDGE if self.regularization == 'auto' else self.regularization
-
     def learn(self, calibration: Calibration, progress: Progress) -> Learnt:
         """Solve the normal equations of the ACS once for all coils and offsets."""
         if self.regularization == 'auto':
@@ -71,3 +66,13 @@ class Grappa:
         progress(1, 1)
         n_equations = calibration.normal_equations(kernel).n_equations
         return Learnt(LinearMap(weights.to(torch.complex64), kernel), kernel, ridge, n_equations, len(weights))
+
+    def learn_position(self, calibration: PositionCalibration) -> LearntPosition:
+        """Solve the normal equations of the ACS block once for all coils."""
+        if self.regularization == 'auto':
+            kernels = VOLUME_KERNELS if self.kernel == 'auto' else (self.kernel,)
+            around, tuned = tune_position(calibration, kernels)
+            return LearntPosition(around, tuned.weights, min(tuned.regularization, FIRST_RIDGE))
+        around = calibration.neighbourhood(self.smallest_kernel)
+        weights = calibration.normal_equations(around).solve(self.regularization)
+        return LearntPosition(around, weights, self.regularization)

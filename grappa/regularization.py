@@ -146,11 +146,25 @@ def tune(calibration: Calibration, kernels: Sequence[Kernel]) -> Tuned:
 
 def _tuned(calibration: Calibration, kernel: Kernel) -> Tuned:
     misfit = estimated_misfit(calibration, kernel)
-    blocks = _blocks(calibration, kernel, misfit)
+    return tuned_on(_blocks(calibration, kernel, misfit), misfit, calibration.missing_power)
+
+
+def tuned_on(blocks: Sequence[NormalEquations], misfit: Misfit, missing_power: float) -> Tuned:
+    """Choose the ridge of one kernel; whatever the geometry.
+
+    Parameters
+    ----------
+    blocks
+        Equations of parts of the ACS, weighted by the misfit.
+    misfit
+        What the kernel leaves unexplained.
+    missing_power
+        Mean |k-space sample|^2 where the weights will be used.
+    """
     total = sum(blocks[1:], blocks[0])
     ridge = least_gcv(total)
-    expected = held_out_error(blocks, total, ridge) * float(misfit.at(torch.tensor(calibration.missing_power)))
-    return Tuned(kernel, total.solve(ridge), ridge, misfit, expected)
+    expected = held_out_error(blocks, total, ridge) * float(misfit.at(torch.tensor(missing_power)))
+    return Tuned(total.kernel, total.solve(ridge), ridge, misfit, expected)
 
 
 def _blocks(calibration: Calibration, kernel: Kernel, misfit: Misfit) -> list[NormalEquations]:
@@ -195,15 +209,33 @@ def held_out_error(blocks: Sequence[NormalEquations], total: NormalEquations, ri
 
 
 def estimated_misfit(calibration: Calibration, kernel: Kernel, ridge: float = FIRST_RIDGE) -> Misfit:
-    """What a kernel leaves unexplained, from leave-one-out residuals of a fit, and again of weighted ones."""
-    sources, targets = _some_pairs(calibration, kernel)
+    """What a kernel leaves unexplained on the ACS."""
+    return misfit_of(*_some_pairs(calibration, kernel), kernel, calibration.acs.shape[:2], ridge)
+
+
+def misfit_of(
+    sources: Tensor, targets: Tensor, kernel: Kernel, shape: Sequence[int], ridge: float = FIRST_RIDGE
+) -> Misfit:
+    """What a kernel leaves unexplained, from leave-one-out residuals of a fit, and again of weighted ones.
+
+    Parameters
+    ----------
+    sources, targets
+        Equations, axes (equation, source) and (equation, target).
+    kernel
+        Extent of a patch.
+    shape
+        Number of coils and of ACS lines.
+    ridge
+        Ridge weight of the fits, relative to the mean energy of a weighted source sample [1].
+    """
     power = mean_power(sources)
     misfit = Misfit(noise=1.0, share=0.0)
     for _ in range(1 + N_REWEIGHTINGS):
         weight = misfit.weight(power)
         scale = weight.sqrt()[:, None]
         pairs = [(scale * sources, scale * targets)]
-        equations = NormalEquations.from_pairs(pairs, kernel, *calibration.acs.shape[:2])
+        equations = NormalEquations.from_pairs(pairs, kernel, *shape)
         misfit = Misfit.from_residuals(power, left_out_residuals(equations, ridge, sources, targets, weight))
     return misfit
 

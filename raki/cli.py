@@ -152,26 +152,36 @@ def compare(
 
 @app.command()
 def simulate(
-    output: Annotated[Path, typer.Option('-o', '--output', help='HDF5 to write, in fastMRI layout.')],
+    output: Annotated[Path, typer.Option('-o', '--output', help='HDF5 to write.')],
     coils: Annotated[int, typer.Option(help='Number of coils.')] = 8,
-    matrix: Annotated[str, typer.Option(help='Lines x readout samples.')] = '160x128',
+    matrix: Annotated[
+        str, typer.Option(help='Lines x readout samples; of a volume partitions x lines x samples: 32x96x80.')
+    ] = '160x128',
     slices: Annotated[int, typer.Option(help='Number of slices.')] = 1,
     noise: Annotated[float, typer.Option(help='Noise per coil image over the brightest voxel.')] = 0.003,
-    rate: Annotated[int, typer.Option(help='Undersample with this R; 1 keeps all lines.')] = 1,
-    acs: Annotated[int, typer.Option(help='ACS lines to keep where R > 1.')] = 24,
+    rate: Annotated[str | None, typer.Option(help='Undersample with this R; a volume with Rz x Ry: 2x2.')] = None,
+    shift: Annotated[int, typer.Option(help='CAIPI shift of a volume [line].')] = 0,
+    acs: Annotated[str | None, typer.Option(help='ACS lines to keep where R > 1: 24; of a volume 12x24.')] = None,
     seed: Annotated[int, typer.Option(help='Seed of texture, phase and noise.')] = 0,
 ) -> None:
-    """Simulate a multi-coil scan with noise samples and known truth."""
+    """Simulate a multi-coil scan, or a volume with two phase-encoding axes, with noise samples and known truth."""
     _require_writable_file(output)
     with _as_usage_error():
-        lines, _, samples = matrix.partition('x')
-        if not (lines.isdigit() and samples.isdigit()):
-            raise ValueError(f'--matrix needs lines x samples such as 160x128, got {matrix!r}')
-        from raki.data.simulate import Simulation
-        from raki.jobs import simulate_file
+        from raki.simulation_job import SimulationJob, simulate_file
 
-        simulate_file(output, Simulation((int(lines), int(samples)), coils, slices, noise, seed), rate, acs)
-    print(f'{output}: {slices} slice(s), {coils} coils, {lines} lines x {samples} samples, R={rate}')
+        size = _sizes('--matrix', matrix)
+        rates = _sizes('--rate', rate or ('1x1' if len(size) == 3 else '1'))
+        block = _sizes('--acs', acs or ('12x24' if len(size) == 3 else '24'))
+        what = simulate_file(output, SimulationJob(size, coils, slices, noise, seed, rates, shift, block))
+    print(f'{output}: {what}')
+
+
+def _sizes(option: str, text: str) -> tuple[int, ...]:
+    """Numbers joined by x, such as 160x128."""
+    parts = text.split('x')
+    if not all(part.isdigit() for part in parts):
+        raise ValueError(f'{option} needs numbers joined by x, such as 32x96x80, got {text!r}')
+    return tuple(int(part) for part in parts)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

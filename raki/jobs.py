@@ -3,7 +3,7 @@
 import json
 import math
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -11,10 +11,10 @@ from pathlib import Path
 import torch
 
 from raki.channels import coil_transform
-from raki.data.sampling import Sampling, undersample
-from raki.data.save import ReconstructionWriter, write_scan, write_text
+from raki.data.sampling import Sampling
+from raki.data.save import ReconstructionWriter, write_text
 from raki.data.scan import Scan, ScanFile
-from raki.data.simulate import Simulation, simulate
+from raki.data.volume import Volume
 from raki.errors import CalibrationError, SamplingError
 from raki.evaluation.compare import Bench, Cell, Plan, ProgressFor, Row, compare_slice, require_feasible, with_seed
 from raki.evaluation.metrics import OBJECT_THRESHOLD
@@ -25,6 +25,8 @@ from raki.interpolation import Calibration, Method
 from raki.methods import Raki
 from raki.noise import noise_covariance
 from raki.pipeline import COMBINATIONS, METHODS, calibration_lines, reconstruct
+from raki.volume_description import describe_volume
+from raki.volume_pipeline import reconstruct_volume
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,18 +80,11 @@ def _with_iterations(method: Method | None, n_iterations: int | None) -> Method 
     return replace(method, recipe=replace(method.recipe, n_iterations=n_iterations))
 
 
-def simulate_file(output: Path, settings: Simulation, rate: int, n_acs: int) -> None:
-    """Simulate a scan, undersample it if `rate` is above 1, and write it in fastMRI layout."""
-    if rate < 1:
-        raise ValueError(f'the rate must be 1 or more, got {rate}')
-    scan = simulate(settings)
-    if rate > 1:
-        scan = replace(scan, mask=undersample(scan.mask, rate, n_acs).mask)
-    write_scan(output, scan, {'source': 'raki simulate', 'notes': f'simulated: {settings}', 'acceleration': rate})
-
-
 def reconstruct_file(file: ScanFile, output: Path, job: Job, progress_for: ProgressFor) -> dict[str, object]:
-    """Reconstruct slice by slice into an HDF5 file, all or nothing; memory stays that of one slice.
+    """Reconstruct into an HDF5 file, all or nothing; slice by slice, so that memory stays that of one slice.
+
+    A volume is read whole. Where two axes are accelerated it is reconstructed whole, too; its filled k-space is written
+    with kz transformed away, as slices.
 
     Returns
     -------
@@ -101,14 +96,19 @@ def reconstruct_file(file: ScanFile, output: Path, job: Job, progress_for: Progr
     file.require_known(slices, repetitions)
     todo = [(repetition, index) for repetition in repetitions for index in slices]
     seconds, warnings, notes, energies = [0.0, 0.0], dict[str, None](), dict.fromkeys(file.notes), list[float]()
+    n_done = 0
     with ReconstructionWriter(output, len(todo)) as writer:
-        for position, (repetition, index) in enumerate(todo):
-            scan = file.read([index], repetition)
-            progress = progress_for(f'slice {index}, repetition {repetition}: {job.method}')
-            combine = COMBINATIONS[job.combine]
-            result = reconstruct(scan, method, device=job.device, combine=combine, coils=job.coils, progress=progress)
-            kspace = result.kspace[0] if job.keep_kspace else None
-            writer.put(position, result.image[0], kspace, readout_is_rows=scan.readout_is_rows)
+        for name, part, wanted in _parts(file, slices, repetitions):
+            settings = {'device': job.device, 'combine': COMBINATIONS[job.combine], 'coils': job.coils}
+            progress = progress_for(f'{name}: {job.method}')
+            if isinstance(part, Volume):
+                result, readout_is_rows = reconstruct_volume(part, method, **settings, progress=progress), False
+            else:
+                result, readout_is_rows = reconstruct(part, method, **settings, progress=progress), part.readout_is_rows
+            for index in wanted:
+                kspace = result.kspace[index] if job.keep_kspace else None
+                writer.put(n_done, result.image[index], kspace, readout_is_rows=readout_is_rows)
+                n_done += 1
             seconds = [spent + more for spent, more in zip(seconds, result.seconds, strict=True)]
             warnings |= dict.fromkeys(result.interpolators[0].warnings)
             notes |= dict.fromkeys(result.notes)
@@ -132,6 +132,22 @@ def reconstruct_file(file: ScanFile, output: Path, job: Job, progress_for: Progr
         }
         writer.describe(manifest)
     return manifest
+
+
+def _parts(
+    file: ScanFile, slices: Sequence[int], repetitions: Sequence[int]
+) -> Iterator[tuple[str, Scan | Volume, Sequence[int]]]:
+    """What is reconstructed at once, its name, and which of its images are wanted."""
+    for repetition in repetitions:
+        volume = None if file.read_volume is None else file.read_volume(repetition)
+        if volume is not None and not volume.has_full_kz:
+            yield f'volume, repetition {repetition}', volume, slices
+            continue
+        whole = None if volume is None else volume.as_slices()
+        del volume
+        for index in slices:
+            scan = file.read([index], repetition) if whole is None else whole.only(index)
+            yield f'slice {index}, repetition {repetition}', scan, [0]
 
 
 def compare_file(
@@ -211,6 +227,9 @@ def _settings(plan: Plan) -> dict[str, object]:
 
 def describe(file: ScanFile) -> dict[str, object]:
     """What is in a file; for every repetition the lattice of its first slice, and what stands in its way."""
+    volume = None if file.read_volume is None else file.read_volume(0)
+    if volume is not None and not volume.has_full_kz:
+        return describe_volume(file, volume)
     repetitions = [file.read([0], repetition) for repetition in range(file.n_repetitions)]
     first = repetitions[0]
     chosen = _chosen_for(first)

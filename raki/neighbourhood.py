@@ -8,7 +8,7 @@ wherever there is something to fill. They are the same for every cell of the lat
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import groupby, product
+from itertools import groupby, pairwise, product
 
 import torch
 from torch import Tensor
@@ -119,23 +119,39 @@ class Neighbourhood:
         offsets = tuple(self.sources.offsets[index] for index in part.chosen)
         return Sources(offsets, self.sources.samples[part.samples.start : part.samples.stop])
 
-    def pairs(self, acs: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    def fits(self, acs: Tensor) -> bool:
+        """Whether an ACS, axes (coil, kz, ky, kx), holds at least one patch."""
+        return all(self.sources.inside(acs.shape[1:]))
+
+    def blocks(self, acs: Tensor, n_blocks: int) -> list[Region]:
+        """Cut the positions inside an ACS (coil, kz, ky, kx) into blocks along the longer of kz and ky."""
+        partitions, lines, columns = self._inside(acs)
+        if len(partitions) > len(lines):
+            return [(part, lines, columns) for part in _cut(partitions, n_blocks)]
+        return [(partitions, part, columns) for part in _cut(lines, n_blocks)]
+
+    def pairs(self, acs: Tensor, region: Region | None = None) -> Iterator[tuple[Tensor, Tensor]]:
         """Sources (patch, source) and targets (patch, coil) of an ACS (coil, kz, ky, kx), partition by partition.
+
+        Of all positions inside, or of those in a region.
 
         Raises
         ------
         CalibrationError
             If the ACS is smaller than one patch.
         """
-        partitions, lines, columns = region = self.sources.inside(acs.shape[1:])
-        if not all(region):
+        partitions, lines, columns = region or self._inside(acs)
+        for partition in partitions:
+            slab = range(partition, partition + 1), lines, columns
+            yield self.sources.patches(acs, slab), acs[at(slab)].flatten(1).mT
+
+    def _inside(self, acs: Tensor) -> Region:
+        if not self.fits(acs):
             raise CalibrationError(
                 f'a kernel that reaches over {_by(self.sources.extent)} positions (kz, ky, kx) needs an ACS of at '
                 f'least that size, got {_by(acs.shape[1:])}: use a smaller kernel or acquire more ACS'
             )
-        for partition in partitions:
-            slab = range(partition, partition + 1), lines, columns
-            yield self.sources.patches(acs, slab), acs[at(slab)].flatten(1).mT
+        return self.sources.inside(acs.shape[1:])
 
     def regions(self, sampling: VolumeSampling, n_readout: int) -> dict[Part, list[Region]]:
         """All positions to fill with it, by those of its sources that exist there."""
@@ -172,15 +188,16 @@ Run = tuple[range, tuple[int, ...]]
 """Evenly spaced positions along an axis that share the same existing steps to sources, and these steps."""
 
 
-def neighbourhoods(sampling: VolumeSampling, kernel: Kernel) -> tuple[Neighbourhood, ...]:
-    """One for every missing position of a cell."""
-    return tuple(Neighbourhood.around(missing, sampling, kernel) for missing in sampling.lattice.missing)
-
-
 def at(region: Region) -> tuple[slice, slice, slice, slice]:
     """Index of a region in k-space, axes (coil, kz, ky, kx)."""
     partitions, lines, columns = (slice(side.start, side.stop, side.step) for side in region)
     return slice(None), partitions, lines, columns
+
+
+def _cut(positions: range, n_blocks: int) -> list[range]:
+    """Cut into blocks of similar size, as many as there are positions for."""
+    edges = [round(len(positions) * block / n_blocks) for block in range(n_blocks + 1)]
+    return [positions[start:stop] for start, stop in pairwise(edges) if stop > start]
 
 
 def _steps(width: int, size: int) -> range:

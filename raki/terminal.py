@@ -51,7 +51,7 @@ def description_table(description: Mapping[str, object]) -> Table:
                 label = name.replace('_', ' ')
                 table.add_row(
                     f'repetition {index}: {label}' if index else label,
-                    f'[red]{escape(str(value))}' if name == 'problem' else escape(str(value)),
+                    f'[red]{escape(str(value))}' if name == 'problem' else escape(_readable(value)),
                 )
     return table
 

@@ -14,29 +14,82 @@ import torch
 from torch import Tensor
 
 from raki.channels import CoilTransform
-from raki.data.lattice import VolumeSampling
+from raki.data.lattice import Offset, VolumeSampling
 from raki.edges import Levels, edge_weights, noise_level
+from raki.errors import SamplingError
 from raki.interpolation import Method, Progress, require_complex64, require_learnable, silent
 from raki.kernel import Kernel
-from raki.linear import NormalEquations
-from raki.neighbourhood import Neighbourhood, Part, Region, Sources, at, neighbourhoods
+from raki.linear import NormalEquations, Weighting
+from raki.neighbourhood import Neighbourhood, Part, Region, Sources, at
 
 SOURCES_AT_ONCE = 2**24
 """Source samples that are in memory together; at least those of one partition."""
 
 
-@runtime_checkable
-class LinearMethod(Protocol):
-    """A method that is ridge regression, so that normal equations suffice, whatever the geometry."""
+@dataclass(frozen=True, eq=False)
+class PositionCalibration:
+    """All that a method may learn from about one of the missing positions of a cell."""
+
+    acs: Tensor
+    """Fully sampled autocalibration block, axes (coil, kz, ky, kx)."""
+
+    sampling: VolumeSampling
+    """The pattern of the k-space to fill."""
+
+    missing: Offset
+    """The position, from the lattice point of its cell."""
+
+    missing_power: float
+    """Mean |k-space sample|^2 around missing positions."""
+
+    def neighbourhood(self, kernel: Kernel) -> Neighbourhood:
+        """Sources of the position within the extent of a kernel."""
+        return Neighbourhood.around(self.missing, self.sampling, kernel)
+
+    def normal_equations(
+        self, neighbourhood: Neighbourhood, region: Region | None = None, weighting: Weighting | None = None
+    ) -> NormalEquations:
+        """The linear problem with some sources, of the whole ACS or of the positions of a region."""
+        pairs = neighbourhood.pairs(self.acs, region)
+        weighted = pairs if weighting is None else (_weighted(*pair, weighting) for pair in pairs)
+        return NormalEquations.from_pairs(weighted, neighbourhood.as_kernel, *self.shape)
 
     @property
-    def volume_kernel(self) -> Kernel:
-        """Extent of a patch."""
+    def shape(self) -> tuple[int, int]:
+        """Number of coils, and of lines of the ACS."""
+        return len(self.acs), prod(self.acs.shape[1:3])
+
+
+def _weighted(sources: Tensor, targets: Tensor, weighting: Weighting) -> tuple[Tensor, Tensor]:
+    scale = weighting(sources.abs().square().mean(1).double()).sqrt()[:, None]
+    return scale * sources, scale * targets
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LearntPosition:
+    """What a method gives back for one of the missing positions of a cell."""
+
+    neighbourhood: Neighbourhood
+    """Where its sources are."""
+
+    weights: Tensor
+    """Complex, axes (source, coil); a source is (coil, offset, sample)."""
+
+    regularization: float
+    """Least ridge weight of kernels at the edges, relative to the mean energy of a source sample [1]."""
+
+
+@runtime_checkable
+class VolumeMethod(Protocol):
+    """A method that handles two accelerated axes: a linear one."""
+
+    @property
+    def smallest_kernel(self) -> Kernel:
+        """Extent of the smallest neighbourhood that it may choose."""
         ...
 
-    @property
-    def volume_regularization(self) -> float:
-        """Ridge weight, relative to the mean energy of a source sample [1]."""
+    def learn_position(self, calibration: PositionCalibration) -> LearntPosition:
+        """Learn from the ACS how to predict one of the missing positions of a cell."""
         ...
 
 
@@ -140,49 +193,44 @@ def fit_volume(
     ------
     CalibrationError
         If the ACS is smaller than the method's kernel.
-    ValueError
+    SamplingError
         If the method handles one accelerated axis only, as networks do so far.
     """
     require_complex64(acs)
     n_readout = (acs if kspace is None else kspace).shape[-1]
     if sampling.lattice.missing == ():
         return VolumeInterpolator(sampling, n_readout)
-    if not isinstance(method, LinearMethod):
-        raise ValueError(
-            f'{type(method).__name__} handles one accelerated axis so far, got {sampling.lattice}: use Grappa'
+    if not isinstance(method, VolumeMethod):
+        raise SamplingError(
+            f'{type(method).__name__} handles one accelerated axis so far, got {sampling.lattice}: use GRAPPA'
         )
     require_learnable(method, acs, n_axes=4)
     n_coils = len(acs)
     if transform is not None:
         acs, kspace = transform.apply(acs), None if kspace is None else transform.apply(kspace)
-    power = None if kspace is None else VolumePower.of(kspace, sampling, method.volume_kernel.readout)
-    around, maps = neighbourhoods(sampling, method.volume_kernel), list[VolumeMap]()
-    warnings = dict.fromkeys(transform.warnings if transform else ())
-    for done, neighbourhood in enumerate(around, start=1):
-        kernel, n_lines = neighbourhood.as_kernel, prod(acs.shape[1:3])
-        equations = NormalEquations.from_pairs(neighbourhood.pairs(acs), kernel, len(acs), n_lines)
-        maps += _maps(
-            method.volume_regularization, neighbourhood, equations, neighbourhood.regions(sampling, n_readout), power
-        )
+    power = None if kspace is None else VolumePower.of(kspace, sampling, method.smallest_kernel.readout)
+    missing_power = float(acs.abs().square().mean()) if power is None else power.missing(prod(acs.shape[1:3]))
+    maps, warnings = list[VolumeMap](), dict.fromkeys(transform.warnings if transform else ())
+    for done, missing in enumerate(sampling.lattice.missing, start=1):
+        calibration = PositionCalibration(acs, sampling, missing, missing_power)
+        learnt = method.learn_position(calibration)
+        equations = calibration.normal_equations(learnt.neighbourhood)
+        maps += _maps(learnt, equations, learnt.neighbourhood.regions(sampling, n_readout), power)
         warnings |= dict.fromkeys(_warnings(equations, acs))
-        progress(done, len(around))
+        progress(done, len(sampling.lattice.missing))
     return VolumeInterpolator(sampling, n_readout, n_coils, tuple(maps), tuple(warnings), transform)
 
 
 def _maps(
-    regularization: float,
-    neighbourhood: Neighbourhood,
-    equations: NormalEquations,
-    regions: dict[Part, list[Region]],
-    power: 'VolumePower | None',
+    learnt: LearntPosition, equations: NormalEquations, regions: dict[Part, list[Region]], power: 'VolumePower | None'
 ) -> Iterator[VolumeMap]:
     for part, where in regions.items():
-        sources = neighbourhood.existing(part)
-        if part == neighbourhood.whole:
-            weights = equations.solve(regularization).to(torch.complex64)
+        sources = learnt.neighbourhood.existing(part)
+        if part == learnt.neighbourhood.whole:
+            weights = learnt.weights.to(torch.complex64)
         else:
-            levels = None if power is None else power.levels(equations, regularization, part, sources, where)
-            weights = edge_weights(equations, regularization, part, levels)
+            levels = None if power is None else power.levels(equations, learnt.regularization, part, sources, where)
+            weights = edge_weights(equations, learnt.regularization, part, levels)
         yield VolumeMap(sources, tuple(where), weights)
 
 
@@ -222,6 +270,11 @@ class VolumePower:
         return cls(
             powers[None], inside[points].mean(-1).sort(descending=True).values, corner, prod(sampling.acceleration)
         )
+
+    def missing(self, n_acs_lines: int) -> float:
+        """Mean |k-space sample|^2 around missing positions: of lattice points that an ACS does not outshine."""
+        n_inside = min(n_acs_lines // self.n_positions, len(self.brightest) - 1)
+        return float(self.brightest[n_inside:].mean())
 
     def levels(
         self, equations: NormalEquations, regularization: float, part: Part, sources: Sources, regions: list[Region]

@@ -49,11 +49,11 @@ def reconstruct_volume(
     Raises
     ------
     SamplingError
-        If the measured positions are not a regular lattice.
+        If the measured positions are not a regular lattice, or have two accelerated axes and the method handles one.
     CalibrationError
         If there is no ACS, or it is smaller than the kernel.
     ValueError
-        If the method handles one accelerated axis only, and both are, or if there cannot be so many virtual coils.
+        If there cannot be so many virtual coils.
     """
     if volume.has_full_kz:
         slices = volume.as_slices()

@@ -24,7 +24,8 @@ LAYERS = [
     ['raki.grappa', 'raki.methods'],
     ['raki.evaluation'],
     ['raki.pipeline'],
-    ['raki.jobs', 'raki.volume_pipeline'],
+    ['raki.volume_pipeline', 'raki.volume_description', 'raki.simulation_job'],
+    ['raki.jobs'],
     ['raki.terminal'],
     ['raki.cli'],
 ]

@@ -70,7 +70,7 @@ def test_two_accelerated_axes_are_read_as_a_volume(tmp_path: Path) -> None:
     volume = load_volume(path)
     assert VolumeSampling.from_mask(volume.mask).lattice == sampling.lattice
     assert torch.equal(volume.kspace, VOLUME * sampling.mask[..., None])
-    with pytest.raises(SamplingError, match=r'raki\.load_volume, and use raki\.reconstruct_volume'):
+    with pytest.raises(SamplingError, match=r'use raki reconstruct, or raki\.load_volume and raki\.reconstruct_vol'):
         load_scan(path)
 
 
