@@ -138,13 +138,33 @@ def compare(
         plan = Plan(methods_by_name(methods, iterations), rates, acs, seeds, replicas, choose_device(device))
     file = _open(scan, dataset, axes, mask)
     with progress_bars() as progress_for:
-        cells = compare_file(file, output, plan, slices or [file.shape[0] // 2], progress_for)
-    _warn([f'{cell.row.method}, R={cell.row.rate}: {text}' for cell in cells for text in cell.row.warnings])
+        rows = compare_file(file, output, plan, slices or [file.shape[0] // 2], progress_for)
+    _warn([f'{row.method}, R={row.rate}: {text}' for row in rows for text in row.warnings])
     if as_json:
         print((output / 'results.json').read_text(encoding='utf-8'))
         return
-    show(comparison_table(cells))
+    show(comparison_table(rows))
     print(f'report: {output / "report.html"}\nresults: {output / "results.json"}')
+
+
+@app.command()
+def view(
+    reconstruction: Annotated[Path, typer.Argument(help='HDF5 that raki reconstruct wrote.')],
+    output: Annotated[Path | None, typer.Option('-o', '--output', help='Page; default: beside the file.')] = None,
+    slices: SlicesOption = None,
+    no_open: Annotated[bool, typer.Option('--no-open', help='Only write the page, open no browser.')] = False,
+) -> None:
+    """Show a reconstruction in the browser, as one HTML file."""
+    import webbrowser
+
+    from raki.viewing import view_file
+
+    output = output or reconstruction.with_suffix('.html')
+    _require_writable_file(output, reconstruction)
+    view_file(reconstruction, output, slices or None)
+    print(output)
+    if not no_open:
+        webbrowser.open(output.resolve().as_uri())
 
 
 @app.command()

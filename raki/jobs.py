@@ -15,9 +15,9 @@ from raki.data.save import ReconstructionWriter, write_scan, write_text
 from raki.data.scan import Scan, ScanFile
 from raki.data.simulate import Simulation, simulate
 from raki.errors import CalibrationError, SamplingError
-from raki.evaluation.compare import Bench, Cell, Plan, ProgressFor, Row, compare_slice, require_feasible, with_seed
+from raki.evaluation.compare import Bench, Plan, ProgressFor, Row, compare_slice, require_feasible, with_seed
 from raki.evaluation.metrics import OBJECT_THRESHOLD
-from raki.evaluation.report import Report, render
+from raki.evaluation.report import Report, render_report, shown_cell, shown_slice
 from raki.grappa.method import KERNELS
 from raki.grappa.regularization import noise_power, tune
 from raki.interpolation import Calibration, Method
@@ -127,8 +127,10 @@ def reconstruct_file(file: ScanFile, output: Path, job: Job, progress_for: Progr
 
 def compare_file(
     file: ScanFile, folder: Path, plan: Plan, slices: Sequence[int], progress_for: ProgressFor
-) -> list[Cell]:
+) -> list[Row]:
     """Compare methods on slices of a fully sampled file; write `results.json` and `report.html` into a folder.
+
+    Slices are gone through one by one; of those before, only what the report carries is kept, compressed.
 
     Raises
     ------
@@ -145,20 +147,24 @@ def compare_file(
             f'{first.n_lines} lines were measured: use raki reconstruct'
         )
     require_feasible(plan, first.mask)
-    benches = [Bench(file.read([index]), index, plan) for index in slices]
-    cells = [cell for bench in benches for cell in compare_slice(bench, progress_for)]
+    rows, shown = [], {}
+    for index in slices:
+        bench = Bench(file.read([index]), index, plan)
+        reference, cells = bench.true_image.cpu(), []
+        for cell in compare_slice(bench, progress_for):
+            rows.append(cell.row)
+            cells.append(shown_cell(cell, reference))
+        shown[index] = shown_slice(reference, cells)
     results = {
         'scan': _scan_summary(file, first),
         'versions': versions(),
         'settings': _settings(plan),
-        'rows': [_json_row(cell.row) for cell in cells],
+        'rows': [_json_row(row) for row in rows],
     }
-    shown = [cell for cell in cells if cell.row.slice == slices[0]]
-    report = Report(results, benches[0].true_image.cpu(), shown)
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / 'results.json', json.dumps(results, indent=1, allow_nan=False))
-    write_text(folder / 'report.html', render(report))
-    return cells
+    write_text(folder / 'report.html', render_report(Report(results, shown, first.voxel_size)))
+    return rows
 
 
 def versions() -> dict[str, str]:

@@ -23,7 +23,7 @@ LAYERS = [
     ['raki.grappa', 'raki.methods'],
     ['raki.evaluation'],
     ['raki.pipeline'],
-    ['raki.jobs', 'raki.volume_pipeline'],
+    ['raki.jobs', 'raki.viewing', 'raki.volume_pipeline'],
     ['raki.terminal'],
     ['raki.cli'],
 ]
@@ -32,8 +32,8 @@ AT_HOME = {
     'h5py': ('raki.data',),
     'sigpy': ('raki.data.phantoms',),
     'skimage': ('raki.evaluation.metrics',),
-    'matplotlib': ('raki.evaluation.report',),
-    'jinja2': ('raki.evaluation.report',),
+    'plotly': ('raki.evaluation.web_page',),
+    'jinja2': ('raki.evaluation.web_page',),
     'rich': ('raki.terminal',),
     'typer': ('raki.cli',),
 }
