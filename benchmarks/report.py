@@ -9,6 +9,7 @@ a window.
 
 import argparse
 import json
+import os
 import platform
 import tempfile
 from collections.abc import Iterator
@@ -127,7 +128,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         path = options.keep or Path(folder) / 'report.html'
-        start = perf_counter()
+        load, start = round(os.getloadavg()[0], 1), perf_counter()
         path.write_text(render_report(report()), encoding='utf-8')
         written = perf_counter() - start
         result = {
@@ -136,7 +137,8 @@ def main() -> None:
             'seconds_written': round(written, 2),
             **measure(path),
             'machine': platform.machine(),
-            'processor_cores': torch.get_num_threads(),
+            'cores': os.cpu_count(),
+            'load_before': load,
             'versions': versions(),
         }
     text = json.dumps(result, indent=1)

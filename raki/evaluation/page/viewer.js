@@ -140,7 +140,7 @@ function writeMetrics() {
   const isBest = (name, value) => {
     const values = shown.map(({ row }) => row[name]).filter(Number.isFinite);
     const { best } = data.columns[name];
-    return values.length > 1 && best && value === (best === 'low' ? Math.min(...values) : Math.max(...values));
+    return best && Math.min(...values) < Math.max(...values) && value === (best === 'low' ? Math.min(...values) : Math.max(...values));
   };
   const entry = (name, row) => {
     const column = data.columns[name];
