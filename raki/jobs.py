@@ -174,8 +174,11 @@ def versions() -> dict[str, str]:
 
 
 def _json_row(row: Row) -> dict[str, object]:
-    """Figures of a row; JSON has no infinity, so an infinite one (PSNR without error) becomes null."""
-    return {name: None if value in (math.inf, -math.inf) else value for name, value in asdict(row).items()}
+    """Figures of a row; JSON has neither infinity (PSNR without error) nor NaN (g-factor without noise): null."""
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in asdict(row).items()
+    }
 
 
 def _scan_summary(file: ScanFile, scan: Scan) -> dict[str, object]:

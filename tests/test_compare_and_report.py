@@ -265,6 +265,15 @@ def test_a_report_without_noise_maps_says_nothing_about_them(file: ScanFile, tmp
     assert 'gfactor_mean' not in found.data['columns']
 
 
+def test_a_scan_without_noise_has_a_report_without_g_factors(tmp_path: Path) -> None:
+    write_scan(tmp_path / 'scan.h5', simulate(Simulation(matrix=(48, 40), n_coils=6, noise=0)), {})
+    plan = Plan({'grappa': Grappa()}, (1, 2), (16,), n_replicas=3)
+    results = compared(open_scan(tmp_path / 'scan.h5'), tmp_path / 'out', plan)
+    assert [row['gfactor_mean'] for row in results['rows']] == [None, None]
+    assert results['rows'][0]['psnr'] is None  # no error at all
+    assert set(page(tmp_path / 'out').data['scales']) == {'image', 'error'}
+
+
 def test_the_report_says_how_uncertain_noise_maps_are(file: ScanFile, tmp_path: Path) -> None:
     compared(file, tmp_path / 'out', Plan({'grappa': Grappa()}, (2,), (16,), n_replicas=4))
     text = (tmp_path / 'out' / 'report.html').read_text(encoding='utf-8')

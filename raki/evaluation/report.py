@@ -65,10 +65,10 @@ def shown_slice(reference: Tensor, cells: Sequence[ShownCell]) -> ShownSlice:
 
 
 def shown_cell(cell: Cell, reference: Tensor) -> ShownCell:
-    """Prepare a cell, given the reference image (y, x) of its slice."""
+    """Prepare a cell, given the reference image (y, x) of its slice; where there is no noise, the g-factor is 0."""
     image, truth = cell.image / _peak(reference), reference / _peak(reference)
     step = (cell.row.gfactor_standard_error or 0.0) / STEPS_PER_STANDARD_ERROR
-    gfactor = None if cell.gfactor is None else picture(cell.gfactor, step)
+    gfactor = None if cell.gfactor is None else picture(cell.gfactor.nan_to_num(0.0, 0.0, 0.0), step)
     return ShownCell(judged_picture(image, truth), gfactor, quantile((image - truth).abs(), ERROR_QUANTILE))
 
 
