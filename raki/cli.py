@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from raki.arguments import repeated
 from raki.errors import CalibrationError, ResourceError, ScanError, TrainingError
 from raki.terminal import comparison_table, description_table, progress_bars, show
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 UsageError = typer.BadParameter.__bases__[0]
 EXIT_CODES = {UsageError: 2, ScanError: 3, CalibrationError: 3, TrainingError: 4, ResourceError: 5, OSError: 5}
 OUT_OF_MEMORY = ('OutOfMemoryError', 'MemoryError')
-NUMBER_LISTS = ('--rates', '--acs', '--seeds', '--slices')
-NAME_LISTS = ('--methods',)
 
 app = typer.Typer(
     help='Reconstruct undersampled multi-coil MRI k-space from the scan itself, and say how well.',
@@ -56,7 +55,7 @@ def info(
     as_json: JsonOption = False,
 ) -> None:
     """Show what is in a file: shape, lattice, R, ACS, noise, partial Fourier, problems."""
-    from raki.jobs import describe
+    from raki.description import describe
 
     description = describe(_open(scan, dataset, axes, mask))
     if as_json:
@@ -141,13 +140,33 @@ def compare(
         plan = Plan(methods_by_name(methods, iterations), rates, acs, seeds, replicas, choose_device(device), coils)
     file = _open(scan, dataset, axes, mask, coils)
     with progress_bars() as progress_for:
-        cells = compare_file(file, output, plan, slices or [file.shape[0] // 2], progress_for)
-    _warn([f'{cell.row.method}, R={cell.row.rate}: {text}' for cell in cells for text in cell.row.warnings])
+        rows = compare_file(file, output, plan, slices or [file.shape[0] // 2], progress_for)
+    _warn([f'{row.method}, R={row.rate}: {text}' for row in rows for text in row.warnings])
     if as_json:
         print((output / 'results.json').read_text(encoding='utf-8'))
         return
-    show(comparison_table(cells))
+    show(comparison_table(rows))
     print(f'report: {output / "report.html"}\nresults: {output / "results.json"}')
+
+
+@app.command()
+def view(
+    reconstruction: Annotated[Path, typer.Argument(help='HDF5 that raki reconstruct wrote.')],
+    output: Annotated[Path | None, typer.Option('-o', '--output', help='Page; default: beside the file.')] = None,
+    slices: SlicesOption = None,
+    no_open: Annotated[bool, typer.Option('--no-open', help='Only write the page, open no browser.')] = False,
+) -> None:
+    """Show a reconstruction in the browser, as one HTML file."""
+    import webbrowser
+
+    from raki.viewing import view_file
+
+    output = output or reconstruction.with_suffix('.html')
+    _require_writable_file(output, reconstruction)
+    view_file(reconstruction, output, slices or None)
+    print(output)
+    if not no_open:
+        webbrowser.open(output.resolve().as_uri())
 
 
 @app.command()
@@ -194,7 +213,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = [argument for argument in arguments if argument != '--debug']
     try:
         with _terminable():
-            return app(_repeated(arguments), standalone_mode=False) or 0
+            return app(repeated(arguments), standalone_mode=False) or 0
     except typer.Abort:
         print('raki: interrupted, nothing was written', file=sys.stderr)
         return 130
@@ -216,25 +235,6 @@ def _one_line(error: Exception) -> str:
     describe = getattr(error, 'format_message', None)
     text = describe() if describe else str(error) or type(error).__name__
     return ' '.join(text.split())
-
-
-def _repeated(arguments: Sequence[str]) -> list[str]:
-    """Let a list option take several values: --rates 2 3 becomes --rates 2 --rates 3."""
-    result: list[str] = []
-    option, n_values = '', 0
-    for argument in arguments:
-        if argument.startswith('-'):
-            option, n_values = argument, 0
-        elif n_values and _belongs_to(option, argument):
-            result.append(option)
-        n_values += not argument.startswith('-')
-        result.append(argument)
-    return result
-
-
-def _belongs_to(option: str, argument: str) -> bool:
-    """Whether a further word is one more value of a list option, rather than the scan."""
-    return argument.isdigit() if option in NUMBER_LISTS else option in NAME_LISTS and '.' not in argument
 
 
 def _open(scan: Path, dataset: str | None, axes: str | None, mask: str | None, coils: int | None = None) -> 'ScanFile':

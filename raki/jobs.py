@@ -10,22 +10,17 @@ from pathlib import Path
 
 import torch
 
-from raki.channels import coil_transform
 from raki.data.sampling import Sampling
 from raki.data.save import ReconstructionWriter, write_text
 from raki.data.scan import Scan, ScanFile
 from raki.data.volume import Volume
-from raki.errors import CalibrationError, SamplingError
-from raki.evaluation.compare import Bench, Cell, Plan, ProgressFor, Row, compare_slice, require_feasible, with_seed
+from raki.errors import SamplingError
+from raki.evaluation.compare import Bench, Plan, ProgressFor, Row, compare_slice, require_feasible, with_seed
 from raki.evaluation.metrics import OBJECT_THRESHOLD
-from raki.evaluation.report import Report, render
-from raki.grappa.method import KERNELS
-from raki.grappa.regularization import noise_power, tune
-from raki.interpolation import Calibration, Method
+from raki.evaluation.report import Report, render_report, shown_cell, shown_slice
+from raki.interpolation import Method
 from raki.methods import Raki
-from raki.noise import noise_covariance
-from raki.pipeline import COMBINATIONS, METHODS, calibration_lines, reconstruct
-from raki.volume_description import describe_volume
+from raki.pipeline import COMBINATIONS, METHODS, reconstruct
 from raki.volume_pipeline import reconstruct_volume
 
 
@@ -152,8 +147,10 @@ def _parts(
 
 def compare_file(
     file: ScanFile, folder: Path, plan: Plan, slices: Sequence[int], progress_for: ProgressFor
-) -> list[Cell]:
+) -> list[Row]:
     """Compare methods on slices of a fully sampled file; write `results.json` and `report.html` into a folder.
+
+    Slices are gone through one by one; of those before, only what the report carries is kept, compressed.
 
     Raises
     ------
@@ -170,20 +167,24 @@ def compare_file(
             f'{first.n_lines} lines were measured: use raki reconstruct'
         )
     require_feasible(plan, first.mask)
-    benches = [Bench(file.read([index]), index, plan) for index in slices]
-    cells = [cell for bench in benches for cell in compare_slice(bench, progress_for)]
+    rows, shown = [], {}
+    for index in slices:
+        bench = Bench(file.read([index]), index, plan)
+        reference, cells = bench.true_image.cpu(), []
+        for cell in compare_slice(bench, progress_for):
+            rows.append(cell.row)
+            cells.append(shown_cell(cell, reference))
+        shown[index] = shown_slice(reference, cells)
     results = {
         'scan': _scan_summary(file, first),
         'versions': versions(),
         'settings': _settings(plan),
-        'rows': [_json_row(cell.row) for cell in cells],
+        'rows': [_json_row(row) for row in rows],
     }
-    shown = [cell for cell in cells if cell.row.slice == slices[0]]
-    report = Report(results, benches[0].true_image.cpu(), shown)
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / 'results.json', json.dumps(results, indent=1, allow_nan=False))
-    write_text(folder / 'report.html', render(report))
-    return cells
+    write_text(folder / 'report.html', render_report(Report(results, shown, first.voxel_size)))
+    return rows
 
 
 def versions() -> dict[str, str]:
@@ -193,8 +194,11 @@ def versions() -> dict[str, str]:
 
 
 def _json_row(row: Row) -> dict[str, object]:
-    """Figures of a row; JSON has no infinity, so an infinite one (PSNR without error) becomes null."""
-    return {name: None if value in (math.inf, -math.inf) else value for name, value in asdict(row).items()}
+    """Figures of a row; JSON has neither infinity (PSNR without error) nor NaN (g-factor without noise): null."""
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in asdict(row).items()
+    }
 
 
 def _scan_summary(file: ScanFile, scan: Scan) -> dict[str, object]:
@@ -222,85 +226,4 @@ def _settings(plan: Plan) -> dict[str, object]:
         'coils': 'whitened where the scan has noise samples'
         + ('' if plan.coils is None else f' and compressed to {plan.coils} virtual coils of most energy in the ACS'),
         'object': f'where the reference exceeds {OBJECT_THRESHOLD:g} of its maximum',
-    }
-
-
-def describe(file: ScanFile) -> dict[str, object]:
-    """What is in a file; for every repetition the lattice of its first slice, and what stands in its way."""
-    volume = None if file.read_volume is None else file.read_volume(0)
-    if volume is not None and not volume.has_full_kz:
-        return describe_volume(file, volume)
-    repetitions = [file.read([0], repetition) for repetition in range(file.n_repetitions)]
-    first = repetitions[0]
-    chosen = _chosen_for(first)
-    return {
-        'file': file.path,
-        'format': file.format,
-        'shape': dict(zip(('slice', 'coil', 'ky', 'kx'), file.shape, strict=True)),
-        'voxel_size_mm': None if first.voxel_size is None else [round(1000 * size, 4) for size in first.voxel_size],
-        'image_shape': list(first.image_shape or first.kspace.shape[2:]),
-        'noise_samples': 0 if first.noise is None else first.noise.shape[1],
-        'has_reference': first.reference is not None,
-        'coils': _describe_coils(first),
-        **chosen,
-        'repetitions': [_describe_sampling(scan) for scan in repetitions],
-        'facts': dict(file.facts),
-        'notes': list(file.notes),
-    }
-
-
-def _chosen_for(scan: Scan) -> dict[str, object]:
-    """Noise estimated from the ACS, and what GRAPPA chooses for it; nothing where there is no ACS to learn from."""
-    try:
-        sampling = Sampling.from_mask(scan.mask)
-        if sampling.acceleration == 1:
-            return {}
-        acs = calibration_lines(scan, sampling, 0)
-        transform = coil_transform(acs, scan.noise)
-        lines = transform.apply(sampling.lattice_lines(scan.kspace[0]))
-        tuned = tune(Calibration(transform.apply(acs), sampling.acceleration, lines), KERNELS)
-        noise = noise_power(acs) ** 0.5
-    except (SamplingError, CalibrationError):
-        return {}
-    measured = None if scan.noise is None else float(noise_covariance(scan.noise).diagonal().real.mean()) ** 0.5
-    return {
-        'noise_of_acs': float(f'{noise:.4g}'),
-        'noise_of_samples': None if measured is None else float(f'{measured:.4g}'),
-        'grappa_kernel': str(tuned.kernel),
-        'grappa_regularization': float(f'{tuned.regularization:.3g}'),
-    }
-
-
-def _describe_coils(scan: Scan) -> list[str]:
-    """What is wrong with coils, and what is done to them before a method learns."""
-    try:
-        transform = coil_transform(calibration_lines(scan, Sampling.from_mask(scan.mask), 0), scan.noise)
-    except CalibrationError as error:
-        return [str(error)]
-    except SamplingError:
-        return []
-    return [*transform.warnings, *transform.notes]
-
-
-def _describe_sampling(scan: Scan) -> dict[str, object]:
-    try:
-        sampling = Sampling.from_mask(scan.mask)
-    except SamplingError as error:
-        return {'measured_lines': int(scan.mask.sum()), 'problem': str(error)}
-    separate = scan.calibration is not None
-    n_acs = len(sampling.acs) if scan.calibration is None else scan.calibration.shape[2]
-    filled = sampling.filled_range
-    return {
-        'measured_lines': int(scan.mask.sum()),
-        'acceleration': sampling.acceleration,
-        'net_acceleration': round(sampling.net_acceleration, 3),
-        'first_line': sampling.first_line,
-        'acs_lines': n_acs,
-        'acs': 'separate'
-        if separate
-        else f'lines {sampling.acs.start} to {sampling.acs.stop - 1}'
-        if n_acs
-        else 'none',
-        'empty_lines': len(scan.mask) - len(filled),
-        'problem': None if n_acs or sampling.acceleration == 1 else 'no ACS: nothing can be learnt',
     }

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from raki.evaluation.compare import Cell
+    from raki.evaluation.compare import Row
 
 MIN_WIDTH = 92
 """Columns that a table needs; narrower terminals wrap rather than lose figures."""
@@ -64,12 +64,12 @@ def _readable(value: object) -> str:
     return ('\n' if isinstance(value[0], str) else ' x ').join(map(str, value))
 
 
-def comparison_table(cells: 'Sequence[Cell]') -> Table:
+def comparison_table(rows: 'Sequence[Row]') -> Table:
     """Figures of merit, a line per cell, grouped by rate."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for name in ('method', 'R', 'ACS', 'object', 'NRMSE', 'k-space', 'SSIM', 'g mean', 'g 95 %', 'fit / s'):
         table.add_column(name, justify='left' if name == 'method' else 'right', no_wrap=True)
-    rows = sorted((cell.row for cell in cells), key=lambda row: (row.rate, row.acs))
+    rows = sorted(rows, key=lambda row: (row.rate, row.acs))
     for row, following in zip(rows, [*rows[1:], None], strict=True):
         figures = (row.nrmse_object, row.nrmse, row.kspace_nrmse, row.ssim)
         gfactors = ('–' if value is None else f'{value:.2f}' for value in (row.gfactor_mean, row.gfactor_p95))

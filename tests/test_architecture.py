@@ -18,6 +18,7 @@ LAYERS = [
     ['raki.moments', 'raki.coils', 'raki.channels'],
     ['raki.linear'],
     ['raki.edges', 'raki.neighbourhood'],
+    ['raki.volume_power'],
     ['raki.interpolation'],
     ['raki.volume'],
     ['raki.networks', 'raki.training'],
@@ -25,8 +26,8 @@ LAYERS = [
     ['raki.evaluation'],
     ['raki.pipeline'],
     ['raki.volume_pipeline', 'raki.volume_description', 'raki.simulation_job'],
-    ['raki.jobs'],
-    ['raki.terminal'],
+    ['raki.jobs', 'raki.viewing', 'raki.description'],
+    ['raki.terminal', 'raki.arguments'],
     ['raki.cli'],
 ]
 LEVEL = {module: level for level, modules in enumerate(LAYERS) for module in modules}
@@ -34,8 +35,8 @@ AT_HOME = {
     'h5py': ('raki.data',),
     'sigpy': ('raki.data.phantoms',),
     'skimage': ('raki.evaluation.metrics',),
-    'matplotlib': ('raki.evaluation.report',),
-    'jinja2': ('raki.evaluation.report',),
+    'plotly': ('raki.evaluation.web_page',),
+    'jinja2': ('raki.evaluation.web_page',),
     'rich': ('raki.terminal',),
     'typer': ('raki.cli',),
 }

@@ -1,11 +1,14 @@
 """Comparison over rates, its JSON, and the report a person opens."""
 
+import base64
 import json
+import zlib
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -16,8 +19,11 @@ from raki.data.save import write_scan
 from raki.data.scan import Scan, ScanFile
 from raki.data.simulate import Simulation, simulate
 from raki.errors import CalibrationError, SamplingError
+from raki.evaluation.columns import columns, written
 from raki.evaluation.compare import Bench, Plan, gfactor_statistics
 from raki.evaluation.noise_maps import analytic_noise_map
+from raki.evaluation.pictures import picture
+from raki.evaluation.report import ERROR_QUANTILE
 from raki.fourier import image_from_kspace
 from raki.grappa.method import Grappa
 from raki.interpolation import fit, silent
@@ -190,39 +196,137 @@ def test_an_empty_or_impossible_plan_is_refused(settings: dict[str, Any]) -> Non
         Plan(**(defaults | settings))
 
 
-class References(HTMLParser):
-    """Everything that a page would fetch, and the images it carries."""
+class Page(HTMLParser):
+    """Everything that a page would fetch, its scripts by id, and the cells of its table."""
 
-    def __init__(self) -> None:
+    def __init__(self, text: str) -> None:
         super().__init__()
         self.fetched: list[str] = []
-        self.images: list[str] = []
+        self.scripts: dict[str, str] = {}
+        self.cells: list[str] = []
+        self._open: str | None = None
+        self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        for name, value in attrs:
-            if name in ('src', 'href') and value and not value.startswith(('data:', '#')):
-                self.fetched.append(value)
-            if tag == 'img' and name == 'alt' and value:
-                self.images.append(value)
+        found = dict(attrs)
+        self.fetched += [value for name in ('src', 'href') if (value := found.get(name)) and not value.startswith('#')]
+        self._open = found.get('id') if tag == 'script' else tag
+
+    def handle_data(self, data: str) -> None:
+        if self._open == 'td':
+            self.cells.append(data)
+        elif self._open in ('data', 'plotly') or str(self._open).startswith('picture-'):
+            self.scripts[str(self._open)] = data
+        self._open = None
+
+    @property
+    def data(self) -> dict[str, Any]:
+        return json.loads(self.scripts['data'])
+
+    def picture(self, name: str) -> np.ndarray:
+        """Values of a picture, as the page unpacks them."""
+        described = self.data['pictures'][name]
+        planes = np.frombuffer(zlib.decompress(base64.b64decode(self.scripts[name])), np.uint8)
+        high, low = planes.reshape(2, *described['shape']).astype(float)
+        return described['step'] * (256 * high + low)
 
 
-def test_the_report_is_one_file_with_every_picture(file: ScanFile, tmp_path: Path) -> None:
-    plan = Plan({'zero-filled': None, 'grappa': Grappa()}, (2, 3), (16,), n_replicas=4)
+def page(folder: Path) -> Page:
+    return Page((folder / 'report.html').read_text(encoding='utf-8'))
+
+
+def test_the_report_is_one_file_with_every_slice_rate_acs_and_seed(file: ScanFile, tmp_path: Path) -> None:
+    plan = Plan({'zero-filled': None, 'raki': RAKI_QUICK}, (2, 3), (16, 20), (0, 1), n_replicas=3)
+    results = compared(file, tmp_path / 'out', plan, (0, 1))
+    found = page(tmp_path / 'out')
+    assert found.fetched == []
+    data = found.data
+    assert [panel['row'] for panel in data['panels']] == results['rows']
+    assert data['axes'] == {'slice': [0, 1], 'rate': [2, 3], 'acs': [16, 20], 'seed': [0, 1]}
+    names = {panel[kind] for panel in data['panels'] for kind in ('image', 'gfactor')} | set(
+        data['references'].values()
+    )
+    assert len(names) == 2 * len(results['rows']) + 2
+    assert all(found.picture(name).shape == (48, 40) for name in names)
+
+
+def test_stored_images_tell_the_errors_that_were_measured(file: ScanFile, tmp_path: Path) -> None:
+    """NRMSE of the page's own pictures is that of the row: rounding adds 1/(64 sqrt 12) of it in quadrature."""
+    results = compared(
+        file, tmp_path / 'out', Plan({'grappa': Grappa(), 'none': None}, (2, 3), (16,), n_replicas=0), (0, 1)
+    )
+    found = page(tmp_path / 'out')
+    for panel, row in zip(found.data['panels'], results['rows'], strict=True):
+        reference = found.picture(found.data['references'][str(row['slice'])])
+        error = found.picture(panel['image']) - reference
+        assert reference.max() == pytest.approx(1)
+        assert np.linalg.norm(error) / np.linalg.norm(reference) == pytest.approx(row['nrmse'], rel=1e-3)
+
+
+def test_scales_are_common_and_zero_filling_does_not_stretch_that_of_errors(file: ScanFile, tmp_path: Path) -> None:
+    plan = Plan({'zero-filled': None, 'grappa': Grappa()}, (2, 3), (16,), n_replicas=3)
     compared(file, tmp_path / 'out', plan)
-    text = (tmp_path / 'out' / 'report.html').read_text()
-    page = References()
-    page.feed(text)
-    assert [name for name in page.fetched if not name.startswith('http://www.w3.org')] == []
-    for kind in ('image', 'error map', 'g-factor map'):
-        assert page.images.count(f'grappa, {kind}') == 2
-    assert page.images.count('colour bar: g-factor') == 2
-    assert 'standard error' in text
-    assert 'relative standard error\n40.8 % per pixel' in text  # 1 / sqrt(2 (4 - 1))
+    found = page(tmp_path / 'out')
+    data = found.data
+    reference = found.picture(data['references']['0'])
+    worst = {
+        panel['method']: np.quantile(abs(found.picture(panel['image']) - reference), ERROR_QUANTILE, method='nearest')
+        for panel in data['panels']
+        if panel['row']['rate'] == 3
+    }
+    assert data['scales']['error'] == pytest.approx(worst['grappa'], rel=0.02)  # rounded to steps
+    assert worst['zero-filled'] > 2 * worst['grappa']
+    rows = [panel['row']['gfactor_p95'] for panel in data['panels']]
+    assert data['scales']['gfactor'] == max(1.5, *rows)
 
 
 def test_a_report_without_noise_maps_says_nothing_about_them(file: ScanFile, tmp_path: Path) -> None:
     compared(file, tmp_path / 'out', Plan({'grappa': Grappa()}, (2,), (16,), n_replicas=0))
-    assert 'pseudo replicas' not in (tmp_path / 'out' / 'report.html').read_text()
+    found = page(tmp_path / 'out')
+    assert 'pseudo replicas' not in (tmp_path / 'out' / 'report.html').read_text(encoding='utf-8')
+    assert 'gfactor' not in found.data['scales']
+    assert 'gfactor_mean' not in found.data['columns']
+
+
+def test_a_scan_without_noise_has_a_report_without_g_factors(tmp_path: Path) -> None:
+    write_scan(tmp_path / 'scan.h5', simulate(Simulation(matrix=(48, 40), n_coils=6, noise=0)), {})
+    plan = Plan({'grappa': Grappa()}, (1, 2), (16,), n_replicas=3)
+    results = compared(open_scan(tmp_path / 'scan.h5'), tmp_path / 'out', plan)
+    assert [row['gfactor_mean'] for row in results['rows']] == [None, None]
+    assert results['rows'][0]['psnr'] is None  # no error at all
+    assert set(page(tmp_path / 'out').data['scales']) == {'image', 'error'}
+
+
+def test_the_report_says_how_uncertain_noise_maps_are(file: ScanFile, tmp_path: Path) -> None:
+    compared(file, tmp_path / 'out', Plan({'grappa': Grappa()}, (2,), (16,), n_replicas=4))
+    text = (tmp_path / 'out' / 'report.html').read_text(encoding='utf-8')
+    assert 'relative standard error 40.8 % per pixel' in text  # 1 / sqrt(2 (4 - 1))
+
+
+def test_every_figure_of_a_row_is_a_column_known_or_not() -> None:
+    rows = [{'rate': 2, 'method': 'x', 'ghost_index': 0.0123456, 'warnings': (), 'gfactor_mean': None}]
+    found = columns(rows)
+    assert list(found) == ['method', 'rate', 'ghost_index']
+    assert found['ghost_index'].label == 'ghost index'
+    assert written(0.0123456, found['ghost_index']) == '0.01235'
+    assert written(None, found['ghost_index']) == '–'
+    assert written(2, found['rate']) == '2'
+
+
+@pytest.mark.parametrize('peak', [1.0, 3e-7, 2e5])
+def test_pictures_come_back_within_half_a_step(peak: float) -> None:
+    image = peak * torch.rand(5, 7, generator=torch.Generator().manual_seed(0))
+    for step in (0.0, peak / 100):
+        stored = picture(image, step)
+        high, low = np.frombuffer(zlib.decompress(base64.b64decode(stored.data)), np.uint8).reshape(2, 5, 7).astype(int)
+        assert stored.step == pytest.approx(step or float(image.max()) / 65535)
+        assert abs(stored.step * (256 * high + low) - image.numpy()).max() <= 0.5001 * stored.step
+
+
+@pytest.mark.parametrize('value', [float('nan'), float('inf'), -1.0])
+def test_what_is_no_magnitude_is_no_picture(value: float) -> None:
+    with pytest.raises(ValueError, match=r'finite values of 0 or more on axes \(y, x\), got \(2, 3\)'):
+        picture(torch.full((2, 3), value))
 
 
 def test_methods_are_looked_up_by_name() -> None:
@@ -238,8 +342,8 @@ def test_names_from_the_file_cannot_inject_markup(tmp_path: Path) -> None:
     write_scan(tmp_path / '<b>x.h5', scan, {'source': '<script>alert(1)</script>'})
     compared(open_scan(tmp_path / '<b>x.h5'), tmp_path / 'out', Plan({'grappa': Grappa()}, (2,), (16,), n_replicas=0))
     text = (tmp_path / 'out' / 'report.html').read_text()
-    assert '<script>' not in text
-    assert '<b>' not in text
+    assert '<script>alert' not in text
+    assert '<b>x' not in text
 
 
 def test_results_do_not_depend_on_which_other_cells_are_asked_for(file: ScanFile, tmp_path: Path) -> None:

@@ -68,6 +68,9 @@ def test_a_wheel_holds_the_whole_package_once(tmp_path: Path) -> None:
     assert built.returncode == 0, built.stderr
     [wheel] = tmp_path.glob('*.whl')
     names = zipfile.ZipFile(wheel).namelist()
-    assert {'raki/py.typed', 'raki/data/scan.py', 'raki/grappa/method.py', 'raki/evaluation/report.html'} <= set(names)
+    assert {'raki/py.typed', 'raki/data/scan.py', 'raki/grappa/method.py'} <= set(names)
+    pages = {f'raki/evaluation/page/{path.name}' for path in (ROOT / 'raki' / 'evaluation' / 'page').iterdir()}
+    assert pages <= set(names)
+    assert len(pages) == 7
     assert len(names) == len(set(names))
     assert not [name for name in names if name.startswith(('data/', 'grappa/', 'tests/'))]

@@ -14,7 +14,8 @@ from raki.grappa.volume import tune_position
 from raki.interpolation import Calibration
 from raki.kernel import Kernel
 from raki.neighbourhood import Neighbourhood
-from raki.volume import PositionCalibration, VolumePower, fit_volume
+from raki.volume import PositionCalibration, fit_volume
+from raki.volume_power import VolumePower
 from tests.toys import point_sources_volume, random_kspace, sampled_volume
 
 SHAPE = (11, 28, 19)

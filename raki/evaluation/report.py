@@ -1,24 +1,16 @@
-"""One self-contained HTML file per comparison: tables, curves, images, error and g-factor maps on common scales."""
+"""The report of a comparison: images, error and g-factor maps, curves and figures of all its cells on one page."""
 
-import base64
-import io
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
-from itertools import groupby
-from statistics import mean
 from typing import Any
 
-import matplotlib as mpl
-import matplotlib.image
-import numpy as np
-from jinja2 import Environment, Template
-from matplotlib.figure import Figure
 from torch import Tensor
 
-from raki.evaluation.compare import Cell, Row
+from raki.evaluation.columns import columns
+from raki.evaluation.compare import Cell
+from raki.evaluation.metrics import OBJECT_THRESHOLD
+from raki.evaluation.pictures import Picture, judged_picture, picture, quantile
+from raki.evaluation.web_page import Page, Panel, render
 
 ERROR_QUANTILE = 0.995
 """Error maps end at the largest error's quantile over all methods that fill something in."""
@@ -26,167 +18,144 @@ ERROR_QUANTILE = 0.995
 WINDOW = 0.999
 """Images end at this quantile of the reference."""
 
-CURVES = {
-    'nrmse_object': 'NRMSE in the object',
-    'kspace_nrmse': 'k-space NRMSE (missing lines)',
-    'ssim': 'SSIM',
-    'gfactor_mean': 'mean g-factor in the object',
-}
+STEPS_PER_STANDARD_ERROR = 4
+"""Steps of a stored g-factor map per standard error of a pixel whose g-factor is 1."""
+
+AXES = ('slice', 'rate', 'acs', 'seed')
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
+class ShownCell:
+    """A cell of a comparison, ready for the page; its arrays are let go."""
+
+    image: Picture
+    """In units of the reference's maximum."""
+    gfactor: Picture | None
+    largest_error: float
+    """Quantile of |image - reference| [reference's maximum]."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShownSlice:
+    """A slice of a comparison, ready for the page."""
+
+    reference: Picture
+    """In units of its maximum."""
+    window: float
+    """Quantile of the reference [its maximum]."""
+    cells: Sequence[ShownCell]
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """All that a report shows."""
 
     results: Mapping[str, Any]
     """The content of `results.json`."""
-
-    reference: Tensor
-    """Reference image of the slice that is shown, axes (y, x)."""
-
-    cells: Sequence[Cell]
-    """Cells of that slice."""
+    slices: Mapping[int, ShownSlice]
+    """By slice; their cells, one after another, belong to the rows of `results`."""
+    voxel_size: tuple[float, float] | None = None
+    """Size of a voxel along (y, x) [m], where it is known."""
 
 
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """A common scale of maps."""
-
-    label: str
-    low: float
-    high: float
-    colours: str
-    """Name of a matplotlib colour map."""
-
-    @property
-    def bar(self) -> str:
-        """The colour bar as an image."""
-        return _png(np.linspace(self.high, self.low, 128)[:, None].repeat(8, axis=1), self)
-
-    def ticks(self) -> list[str]:
-        """Labels from top to bottom."""
-        return [f'{value:.3g}' for value in np.linspace(self.high, self.low, 5)]
+def shown_slice(reference: Tensor, cells: Sequence[ShownCell]) -> ShownSlice:
+    """Prepare a slice, from its reference image (y, x)."""
+    relative = reference / _peak(reference)
+    return ShownSlice(picture(relative), quantile(relative, WINDOW), cells)
 
 
-def render(report: Report) -> str:
+def shown_cell(cell: Cell, reference: Tensor) -> ShownCell:
+    """Prepare a cell, given the reference image (y, x) of its slice; where there is no noise, the g-factor is 0."""
+    image, truth = cell.image / _peak(reference), reference / _peak(reference)
+    step = (cell.row.gfactor_standard_error or 0.0) / STEPS_PER_STANDARD_ERROR
+    gfactor = None if cell.gfactor is None else picture(cell.gfactor.nan_to_num(0.0, 0.0, 0.0), step)
+    return ShownCell(judged_picture(image, truth), gfactor, quantile((image - truth).abs(), ERROR_QUANTILE))
+
+
+def _peak(reference: Tensor) -> float:
+    return float(reference.max()) or 1.0
+
+
+def render_report(report: Report) -> str:
     """HTML of a report; it needs no other file and no network."""
-    reference, rows = _relative(report.reference, report), report.results['rows']
-    image = Scale('magnitude', 0.0, float(np.quantile(reference, WINDOW)), 'gray')
-    error = Scale('|error|', 0.0, _largest_error(report), 'inferno')
-    gfactor = Scale('g-factor', 0.0, _largest_gfactor(report), 'viridis')
-    return _template().render(
-        results=report.results,
-        rows=[cell.row for cell in report.cells],
-        all_rows=rows,
-        least=_least_errors(rows),
-        warnings=_warnings(rows),
-        curves=[_curve(report, name, label) for name, label in CURVES.items()],
-        scales={'image': image, 'error': error, 'gfactor': gfactor},
-        reference=_png(reference, image),
-        panels=[
-            _panel(rate_and_acs, list(cells), report, (image, error, gfactor))
-            for rate_and_acs, cells in _by_rate(report)
-        ],
-        shown_slice=report.cells[0].row.slice,
+    results, rows = report.results, report.results['rows']
+    voxel = report.voxel_size or (1.0, 1.0)
+    return render(
+        Page(
+            title=f'Comparison on {results["scan"]["file"]}',
+            axes={name: _values(rows, name) for name in AXES if _values(rows, name)},
+            panels=_panels(report),
+            scales=_scales(report),
+            facts=_facts(results),
+            caption=_caption(results),
+            footer=results['versions'] | {'scan': results['scan'], 'settings': results['settings']},
+            references={index: each.reference for index, each in report.slices.items()},
+            columns=columns(rows),
+            warnings=_warnings(rows),
+            pixel_aspect=voxel[0] / voxel[1],
+            object_threshold=OBJECT_THRESHOLD,
+        )
     )
 
 
-def _least_errors(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[int, int, int], float]:
-    """Least NRMSE in the object of any method, by (rate, ACS, slice)."""
-    least: dict[tuple[int, int, int], float] = {}
-    for row in rows:
-        cell = (row['rate'], row['acs'], row['slice'])
-        least[cell] = min(row['nrmse_object'], least.get(cell, math.inf))
-    return least
+def _panels(report: Report) -> list[Panel]:
+    cells = [cell for each in report.slices.values() for cell in each.cells]
+    return [
+        Panel(row['method'], {name: row[name] for name in AXES}, cell.image, cell.gfactor, row)
+        for row, cell in zip(report.results['rows'], cells, strict=True)
+    ]
+
+
+def _values(rows: Sequence[Mapping[str, Any]], name: str) -> list[int]:
+    return sorted({row[name] for row in rows if row[name] is not None})
+
+
+def _scales(report: Report) -> dict[str, float]:
+    """Where scales end, common to all cells; methods that fill nothing in do not stretch that of the errors."""
+    rows = report.results['rows']
+    cells = [cell for each in report.slices.values() for cell in each.cells]
+    filled = [cell for cell, row in zip(cells, rows, strict=True) if row['energy_ratio'] > 0] or cells
+    scales = {
+        'image': max(each.window for each in report.slices.values()),
+        'error': max(cell.largest_error for cell in filled) or 1.0,
+    }
+    gfactors = [row['gfactor_p95'] for row in rows if row['gfactor_p95'] is not None]
+    return scales | ({'gfactor': max(1.5, *gfactors)} if gfactors else {})
 
 
 def _warnings(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    every = (f'{row["method"]}, R = {row["rate"]}: {text}' for row in rows for text in row['warnings'])
+    every = (
+        f'{row["method"]}, R = {row["rate"]}, ACS {row["acs"]}: {text}' for row in rows for text in row['warnings']
+    )
     return list(dict.fromkeys(every))
 
 
-def _by_rate(report: Report) -> Iterator[tuple[tuple[int, int], Iterator[Cell]]]:
-    """Cells of the first seed, grouped by (rate, ACS), methods in the order they were asked for."""
-    first_seeds: dict[tuple[int, int, str], Cell] = {}
-    for cell in report.cells:
-        first_seeds.setdefault((cell.row.acs, cell.row.rate, cell.row.method), cell)
-    cells = sorted(first_seeds.values(), key=lambda cell: (cell.row.acs, cell.row.rate))
-    return groupby(cells, key=lambda cell: (cell.row.rate, cell.row.acs))
+def _facts(results: Mapping[str, Any]) -> list[str]:
+    scan, settings = results['scan'], results['settings']
+    shape = scan['shape']
+    return [
+        f'{scan["format"]}: {shape["slice"]} slice(s), {shape["coil"]} coils, matrix {shape["ky"]} × {shape["kx"]} '
+        '(ky × kx), phase encoding vertical.',
+        f'Judged against {scan["reference"]}. Sampling: {settings["lattice"]}. Every method learnt from the ACS lines '
+        'only.',
+    ]
 
 
-def _relative(image: Tensor, report: Report) -> np.ndarray:
-    """Image in units of the reference's maximum."""
-    return (image / report.reference.max()).numpy()
-
-
-def _error(cell: Cell, report: Report) -> np.ndarray:
-    return _relative((cell.image - report.reference).abs(), report)
-
-
-def _largest_error(report: Report) -> float:
-    filled = [cell for cell in report.cells if cell.row.energy_ratio > 0] or report.cells
-    return max(float(np.quantile(_error(cell, report), ERROR_QUANTILE)) for cell in filled) or 1.0
-
-
-def _panel(
-    rate_and_acs: tuple[int, int], cells: list[Cell], report: Report, scales: tuple[Scale, Scale, Scale]
-) -> dict[str, object]:
-    image, error, gfactor = scales
-    return {
-        'rate': rate_and_acs[0],
-        'acs': rate_and_acs[1],
-        'net_acceleration': cells[0].row.net_acceleration,
-        'columns': [
-            {
-                'row': cell.row,
-                'image': _png(_relative(cell.image, report), image),
-                'error': _png(_error(cell, report), error),
-                'gfactor': None if cell.gfactor is None else _png(cell.gfactor.numpy(), gfactor),
-            }
-            for cell in cells
-        ],
-    }
-
-
-def _largest_gfactor(report: Report) -> float:
-    largest = [cell.row.gfactor_p95 for cell in report.cells if cell.row.gfactor_p95 is not None]
-    return max(1.5, *largest) if largest else 1.5
-
-
-def _png(values: np.ndarray, scale: Scale) -> str:
-    """Image of an array on a scale, as a data URL."""
-    buffer = io.BytesIO()
-    matplotlib.image.imsave(buffer, values, vmin=scale.low, vmax=scale.high, cmap=scale.colours, format='png')
-    return 'data:image/png;base64,' + base64.b64encode(buffer.getvalue()).decode()
-
-
-def _curve(report: Report, name: str, label: str) -> str | None:
-    """SVG of a metric over the rate, one line per method and ACS, mean over seeds."""
-    rows = [cell.row for cell in report.cells if getattr(cell.row, name) is not None]
-    if not rows:
-        return None
-    figure = Figure(figsize=(4.2, 3), layout='constrained')
-    axes = figure.subplots()
-    for method, acs in dict.fromkeys((row.method, row.acs) for row in rows):
-        points = _means([row for row in rows if (row.method, row.acs) == (method, acs)], name)
-        axes.plot(list(points), list(points.values()), 'o-', label=f'{method}, ACS {acs}')
-    axes.set(xlabel='acceleration R', ylabel=label, xticks=sorted({row.rate for row in rows}))
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize='x-small')
-    buffer = io.StringIO()
-    with mpl.rc_context({'svg.hashsalt': name}):
-        figure.savefig(buffer, format='svg', metadata={'Date': None})
-    return '<svg' + buffer.getvalue().partition('<svg')[2]
-
-
-def _means(rows: Sequence[Row], name: str) -> dict[int, float]:
-    return {
-        rate: mean(getattr(row, name) for row in rows if row.rate == rate)
-        for rate in sorted({row.rate for row in rows})
-    }
-
-
-@cache
-def _template() -> Template:
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(files('raki.evaluation').joinpath('report.html').read_text(encoding='utf-8'))
+def _caption(results: Mapping[str, Any]) -> list[str]:
+    settings = results['settings']
+    sentences = [
+        f'Images: {settings["image"]}, 1 is the maximum of the reference of the slice; error maps: |image − reference| '
+        'in the same unit, one scale for all methods, rates and slices until it is changed.',
+        f'Object, where NRMSE object and g-factors are taken: {settings["object"]}. Plain NRMSE counts the noise floor '
+        'in air, which rewards reproducing it; k-space NRMSE is complex and over the missing lines only; SSIM and PSNR '
+        'take the whole magnitude image, their range is the maximum of the reference.',
+    ]
+    errors = [row['gfactor_standard_error'] for row in results['rows'] if row['gfactor_standard_error'] is not None]
+    if errors:
+        sentences.append(
+            f'g-factors: {settings["n_replicas"]} pseudo replicas with fixed weights, relative standard error '
+            f'{100 * max(errors):.1f} % per pixel, net acceleration with the ACS counted; noise from '
+            f'{results["scan"]["noise"]}. A g-factor below that of GRAPPA from a network may be shrinkage rather than '
+            'less noise.'
+        )
+    return sentences

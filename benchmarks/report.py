@@ -1,0 +1,151 @@
+"""What a report costs: its size and how long it takes to open, for the largest comparison that it is made for.
+
+Five methods, five rates and three slices of 320 x 320, images and g-factor maps; their noise, which does not
+compress, is drawn anew in every cell and grows with the rate. The page is opened from disk by Debian's chromium without
+a window.
+
+    python benchmarks/report.py --json OUT.json
+"""
+
+import argparse
+import json
+import os
+import platform
+import tempfile
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import torch
+from playwright.sync_api import Browser, sync_playwright
+from torch import Tensor
+
+from raki.coils import root_sum_of_squares
+from raki.data.simulate import Simulation, simulate
+from raki.evaluation.compare import Cell, Row
+from raki.evaluation.metrics import image_metrics
+from raki.evaluation.report import Report, ShownSlice, render_report, shown_cell, shown_slice
+from raki.fourier import image_from_kspace
+from raki.jobs import versions
+
+CHROMIUM = '/usr/bin/chromium'
+METHODS = ('zero-filled', 'grappa', 'raki-2019', 'raki-complex', 'raki-fourth')
+RATES, N_SLICES, MATRIX = (2, 3, 4, 5, 6), 3, (320, 320)
+NOISE, N_REPLICAS = 0.01, 100
+N_OPENED = 5
+
+
+def cells(reference: Tensor, index: int, generator: torch.Generator) -> Iterator[Cell]:
+    """Cells of one slice, with noise that grows with the rate and along one axis."""
+    gain = 1 + torch.linspace(0, 1, MATRIX[1])
+    for rate, method in product(RATES, METHODS):
+        noise = torch.randn(2, *MATRIX, generator=generator) * NOISE * rate**0.5 * gain * reference.max()
+        image = torch.hypot(reference + noise[0], noise[1])
+        sampled = torch.randn(MATRIX, generator=generator) * (2 * (N_REPLICAS - 1)) ** -0.5
+        gfactor = gain * rate**0.5 * (1 + sampled).clamp(min=0)
+        yield Cell(row(method, rate, index, image_metrics(image, reference)), image, gfactor)
+
+
+def row(method: str, rate: int, index: int, metrics: dict[str, float]) -> Row:
+    """A row with what cannot be measured here set to something."""
+    rest: dict[str, Any] = dict.fromkeys(Row.__dataclass_fields__, 1.0) | {
+        'method': method,
+        'rate': rate,
+        'acs': 24,
+        'slice': index,
+        'seed': None,
+        'gfactor_standard_error': (2 * (N_REPLICAS - 1)) ** -0.5,
+        'gfactor_mean': 1.5 * rate**0.5,
+        'gfactor_p95': 2.0 * rate**0.5,
+        'warnings': (),
+        'device': 'cpu',
+    }
+    return Row(**(rest | metrics))
+
+
+def report() -> Report:
+    """The worst case."""
+    generator = torch.Generator().manual_seed(0)
+    scan = simulate(Simulation(MATRIX, 8, N_SLICES, NOISE))
+    assert scan.reference is not None
+    rows, slices = [], dict[int, ShownSlice]()
+    for index, truth in enumerate(scan.reference):
+        reference = root_sum_of_squares(image_from_kspace(truth))
+        shown = []
+        for cell in cells(reference, index, generator):
+            rows.append({name: getattr(cell.row, name) for name in Row.__dataclass_fields__})
+            shown.append(shown_cell(cell, reference))
+        slices[index] = shown_slice(reference, shown)
+    shape = {'slice': N_SLICES, 'coil': 8, 'ky': MATRIX[0], 'kx': MATRIX[1]}
+    described = {'file': 'worst case', 'format': 'simulated', 'shape': shape, 'reference': 'itself', 'noise': 'drawn'}
+    settings = {'image': 'root sum of squares', 'object': 'bright', 'lattice': 'none', 'n_replicas': N_REPLICAS}
+    return Report({'scan': described, 'versions': versions(), 'settings': settings, 'rows': rows}, slices)
+
+
+def opened(browser: Browser, path: Path) -> dict[str, float]:
+    """Seconds until the images are there, until another rate asked for at once is, and from scrolling to curves."""
+    page = browser.new_page(viewport={'width': 1400, 'height': 900})
+    start = perf_counter()
+    page.goto(path.as_uri(), wait_until='commit')
+    page.wait_for_selector('html[data-ready]')
+    page.keyboard.press('ArrowRight')
+    page.wait_for_selector(f'html[data-shown*=\'"rate":{RATES[1]}\']')
+    responded = perf_counter() - start
+    start = perf_counter()
+    page.locator('#curves').scroll_into_view_if_needed()
+    page.wait_for_selector('html[data-curves]')
+    curves = perf_counter() - start
+    interactive = page.evaluate("performance.getEntriesByName('interactive')[0].startTime") / 1000
+    page.close()
+    return {'images': interactive, 'next_rate': responded, 'curves_after_scrolling': curves}
+
+
+def measure(path: Path) -> dict[str, Any]:
+    """Open a page several times; medians, and the worst."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=['--no-sandbox'])
+        times = [opened(browser, path) for _ in range(N_OPENED)]
+        chromium = browser.version
+        browser.close()
+    seconds = {
+        name: {
+            'median': round(median(each[name] for each in times), 3),
+            'most': round(max(each[name] for each in times), 3),
+        }
+        for name in times[0]
+    }
+    return {'seconds': seconds, 'chromium': chromium}
+
+
+def main() -> None:
+    """Write the page, open it, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--json', type=Path, help='where to store what was measured')
+    parser.add_argument('--keep', type=Path, help='where to keep the page')
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        path = options.keep or Path(folder) / 'report.html'
+        load, start = round(os.getloadavg()[0], 1), perf_counter()
+        path.write_text(render_report(report()), encoding='utf-8')
+        written = perf_counter() - start
+        result = {
+            'case': {'methods': len(METHODS), 'rates': len(RATES), 'slices': N_SLICES, 'matrix': MATRIX},
+            'megabytes': round(path.stat().st_size / 1e6, 2),
+            'seconds_written': round(written, 2),
+            **measure(path),
+            'machine': platform.machine(),
+            'cores': os.cpu_count(),
+            'load_before': load,
+            'versions': versions(),
+        }
+    text = json.dumps(result, indent=1)
+    print(text)
+    if options.json:
+        options.json.write_text(text + '\n', encoding='utf-8')
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,133 @@
+"""The page that shows images: one HTML file that needs no other and no network, from what there is to show."""
+
+import base64
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, Template
+
+from raki.evaluation.columns import Column, written
+from raki.evaluation.pictures import Picture
+
+SCRIPTS = ('pictures.js', 'viewer.js', 'curves.js', 'table.js', 'main.js')
+"""In this order they are one program."""
+
+COLOURS = {'image': ('#000000', '#ffffff'), 'error': 'Inferno', 'gfactor': 'Viridis'}
+"""Colour map of each layer: its colours, or its name in plotly."""
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """Pictures of one method in one place."""
+
+    method: str
+    place: Mapping[str, int | None]
+    """Where on each axis of the page; None for everywhere."""
+    image: Picture
+    gfactor: Picture | None = None
+    row: Mapping[str, Any] = field(default_factory=dict)
+    """Figures of merit, if there are any."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """All that a page shows."""
+
+    title: str
+    axes: Mapping[str, Sequence[int]]
+    """What can be chosen, such as slice and rate, with all values."""
+    panels: Sequence[Panel]
+    scales: Mapping[str, float]
+    """Where the scale of each layer (image, error, gfactor) ends at first; they start at 0."""
+    facts: Sequence[str]
+    """Sentences above the pictures."""
+    caption: Sequence[str]
+    """Sentences below the pictures: what is shown on which scale."""
+    footer: Mapping[str, object]
+    """What made this: settings, versions, seeds."""
+    references: Mapping[int, Picture] = field(default_factory=dict)
+    """Reference of every slice, where there are any."""
+    columns: Mapping[str, Column] = field(default_factory=dict)
+    """Of the table of figures, if there is one."""
+    warnings: Sequence[str] = ()
+    pixel_aspect: float = 1.0
+    """Height of a pixel over its width [1]."""
+    object_threshold: float | None = None
+    """The object is where the reference exceeds this part of its maximum."""
+
+
+def render(page: Page) -> str:
+    """HTML of a page."""
+    pictures: dict[str, Picture] = {}
+
+    def stored(picture: Picture | None) -> str | None:
+        if picture is None:
+            return None
+        name = f'picture-{len(pictures)}'
+        pictures[name] = picture
+        return name
+
+    references = {index: stored(picture) for index, picture in page.references.items()}
+    panels = [
+        {
+            'method': panel.method,
+            'place': dict(panel.place),
+            'image': stored(panel.image),
+            'gfactor': stored(panel.gfactor),
+            'row': dict(panel.row),
+        }
+        for panel in page.panels
+    ]
+    data = {
+        'title': page.title,
+        'axes': {name: list(values) for name, values in page.axes.items()},
+        'methods': list(dict.fromkeys(panel.method for panel in page.panels)),
+        'panels': panels,
+        'references': references,
+        'pictures': {name: {'shape': each.shape, 'step': each.step} for name, each in pictures.items()},
+        'scales': dict(page.scales),
+        'columns': {name: asdict(column) for name, column in page.columns.items()},
+        'colours': {layer: _colours(layer) for layer in page.scales},
+        'pixelAspect': page.pixel_aspect,
+        'objectThreshold': page.object_threshold,
+    }
+    folder = files('raki.evaluation').joinpath('page')
+    return _template().render(
+        page=page,
+        data=data,
+        pictures=pictures,
+        written=written,
+        rows=[panel.row for panel in page.panels] if page.columns else [],
+        style=folder.joinpath('report.css').read_text(encoding='utf-8'),
+        script='\n'.join(folder.joinpath(name).read_text(encoding='utf-8') for name in SCRIPTS),
+        plotly=_plotly() if page.columns else None,
+    )
+
+
+def _colours(layer: str) -> Sequence[str]:
+    colours = COLOURS[layer]
+    if not isinstance(colours, str):
+        return colours
+    from plotly.colors import sequential
+
+    return getattr(sequential, colours)
+
+
+@cache
+def _plotly() -> str:
+    """The library that draws curves, compressed: it is unpacked after the images are on the screen."""
+    from plotly.offline import get_plotlyjs
+
+    return base64.b64encode(zlib.compress(get_plotlyjs().encode(), 9)).decode()
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.policies['json.dumps_kwargs'] = {'sort_keys': False}  # the page shows things in the order given here
+    text = files('raki.evaluation').joinpath('page', 'report.html').read_text(encoding='utf-8')
+    return environment.from_string(text)

@@ -1,0 +1,343 @@
+"""Reports and views as people use them: in Debian's chromium, without a window, driven by playwright."""
+
+import csv
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from raki.cli import main
+from raki.data.load import open_scan
+from raki.data.save import write_scan
+from raki.data.simulate import Simulation, simulate
+from raki.evaluation.compare import Plan
+from raki.grappa.method import Grappa
+from raki.interpolation import silent
+from raki.jobs import compare_file
+from tests.toys import RAKI_QUICK
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+    from playwright.sync_api import Page as BrowserPage
+
+CHROMIUM = shutil.which('chromium')
+
+
+@pytest.fixture(scope='module')
+def browser() -> 'Iterator[Browser]':
+    api = pytest.importorskip('playwright.sync_api', reason='needs the package playwright')
+    if CHROMIUM is None:
+        pytest.skip("needs Debian's chromium")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=['--no-sandbox'])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope='module')
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two slices, two rates, two seeds; the network has too few equations, so there are warnings."""
+    folder = tmp_path_factory.mktemp('report')
+    write_scan(folder / 'scan.h5', simulate(Simulation(matrix=(48, 40), n_coils=6, n_slices=2)), {})
+    plan = Plan({'zero-filled': None, 'grappa': Grappa(), 'raki': RAKI_QUICK}, (2, 3), (16,), (0, 1), n_replicas=3)
+    compare_file(open_scan(folder / 'scan.h5'), folder, plan, (0, 1), lambda _name: silent)
+    return folder / 'report.html'
+
+
+@pytest.fixture(scope='module')
+def view(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp('view')
+    scan, images = folder / 'scan.h5', folder / 'images.h5'
+    write_scan(scan, simulate(Simulation(matrix=(48, 40), n_coils=4, n_slices=3)), {})
+    assert main(['reconstruct', str(scan), '-o', str(images)]) == 0
+    assert main(['view', str(images), '--no-open']) == 0
+    return folder / 'images.html'
+
+
+class Visit:
+    """A page that is open, and what it complained about or asked for."""
+
+    def __init__(self, browser: 'Browser', path: Path, **context: Any) -> None:
+        options: dict[str, Any] = {'viewport': {'width': 1400, 'height': 900}} | context
+        self.context = browser.new_context(**options)
+        self.page: BrowserPage = self.context.new_page()
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
+        self.page.on('console', lambda message: self.complaints.append(message.text))
+        self.page.on('pageerror', lambda error: self.complaints.append(str(error)))
+        self.page.on('request', lambda request: self.requests.append(request.url))
+        self.page.goto(path.as_uri())
+        self.page.wait_for_selector('html[data-ready]')
+
+    def pixels(self, layer: str, method: str) -> str:
+        """What a canvas shows."""
+        return self.page.locator(f'figure[data-layer={layer}][data-method="{method}"] canvas').evaluate(
+            'canvas => canvas.toDataURL()'
+        )
+
+    def everything(self) -> dict[tuple[str, str], str]:
+        tiles = self.page.locator('figure').evaluate_all(
+            'all => all.map(one => [one.dataset.layer, one.dataset.method])'
+        )
+        return {(layer, method): self.pixels(layer, method) for layer, method in tiles}
+
+    def wait_for(self, **place: int) -> None:
+        for axis, value in place.items():
+            self.page.wait_for_selector(f'html[data-shown*=\'"{axis}":{value}\']', timeout=5000)
+
+    def draw_curves(self) -> None:
+        self.page.locator('#curves').scroll_into_view_if_needed()
+        self.page.wait_for_selector('html[data-curves]')
+
+
+@pytest.fixture
+def visit(browser: 'Browser', report: Path) -> Iterator[Visit]:
+    """The report, which must neither complain nor ask for anything, whatever a test does with it."""
+    found = Visit(browser, report)
+    yield found
+    found.context.close()
+    assert found.complaints == []
+    assert found.requests == [report.as_uri()]
+
+
+def panels(visit: Visit) -> list[dict[str, Any]]:
+    return json.loads(visit.page.locator('#data').text_content() or '')['panels']
+
+
+def test_browser_shows_every_layer_of_every_method(visit: Visit) -> None:
+    shown = visit.everything()
+    assert set(shown) == {
+        *((layer, method) for layer in ('image', 'error', 'gfactor') for method in ('zero-filled', 'grappa', 'raki')),
+        ('image', ''),
+        ('error', ''),
+    }
+    assert len(set(shown.values())) == len(shown)
+
+
+def test_browser_changes_the_rate_by_control_and_by_key(visit: Visit) -> None:
+    before = visit.everything()
+    visit.page.get_by_role('radiogroup', name='rate R').get_by_role('radio', name='3').check()
+    visit.wait_for(rate=3)
+    after = visit.everything()
+    for layer in ('image', 'error', 'gfactor'):
+        assert before[layer, 'grappa'] != after[layer, 'grappa']
+    assert before['image', ''] == after['image', '']
+    visit.page.locator('#viewer').focus()
+    visit.page.keyboard.press('ArrowLeft')
+    visit.wait_for(rate=2)
+    assert visit.everything() == before
+
+
+def test_browser_changes_slice_and_seed_by_key_and_says_so(visit: Visit) -> None:
+    before = visit.everything()
+    visit.page.keyboard.press('ArrowDown')
+    visit.wait_for(slice=1)
+    other = visit.everything()
+    assert all(before[tile] != other[tile] for tile in before)
+    visit.page.keyboard.press('s')
+    visit.wait_for(seed=1)
+    reseeded = visit.everything()
+    assert reseeded['image', 'raki'] != other['image', 'raki']
+    assert reseeded['image', 'grappa'] == other['image', 'grappa']
+    assert 'slice = 1' in (visit.page.get_by_role('status').text_content() or '')
+
+
+def test_browser_writes_the_figures_of_the_cell_under_its_image(visit: Visit) -> None:
+    [row] = [
+        panel['row']
+        for panel in panels(visit)
+        if (panel['method'], panel['row']['rate'], panel['row']['slice']) == ('grappa', 2, 0)
+    ]
+    text = visit.page.locator('figure[data-layer=image][data-method=grappa] .metrics').text_content() or ''
+    assert f'{row["nrmse_object"]:.4f}' in text
+    assert f'{row["ssim"]:.4f}' in text
+
+
+def test_browser_hides_a_method_everywhere(visit: Visit) -> None:
+    visit.page.keyboard.press('1')
+    visit.page.wait_for_selector('figure[data-method="zero-filled"]', state='detached')
+    assert not visit.page.get_by_label('zero-filled', exact=True).is_checked()
+    visit.page.keyboard.press('1')
+    visit.page.wait_for_selector('figure[data-method="zero-filled"]')
+
+
+def test_browser_windows_images_without_touching_errors(visit: Visit) -> None:
+    before = visit.everything()
+    visit.page.locator('[aria-label="image: window"]').fill('-2')
+    after = visit.everything()
+    assert before['image', 'grappa'] != after['image', 'grappa']
+    assert before['error', 'grappa'] == after['error', 'grappa']
+    visit.page.get_by_role('button', name='reset view').click()
+    visit.page.keyboard.press('e')
+    amplified = visit.everything()
+    assert amplified['image', 'grappa'] == before['image', 'grappa']
+    assert amplified['error', 'grappa'] != before['error', 'grappa']
+    visit.page.keyboard.press('0')
+    assert visit.everything() == before
+
+
+def test_browser_zooms_and_pans_all_panels_together(visit: Visit) -> None:
+    before = visit.everything()
+    box = visit.page.locator('figure[data-layer=image][data-method=grappa] canvas').bounding_box()
+    assert box is not None
+    x, y = box['x'] + box['width'] / 2, box['y'] + box['height'] / 2
+    visit.page.mouse.move(x, y)
+    visit.page.mouse.wheel(0, -300)
+    visit.page.wait_for_selector('.panels.zoomed')
+    zoomed = visit.everything()
+    assert all(before[tile] != zoomed[tile] for tile in before)
+    visit.page.mouse.down()
+    visit.page.mouse.move(x + 20, y + 10)
+    visit.page.mouse.up()
+    panned = visit.everything()
+    assert all(zoomed[tile] != panned[tile] for tile in before)
+    visit.page.mouse.dblclick(x, y)
+    assert visit.everything() == before
+
+
+def test_browser_reads_off_values_under_the_pointer(visit: Visit) -> None:
+    canvas = visit.page.locator('figure[data-layer=error][data-method=raki] canvas')
+    canvas.hover()
+    pixels = visit.page.locator('.pixel').all_text_contents()
+    assert len(pixels) == 11
+    assert len({text.rpartition(' ')[0] for text in pixels}) == 1  # one place in all panels
+    image, reference, error = (
+        float(
+            (
+                visit.page.locator(f'figure[data-layer={layer}][data-method="{method}"] .pixel').text_content() or ''
+            ).split()[-1]
+        )
+        for layer, method in (('image', 'raki'), ('image', ''), ('error', 'raki'))
+    )
+    assert error == pytest.approx(abs(image - reference), abs=2e-3)  # three digits are written
+
+
+def test_browser_holds_the_reference_in_place_of_images(visit: Visit) -> None:
+    before = visit.pixels('image', 'raki')
+    visit.page.keyboard.down('f')
+    assert visit.pixels('image', 'raki') == visit.pixels('image', '')
+    visit.page.keyboard.up('f')
+    assert visit.pixels('image', 'raki') == before
+
+
+def test_browser_finds_the_worst_region(visit: Visit) -> None:
+    visit.page.locator('figure[data-layer=error][data-method=raki]').get_by_role('button', name='worst region').click()
+    visit.page.wait_for_selector('.panels.zoomed')
+    assert 'worst 5 × 5 pixels of raki' in (visit.page.get_by_role('status').text_content() or '')
+
+
+def test_browser_sorts_the_table(visit: Visit) -> None:
+    rows = [panel['row'] for panel in panels(visit)]
+    heading = visit.page.get_by_role('columnheader', name='SSIM')
+    for order in ('ascending', 'descending'):
+        heading.get_by_role('button').click()
+        assert heading.get_attribute('aria-sort') == order
+        indices = visit.page.locator('#table tbody tr').evaluate_all('all => all.map(row => Number(row.dataset.index))')
+        values = [rows[index]['ssim'] for index in indices]
+        assert values == sorted(values, reverse=order == 'descending')
+
+
+def test_browser_exports_the_rows_as_they_stand(visit: Visit, tmp_path: Path) -> None:
+    def exported() -> list[dict[str, str]]:
+        with visit.page.expect_download() as download:
+            visit.page.get_by_role('button', name='Export CSV').click()
+        download.value.save_as(tmp_path / 'figures.csv')
+        with (tmp_path / 'figures.csv').open(newline='', encoding='utf-8') as file:
+            return list(csv.DictReader(file))
+
+    rows = [panel['row'] for panel in panels(visit)]
+    for line, row in zip(exported(), rows, strict=True):
+        for name, text in line.items():
+            value = row[name]
+            if name == 'warnings':
+                assert text == '; '.join(value)
+            elif isinstance(value, int | float):
+                assert float(text) == value
+            else:
+                assert text == (value or '')
+    visit.page.get_by_label('only the cells shown above').check()
+    assert [(line['method'], line['rate'], line['slice']) for line in exported()] == [
+        (method, '2', '0') for method in ('zero-filled', 'grappa', 'raki')
+    ]
+
+
+def test_browser_draws_every_metric_over_the_rate(visit: Visit) -> None:
+    visit.draw_curves()
+    assert visit.page.locator('#curve-nrmse_object .scatterlayer .trace').count() == 3
+    columns = json.loads(visit.page.locator('#data').text_content() or '')['columns']
+    metrics = [name for name, column in columns.items() if column['is_metric']]
+    assert len(metrics) >= 10
+    for name in metrics:
+        assert visit.page.locator(f'#curve-{name} svg.main-svg').count() > 0
+    x = visit.page.locator('#curve-nrmse_object').evaluate(
+        'plot => plot.data.map(trace => [trace.name, trace.x, trace.y])'
+    )
+    rows = [panel['row'] for panel in panels(visit)]
+    for method, rates, means in x:
+        for rate, mean in zip(rates, means, strict=True):
+            own = [row['nrmse_object'] for row in rows if (row['method'], row['rate']) == (method, rate)]
+            assert mean == pytest.approx(sum(own) / len(own))
+
+
+def test_browser_shows_warnings_before_the_images(visit: Visit) -> None:
+    warned = {text for panel in panels(visit) for text in panel['row']['warnings']}
+    assert warned, 'this comparison must have warnings'
+    alert = visit.page.get_by_role('alert')
+    assert all(text in (alert.text_content() or '') for text in warned)
+    below = visit.page.locator('#panels').bounding_box()
+    above = alert.bounding_box()
+    assert above is not None
+    assert below is not None
+    assert above['y'] < below['y']
+
+
+@pytest.mark.parametrize('scheme', ['light', 'dark'])
+def test_browser_follows_the_colour_scheme_and_the_toggle(browser: 'Browser', report: Path, scheme: Any) -> None:
+    visit = Visit(browser, report, color_scheme=scheme)
+
+    def brightness() -> float:
+        colour = visit.page.evaluate('getComputedStyle(document.body).backgroundColor')
+        return sum(map(float, colour.partition('(')[2].rstrip(')').split(',')[:3])) / 765
+
+    assert (brightness() > 0.5) == (scheme == 'light')
+    images = visit.everything()
+    visit.page.keyboard.press('t')
+    assert (brightness() > 0.5) == (scheme == 'dark')
+    assert visit.everything() == images
+    visit.context.close()
+
+
+def test_browser_prints_a_light_page_with_images_and_curves(browser: 'Browser', report: Path) -> None:
+    visit = Visit(browser, report, color_scheme='dark')
+    visit.page.emulate_media(media='print')
+    assert visit.page.locator('#controls').is_hidden()
+    assert visit.page.locator('#csv').is_hidden()
+    assert visit.page.locator('figure[data-layer=gfactor][data-method=grappa] canvas').is_visible()
+    assert visit.page.evaluate('getComputedStyle(document.body).backgroundColor') == 'rgb(251, 251, 250)'
+    assert len(visit.page.pdf()) > 20_000
+    assert visit.page.locator('#curve-ssim svg.main-svg').count() > 0
+    assert visit.complaints == []
+    visit.context.close()
+
+
+def test_browser_fits_a_phone(browser: 'Browser', report: Path) -> None:
+    visit = Visit(browser, report, viewport={'width': 390, 'height': 844})
+    visit.draw_curves()
+    assert visit.page.evaluate('document.documentElement.scrollWidth') <= 390
+    visit.context.close()
+
+
+def test_browser_views_a_reconstruction(browser: 'Browser', view: Path) -> None:
+    visit = Visit(browser, view)
+    first = visit.everything()
+    assert set(first) == {('image', 'grappa')}
+    visit.page.keyboard.press('ArrowRight')
+    visit.wait_for(slice=1)
+    assert visit.everything() != first
+    assert 'combine' in (visit.page.locator('footer').text_content() or '')
+    assert visit.complaints == []
+    assert visit.requests == [view.as_uri()]
+    visit.context.close()

@@ -1,0 +1,129 @@
+"""`raki view`: reconstructions as they were written come back, on a page that needs no browser to be checked."""
+
+import base64
+import json
+import re
+import zlib
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from raki.cli import main
+from raki.data.reconstruction import open_reconstruction
+from raki.data.save import ReconstructionWriter
+from raki.errors import ScanError
+
+MANIFEST: dict[str, object] = {
+    'slice': [3, 5],
+    'repetition': [0, 1],
+    'method': 'grappa',
+    'warnings': ['few <equations>'],
+    'seed': 7,
+}
+
+
+def written(path: Path, images: torch.Tensor, manifest: dict[str, object], *, readout_is_rows: bool = False) -> Path:
+    with ReconstructionWriter(path, len(images)) as writer:
+        for index, image in enumerate(images):
+            writer.put(index, image, None, readout_is_rows=readout_is_rows)
+        writer.describe(manifest)
+    return path
+
+
+@pytest.fixture
+def images() -> torch.Tensor:
+    return torch.rand(2, 5, 7, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 40.0])[:, None, None]
+
+
+def data_of(page: Path) -> tuple[dict[str, Any], str]:
+    text = page.read_text(encoding='utf-8')
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, flags=re.DOTALL)
+    assert found is not None
+    return json.loads(found[1]), text
+
+
+@pytest.mark.parametrize('readout_is_rows', [False, True])
+def test_what_was_written_is_read_back(tmp_path: Path, images: torch.Tensor, readout_is_rows: bool) -> None:
+    file = open_reconstruction(written(tmp_path / 'x.h5', images, MANIFEST, readout_is_rows=readout_is_rows))
+    expected = images.transpose(1, 2) if readout_is_rows else images
+    assert file.shape == tuple(expected.shape)
+    assert file.places == [(3, 0), (5, 1)]
+    assert {name: file.manifest[name] for name in MANIFEST} == MANIFEST
+    for index, image in enumerate(expected):
+        assert torch.equal(file.read(index), image)
+
+
+def test_images_without_a_manifest_are_slices(tmp_path: Path, images: torch.Tensor) -> None:
+    with h5py.File(tmp_path / 'x.h5', 'w') as file:
+        file['reconstruction'] = images.numpy()
+    assert open_reconstruction(tmp_path / 'x.h5').places == [(0, 0), (1, 0)]
+
+
+def test_the_page_holds_every_image_to_12_bits(tmp_path: Path, images: torch.Tensor) -> None:
+    path = written(tmp_path / 'x.h5', images, MANIFEST)
+    assert main(['view', str(path), '--no-open']) == 0
+    data, text = data_of(tmp_path / 'x.html')
+    assert data['axes'] == {'slice': [3, 5], 'repetition': [0, 1]}
+    assert 'few &lt;equations&gt;' in text
+    assert '<dt>seed</dt><dd>7' in text
+    for panel, image in zip(data['panels'], images, strict=True):
+        [packed] = re.findall(f'id="{panel["image"]}">(.*?)</script>', text)
+        high, low = np.frombuffer(zlib.decompress(base64.b64decode(packed)), np.uint8).reshape(2, 5, 7).astype(int)
+        step = data['pictures'][panel['image']]['step']
+        assert step == pytest.approx(float(image.max()) / 4095)
+        assert abs(step * (256 * high + low) - image.numpy()).max() <= 0.5001 * step
+
+
+def test_slices_and_the_page_can_be_chosen(
+    tmp_path: Path, images: torch.Tensor, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr('webbrowser.open', opened.append)
+    path, page = written(tmp_path / 'x.h5', images, MANIFEST), tmp_path / 'one.html'
+    assert main(['view', str(path), '--slices', '5', '-o', str(page)]) == 0
+    assert capsys.readouterr().out.strip() == str(page)
+    assert opened == [page.as_uri()]
+    data, _ = data_of(page)
+    assert [panel['place'] for panel in data['panels']] == [{'slice': 5, 'repetition': 1}]
+
+
+@pytest.mark.parametrize(
+    ('arrays', 'message'),
+    [
+        (
+            {'kspace': np.zeros((1, 2, 3))},
+            r"holds no dataset 'reconstruction': name a file that raki reconstruct wrote",
+        ),
+        ({'reconstruction': np.zeros((2, 3))}, r'must hold numbers with axes \(image, y, x\), got float64 \(2, 3\)'),
+        ({'reconstruction': np.zeros((0, 2, 3))}, r'must hold numbers with axes'),
+    ],
+)
+def test_other_files_are_refused(tmp_path: Path, arrays: dict[str, np.ndarray], message: str) -> None:
+    with h5py.File(tmp_path / 'x.h5', 'w') as file:
+        for name, array in arrays.items():
+            file[name] = array
+    with pytest.raises(ScanError, match=message):
+        open_reconstruction(tmp_path / 'x.h5')
+
+
+def test_a_manifest_of_other_images_is_refused(tmp_path: Path, images: torch.Tensor) -> None:
+    path = written(tmp_path / 'x.h5', images, MANIFEST | {'slice': [3]})
+    with pytest.raises(ScanError, match=r"attribute 'slice' must list a number per image \(2\), got \[3\]"):
+        open_reconstruction(path)
+
+
+def test_what_cannot_be_shown_leaves_no_page(
+    tmp_path: Path, images: torch.Tensor, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images[1, 2, 3] = float('nan')
+    path = written(tmp_path / 'x.h5', images, MANIFEST)
+    assert main(['view', str(path), '--no-open']) == 3
+    assert 'image 1 holds NaN or infinite values: reconstruct the scan again' in capsys.readouterr().err
+    assert main(['view', str(path), '--no-open', '--slices', '4']) == 3
+    assert 'no slice 4; the file has 3, 5' in capsys.readouterr().err
+    assert main(['view', str(path), '--no-open', '-o', str(path)]) == 2
+    assert not list(tmp_path.glob('*.html'))
