@@ -21,6 +21,7 @@ LAYERS = [
     ['raki.volume'],
     ['raki.networks', 'raki.training'],
     ['raki.grappa', 'raki.methods'],
+    ['raki.baselines'],
     ['raki.evaluation'],
     ['raki.pipeline'],
     ['raki.jobs', 'raki.volume_pipeline'],
@@ -30,7 +31,7 @@ LAYERS = [
 LEVEL = {module: level for level, modules in enumerate(LAYERS) for module in modules}
 AT_HOME = {
     'h5py': ('raki.data',),
-    'sigpy': ('raki.data.phantoms',),
+    'sigpy': ('raki.data.phantoms', 'raki.baselines'),
     'skimage': ('raki.evaluation.metrics',),
     'matplotlib': ('raki.evaluation.report',),
     'jinja2': ('raki.evaluation.report',),
