@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.fft import fftshift, ifftshift
 
-from raki.coils import matched_weights
+from raki.coils import ROWS_AT_ONCE, matched_weights
 from raki.data.sampling import Sampling
 from raki.errors import CalibrationError
 from raki.fourier import image_from_kspace
@@ -237,9 +237,14 @@ def _noise_map(
 
 def full_noise(weights: Tensor, covariance: Tensor) -> Tensor:
     """Standard deviation in phase of a fully sampled image combined as sum weights * images, axes (y, x)."""
-    weights = weights.to(torch.complex128)
-    mixed = torch.tensordot(covariance.to(weights.device), weights.conj(), dims=1)
-    return ((weights * mixed).sum(0).real.clamp(min=0) / 2).sqrt()
+    mixing = covariance.to(weights.device)
+
+    def of_rows(rows: Tensor) -> Tensor:
+        rows = rows.to(torch.complex128)
+        return (rows * torch.tensordot(mixing, rows.conj(), dims=1)).sum(0).real
+
+    variance = torch.cat([of_rows(rows) for rows in weights.split(ROWS_AT_ONCE, dim=1)])
+    return (variance.clamp(min=0) / 2).sqrt()
 
 
 def covariance_without_noise_scan(kspace: Tensor, measured: Tensor, acs: Tensor) -> Tensor:
