@@ -3,24 +3,34 @@
 Methods differ only in the map that they learn. Geometry, edges and data consistency live here.
 """
 
+import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any, ClassVar, Protocol
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from raki.channels import CoilTransform
+from raki.checks import require_complex64, require_learnable
 from raki.data.sampling import Sampling
 from raki.edges import EdgeMap, edge_maps, padded_windows
-from raki.errors import CalibrationError
 from raki.kernel import Kernel
-from raki.linear import NormalEquations
+from raki.linear import LinearMap, NormalEquations
 
 PatchMap = Callable[[Tensor, int], Tensor]
 """Lines (coil, line, readout) and the distance of a kernel's source lines among them, to the missing samples
 (coil, missing line, line, readout): one set for every position of the kernel wholly inside."""
+
+
+@runtime_checkable
+class Linearizable(Protocol):
+    """A patch map that knows its own derivative."""
+
+    def linearized(self, kspace: Tensor, dilation: int = 1) -> PatchMap:
+        """The derivative at lines (coil, line, readout), a patch map that is linear over the reals."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +138,10 @@ class Interpolator:
     transform: CoilTransform | None = None
     """To the virtual coils that the maps are learnt in; None where these are the coils themselves."""
 
-    @torch.no_grad()
     def fill(self, kspace: Tensor) -> Tensor:
         """Fill in every missing line of the acquired range; measured samples come back bit for bit.
+
+        Differentiable in `kspace` (`torch.func.jvp`, `linearize`, `vjp`); fitted weights are constants.
 
         Parameters
         ----------
@@ -155,6 +166,21 @@ class Interpolator:
             virtual = self._missing(self.transform.apply(lines), self.kernel, self.patch_map)
             missing = self.transform.invert(virtual)
         return torch.where(measured, kspace, self._on_matrix(missing, kspace))
+
+    def derivative(self, kspace: Tensor) -> 'Interpolator':
+        """The derivative of `fill` at this k-space (coil, ky, kx), whose own `fill` takes changes of it to changes.
+
+        Linear over the reals only, where the map is a network that sees real and imaginary parts. Costs as much as
+        filling; a map that cannot be `Linearizable` is differentiated anew, with `torch.func.jvp`, for every change.
+        """
+        if self.patch_map is None or isinstance(self.patch_map, LinearMap):
+            return self
+        lines = self.sampling.lattice_lines(kspace)
+        if self.transform is not None:
+            lines = self.transform.apply(lines)
+        if isinstance(self.patch_map, Linearizable):
+            return replace(self, patch_map=self.patch_map.linearized(lines))
+        return replace(self, patch_map=partial(_pushed, self.patch_map, lines))
 
     def _require_fitting(self, shape: tuple[int, ...]) -> None:
         wanted = (self.n_coils or shape[0], len(self.sampling.mask), self.n_readout)
@@ -185,6 +211,13 @@ class Interpolator:
         target = torch.zeros_like(kspace)
         target[:, start:stop] = every_line[:, start - first : stop - first]
         return target
+
+
+def _pushed(patch_map: PatchMap, lines: Tensor, tangent: Tensor, dilation: int) -> Tensor:
+    """Derivative of a map at `lines` along `tangent`, both (coil, line, readout)."""
+    with warnings.catch_warnings():  # torch warns of its own deprecated parts when it first differentiates forwards
+        warnings.simplefilter('ignore', DeprecationWarning)
+        return torch.func.jvp(lambda around: patch_map(around, dilation), (lines,), (tangent,))[1]
 
 
 def fit(
@@ -236,21 +269,8 @@ def fit(
     learnt = method.learn(calibration, progress)
     equations = calibration.normal_equations(learnt.kernel)
     edges = edge_maps(equations, learnt.regularization, sampling, n_readout, lines)
-    warnings = (*(transform.warnings if transform else ()), *_warnings(learnt, acs))
-    return Interpolator(sampling, n_readout, n_coils, learnt.kernel, learnt.patch_map, edges, warnings, transform)
-
-
-def require_learnable(method: Method, acs: Tensor, n_axes: int) -> None:
-    """Raise a CalibrationError unless an ACS, axes (coil, ..., readout), can teach anything."""
-    if acs.ndim != n_axes or 0 in acs.shape[1:-1]:
-        raise CalibrationError(
-            f'{type(method).__name__} learns from autocalibration lines, got {tuple(acs.shape)}: '
-            'acquire a block of neighbouring lines or give separate calibration data'
-        )
-    if len(acs) == 1:
-        raise CalibrationError('missing lines are told apart by at least 2 coils, got 1: use zero filling')
-    if not bool(torch.isfinite(torch.view_as_real(acs)).all()):
-        raise CalibrationError('the ACS has NaN or infinite samples: nothing can be learnt from it')
+    cautions = (*(transform.warnings if transform else ()), *_warnings(learnt, acs))
+    return Interpolator(sampling, n_readout, n_coils, learnt.kernel, learnt.patch_map, edges, cautions, transform)
 
 
 def _warnings(learnt: Learnt, acs: Tensor) -> tuple[str, ...]:
@@ -261,12 +281,6 @@ def _warnings(learnt: Learnt, acs: Tensor) -> tuple[str, ...]:
         'ghosts are possible; more ACS or a smaller kernel would help',
         *learnt.warnings,
     )
-
-
-def require_complex64(kspace: Tensor) -> None:
-    """Raise a ValueError unless k-space is complex64."""
-    if kspace.dtype != torch.complex64:
-        raise ValueError(f'k-space must be complex64, got {kspace.dtype}')
 
 
 def leave_empty(sampling: Sampling, n_readout: int) -> Interpolator:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from raki.baselines import BASELINES, Baseline
 from raki.data.sampling import Sampling
 from raki.data.save import ReconstructionWriter, write_text
 from raki.data.scan import Scan, ScanFile
@@ -62,14 +63,15 @@ def _require_known(name: str, known: Iterable[str], kind: str) -> None:
         raise ValueError(f'no {kind} {name!r}: choose from {", ".join(known)}')
 
 
-def methods_by_name(names: Sequence[str], n_iterations: int | None = None) -> dict[str, Method | None]:
-    """Look methods up, with another number of training iterations if given."""
+def methods_by_name(names: Sequence[str], n_iterations: int | None = None) -> dict[str, Method | Baseline | None]:
+    """Look methods and outside references up, with another number of training iterations if given."""
+    every = {**METHODS, **BASELINES}
     for name in names:
-        _require_known(name, METHODS, 'method')
-    return {name: _with_iterations(METHODS[name], n_iterations) for name in names}
+        _require_known(name, every, 'method')
+    return {name: _with_iterations(every[name], n_iterations) for name in names}
 
 
-def _with_iterations(method: Method | None, n_iterations: int | None) -> Method | None:
+def _with_iterations(method: Method | Baseline | None, n_iterations: int | None) -> Method | Baseline | None:
     if n_iterations is None or not isinstance(method, Raki):
         return method
     return replace(method, recipe=replace(method.recipe, n_iterations=n_iterations))
@@ -209,7 +211,9 @@ def _scan_summary(file: ScanFile, scan: Scan) -> dict[str, object]:
         'facts': dict(file.facts),
         'notes': list(file.notes),
         'reference': 'the fully sampled scan' if scan.reference is None else 'the noise-free truth in the file',
-        'noise': 'periphery of k-space (biased upwards on small matrices)' if scan.noise is None else 'noise samples',
+        'noise': 'its power from the ACS, its correlations from the periphery of k-space'
+        if scan.noise is None
+        else 'noise samples',
     }
 
 

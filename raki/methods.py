@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from raki import networks
-from raki.interpolation import Calibration, Learnt, Progress
+from raki.interpolation import Calibration, Learnt, PatchMap, Progress
 from raki.kernel import Kernel, patches
 from raki.moments import calibration_targets
-from raki.networks import Shape
+from raki.networks import Activation, Shape
 from raki.training import Recipe, train
 
 
@@ -142,12 +142,43 @@ class NetworkMap:
 
     def __call__(self, kspace: Tensor, dilation: int = 1) -> Tensor:
         """Predict, see `raki.interpolation.PatchMap`."""
+        return self._run(kspace, dilation, self.method.activation)
+
+    def linearized(self, kspace: Tensor, dilation: int = 1) -> PatchMap:
+        """The derivative at these lines: the same networks, every unit with the slope that it has there."""
+        slopes: list[Tensor] = []
+
+        def recorded(values: Tensor) -> Tensor:
+            positive = _parts(values) > 0
+            slopes.append(torch.where(positive, 1.0, self.method.slope) if self.method.slope else positive)
+            return self.method.activation(values)
+
+        self._run(kspace, dilation, recorded)
+
+        def derivative(tangent: Tensor, dilation: int = dilation) -> Tensor:
+            known = iter(slopes)
+            return self._run(tangent, dilation, lambda values: _multiplied(values, next(known)))
+
+        return derivative
+
+    def _run(self, kspace: Tensor, dilation: int, activation: Activation) -> Tensor:
         channels = self.method._channels(kspace * self.scale)
         inputs = _apply(self.whitening, networks.first_patches(channels, dilation))
-        outputs = networks.forward(self.weights, inputs, self.method.activation, dilation) / self.scale
+        outputs = networks.forward(self.weights, inputs, activation, dilation) / self.scale
         if self.method.is_complex:
             return outputs[0].unflatten(0, (len(kspace), -1))
         return torch.complex(*outputs.chunk(2))
+
+
+def _parts(values: Tensor) -> Tensor:
+    """Real and imaginary parts of complex values, real values as they are."""
+    return torch.view_as_real(values) if values.is_complex() else values
+
+
+def _multiplied(values: Tensor, slopes: Tensor) -> Tensor:
+    """Multiply real and imaginary parts in place: `values` are a product that nobody else holds."""
+    _parts(values).mul_(slopes)
+    return values
 
 
 def _apply(whitening: Tensor | None, inputs: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from raki.evaluation.compare import Row
 
-MIN_WIDTH = 92
+MIN_WIDTH = 114
 """Columns that a table needs; narrower terminals wrap rather than lose figures."""
 
 
@@ -67,13 +67,16 @@ def _readable(value: object) -> str:
 def comparison_table(rows: 'Sequence[Row]') -> Table:
     """Figures of merit, a line per cell, grouped by rate."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for name in ('method', 'R', 'ACS', 'object', 'NRMSE', 'k-space', 'SSIM', 'g mean', 'g 95 %', 'fit / s'):
+    names = ('R', 'ACS', 'object', 'NRMSE', 'k-space', 'SSIM', 'g mean', 'g 95 %', 'bias', 'ghost', 'point', 'fit / s')
+    for name in ('method', *names):
         table.add_column(name, justify='left' if name == 'method' else 'right', no_wrap=True)
     rows = sorted(rows, key=lambda row: (row.rate, row.acs))
     for row, following in zip(rows, [*rows[1:], None], strict=True):
         figures = (row.nrmse_object, row.nrmse, row.kspace_nrmse, row.ssim)
         gfactors = ('–' if value is None else f'{value:.2f}' for value in (row.gfactor_mean, row.gfactor_p95))
+        bias = '–' if row.noise_bias is None else f'{row.noise_bias:.4f}'
+        price = (bias, f'{row.ghost_index:.2f}', f'{row.point_peak:.2f}')
         texts = [row.method, str(row.rate), str(row.acs), *(f'{value:.4f}' for value in figures)]
         is_last = following is not None and following.rate != row.rate
-        table.add_row(*texts, *gfactors, f'{row.seconds_fit:.2f}', end_section=is_last)
+        table.add_row(*texts, *gfactors, *price, f'{row.seconds_fit:.2f}', end_section=is_last)
     return table

@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 
 from raki.channels import CoilTransform
+from raki.checks import require_complex64, require_learnable
 from raki.data.lattice import Offset, VolumeSampling
 from raki.edges import edge_weights
 from raki.errors import SamplingError
-from raki.interpolation import Method, Progress, require_complex64, require_learnable, silent
+from raki.interpolation import Method, Progress, silent
 from raki.kernel import Kernel
 from raki.linear import NormalEquations, Weighting
 from raki.neighbourhood import Neighbourhood, Part, Region, Sources, at

@@ -15,7 +15,7 @@ LAYERS = [
     ['raki.fourier', 'raki.device'],
     ['raki.data'],
     ['raki.kernel', 'raki.noise'],
-    ['raki.moments', 'raki.coils', 'raki.channels'],
+    ['raki.moments', 'raki.coils', 'raki.channels', 'raki.checks'],
     ['raki.linear'],
     ['raki.edges', 'raki.neighbourhood'],
     ['raki.volume_power'],
@@ -23,6 +23,7 @@ LAYERS = [
     ['raki.volume'],
     ['raki.networks', 'raki.training'],
     ['raki.grappa', 'raki.methods'],
+    ['raki.baselines'],
     ['raki.evaluation'],
     ['raki.pipeline'],
     ['raki.volume_pipeline', 'raki.volume_description', 'raki.simulation_job'],
@@ -33,7 +34,7 @@ LAYERS = [
 LEVEL = {module: level for level, modules in enumerate(LAYERS) for module in modules}
 AT_HOME = {
     'h5py': ('raki.data',),
-    'sigpy': ('raki.data.phantoms',),
+    'sigpy': ('raki.data.phantoms', 'raki.baselines'),
     'skimage': ('raki.evaluation.metrics',),
     'plotly': ('raki.evaluation.web_page',),
     'jinja2': ('raki.evaluation.web_page',),

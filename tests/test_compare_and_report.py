@@ -21,7 +21,7 @@ from raki.data.simulate import Simulation, simulate
 from raki.errors import CalibrationError, SamplingError
 from raki.evaluation.columns import columns, written
 from raki.evaluation.compare import Bench, Plan, gfactor_statistics
-from raki.evaluation.noise_maps import analytic_noise_map
+from raki.evaluation.noise_maps import analytic_noise_map, covariance_without_noise_scan
 from raki.evaluation.pictures import picture
 from raki.evaluation.report import ERROR_QUANTILE
 from raki.fourier import image_from_kspace
@@ -29,13 +29,14 @@ from raki.grappa.method import Grappa
 from raki.interpolation import fit, silent
 from raki.jobs import compare_file, methods_by_name
 from raki.kernel import Kernel
-from raki.noise import covariance_from_periphery, noise_covariance
+from raki.noise import noise_covariance
 from raki.pipeline import reconstruct
 from tests.toys import RAKI_QUICK
 
 ROW = {
     'method', 'rate', 'acs', 'slice', 'seed', 'nrmse', 'nrmse_object', 'kspace_nrmse', 'ssim', 'psnr',
-    'gfactor_mean', 'gfactor_p95', 'seconds_fit', 'seconds_fill', 'device',
+    'gfactor_mean', 'gfactor_p95', 'noise_std', 'noise_bias', 'ghost_index', 'point_peak', 'point_peak_min',
+    'point_width', 'seconds_fit', 'seconds_fill', 'device',
 }  # fmt: skip
 """What architecture promises to programs; more may be there."""
 
@@ -124,7 +125,8 @@ def test_noise_comes_from_noise_samples_where_there_are_any() -> None:
     assert scan.noise is not None
     torch.testing.assert_close(bench(scan).covariance, noise_covariance(scan.noise))
     without = replace(scan, noise=None)
-    torch.testing.assert_close(bench(without).covariance, covariance_from_periphery(scan.kspace[0], scan.mask))
+    expected = covariance_without_noise_scan(scan.kspace[0], scan.mask, scan.kspace[0][:, 8:40])
+    torch.testing.assert_close(bench(without).covariance, expected)
 
 
 def test_g_factor_statistics_look_inside_the_object() -> None:
@@ -159,6 +161,30 @@ def test_results_say_what_was_done_to_the_coils(file: ScanFile, tmp_path: Path) 
     expected = 'whitened where the scan has noise samples and compressed to 4 virtual coils of most energy in the ACS'
     assert results['settings']['coils'] == expected
     assert f'Coils are {expected}.' in (tmp_path / 'out' / 'report.html').read_text()
+
+
+def test_a_faithful_reconstruction_pays_no_price_and_zero_filling_does() -> None:
+    scan = simulate(Simulation(matrix=(48, 40), n_coils=6))
+    full, zero = (
+        bench(scan, n_replicas=20).cell('x', None, undersample(scan.mask, rate, 16), 16, silent).row for rate in (1, 4)
+    )
+    assert (full.point_peak, full.point_width) == pytest.approx((1, 1), abs=0.02)
+    assert full.ghost_index == 0
+    assert full.noise_bias == pytest.approx(0, abs=0.1 * float(full.noise_std or 0))
+    assert zero.point_peak < 0.7
+    assert zero.point_peak_min <= zero.point_peak
+    assert zero.point_width is not None
+    assert zero.point_width > 1.2
+    assert zero.ghost_index > 0.9
+
+
+def test_without_noise_there_is_no_noise_map_and_the_results_are_json(tmp_path: Path) -> None:
+    write_scan(tmp_path / 'scan.h5', simulate(Simulation(matrix=(48, 40), n_coils=6, noise=0)), {})
+    plan = Plan({'grappa': Grappa()}, (2,), (16,), n_replicas=3)
+    row = compared(open_scan(tmp_path / 'scan.h5'), tmp_path / 'out', plan)['rows'][0]
+    assert row['gfactor_mean'] is None
+    assert row['noise_bias'] is None
+    assert row['point_peak'] == pytest.approx(1, abs=0.05)
 
 
 @pytest.mark.parametrize('fault', ['noise-free', 'dead coil', 'duplicate coil'])

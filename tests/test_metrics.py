@@ -58,3 +58,27 @@ def test_ssim_and_psnr_are_scikit_images_with_the_maximum_of_the_reference() -> 
 
 def test_image_metrics_name_themselves() -> None:
     assert set(metrics.image_metrics(*pair())) == {'nrmse', 'nrmse_object', 'ssim', 'psnr'}
+
+
+def test_metrics_are_those_of_fastmri_on_one_slice() -> None:
+    """fastMRI: nmse = |gt - x|^2 / |gt|^2, psnr = 10 log10(max^2 / mse), ssim with uniform 7 x 7 windows of its own."""
+    image, reference = (array.double().numpy() for array in pair())
+    mean_square = ((image - reference) ** 2).mean()
+    assert metrics.nrmse(*pair()) ** 2 == pytest.approx(mean_square / (reference**2).mean(), rel=1e-6)
+    assert metrics.psnr(*pair()) == pytest.approx(10 * np.log10(reference.max() ** 2 / mean_square), abs=1e-6)
+    assert metrics.ssim(*pair()) == pytest.approx(windowed_ssim(reference, image, reference.max()), abs=1e-6)
+
+
+def windowed_ssim(a: np.ndarray, b: np.ndarray, largest: float) -> float:
+    """Wang et al. 2004, from its formula: every whole 7 x 7 window alike, unbiased variances."""
+
+    def windows(array: np.ndarray) -> np.ndarray:
+        return np.lib.stride_tricks.sliding_window_view(array, (7, 7)).reshape(-1, 49)
+
+    x, y = windows(a), windows(b)
+    c1, c2 = (0.01 * largest) ** 2, (0.03 * largest) ** 2
+    mx, my = x.mean(1), y.mean(1)
+    vx, vy = x.var(1, ddof=1), y.var(1, ddof=1)
+    covariance = ((x - mx[:, None]) * (y - my[:, None])).sum(1) / 48
+    values = (2 * mx * my + c1) * (2 * covariance + c2) / ((mx**2 + my**2 + c1) * (vx + vy + c2))
+    return float(values.mean())

@@ -4,22 +4,29 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import product
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
+from raki.baselines import Baseline, Filler
 from raki.channels import coil_transform
 from raki.coils import root_sum_of_squares
-from raki.data.sampling import Sampling, undersample
+from raki.data.sampling import Sampling, longest_run, undersample
 from raki.data.scan import Scan
 from raki.device import now
 from raki.errors import CalibrationError
+from raki.evaluation.fidelity import ghost_index, noise_figures, point_response
 from raki.evaluation.metrics import energy_ratio, image_metrics, kspace_nrmse, object_mask
-from raki.evaluation.noise_maps import NoiseMap, replica_noise_map
+from raki.evaluation.noise_maps import NoiseMap, covariance_without_noise_scan, replica_noise_map
 from raki.fourier import cropped, image_from_kspace
 from raki.interpolation import Interpolator, Method, Progress, fit, leave_empty
-from raki.noise import covariance_from_periphery, noise_covariance
+from raki.noise import noise_covariance
+
+NOISE_LINES = 32
+"""Central lines from which the noise power is estimated where there are no noise samples."""
+
+AnyMethod = TypeVar('AnyMethod', Method, Method | None, Method | Baseline | None)
 
 ProgressFor = Callable[[str], Progress]
 """From the name of a task to what is told its progress."""
@@ -29,7 +36,7 @@ ProgressFor = Callable[[str], Progress]
 class Plan:
     """What to compare."""
 
-    methods: Mapping[str, Method | None]
+    methods: Mapping[str, Method | Baseline | None]
     """Methods by name; None is zero filling."""
 
     rates: Sequence[int] = (2, 3, 4, 5)
@@ -78,6 +85,12 @@ class Row:
     gfactor_mean: float | None
     gfactor_p95: float | None
     gfactor_standard_error: float | None
+    noise_std: float | None
+    noise_bias: float | None
+    ghost_index: float
+    point_peak: float
+    point_peak_min: float
+    point_width: float | None
     net_acceleration: float
     acs_used: int
     warnings: tuple[str, ...]
@@ -141,16 +154,22 @@ class Bench:
 
     @cached_property
     def covariance(self) -> Tensor:
-        """Noise covariance (coil, coil): of noise samples where there are, else estimated in the periphery."""
+        """Noise covariance (coil, coil): of noise samples where there are, else estimated from periphery and ACS."""
         if self.scan.noise is not None:
             return noise_covariance(self.scan.noise)
-        return covariance_from_periphery(self.kspace, self.scan.mask).cpu()
+        lines = longest_run(self.scan.mask)
+        start = max(lines.start, (len(self.scan.mask) - NOISE_LINES) // 2)
+        kspace = self.scan.kspace[0]
+        acs = kspace[:, start : min(start + NOISE_LINES, lines.stop)]
+        return covariance_without_noise_scan(kspace, self.scan.mask, acs)
 
     def magnitude(self, kspace: Tensor) -> Tensor:
         """Root-sum-of-squares image of k-space (coil, ky, kx), cropped as the scan says."""
         return cropped(root_sum_of_squares(image_from_kspace(kspace)), self.scan.image_shape)
 
-    def cell(self, name: str, method: Method | None, sampling: Sampling, n_acs: int, progress: Progress) -> Cell:
+    def cell(
+        self, name: str, method: Method | Baseline | None, sampling: Sampling, n_acs: int, progress: Progress
+    ) -> Cell:
         """Reconstruct one cell and measure."""
         device = self.kspace.device
         start = now(device)
@@ -167,6 +186,7 @@ class Bench:
             'kspace_nrmse': kspace_nrmse(filled, self.truth, missing),
             'energy_ratio': energy_ratio(filled, self.truth, missing),
             **gfactor_statistics(gfactor, object_mask(self.true_image)),
+            **self._price(interpolator, filled, noise, sampling),
             'gfactor_standard_error': None if noise is None else noise.relative_standard_error,
         }
         row = Row(
@@ -185,15 +205,33 @@ class Bench:
         )
         return Cell(row, image.cpu(), None if gfactor is None else gfactor.cpu())
 
-    def _fitted(self, method: Method | None, sampling: Sampling, progress: Progress) -> Interpolator:
-        if method is None:
+    def _price(
+        self, filler: Filler, filled: Tensor, noise: NoiseMap | None, sampling: Sampling
+    ) -> dict[str, float | None]:
+        """What stands beside a noise map so that lost signal cannot pass as low noise."""
+        points = point_response(filler.fill, self.kspace, filled, self.truth)
+        whole = root_sum_of_squares(image_from_kspace(self.truth))
+        widths = points.width[points.width.isfinite()]
+        return {
+            **noise_figures(noise, whole, object_mask(whole)),
+            'ghost_index': ghost_index(filled, self.truth, sampling),
+            'point_peak': float(points.peak.mean()),
+            'point_peak_min': float(points.peak.min()),
+            'point_width': float(widths.mean()) if len(widths) else None,
+        }
+
+    def _fitted(self, method: Method | Baseline | None, sampling: Sampling, progress: Progress) -> Filler:
+        if method is None or sampling.acceleration == 1:
             return leave_empty(sampling, self.kspace.shape[-1])
         acs = self.kspace[:, sampling.acs.start : sampling.acs.stop]
+        if isinstance(method, Baseline):
+            return method.calibrate(acs, sampling, self.kspace)
         transform = coil_transform(acs, self.scan.noise, self.plan.coils)
         return fit(method, acs, sampling, self.kspace, progress, transform)
 
-    def _noise_map(self, interpolator: Interpolator, sampling: Sampling) -> NoiseMap | None:
-        if not self.plan.n_replicas:
+    def _noise_map(self, interpolator: Filler, sampling: Sampling) -> NoiseMap | None:
+        """None where none is asked for, there is no noise, or replicas of a slow outside reference would take hours."""
+        if not self.plan.n_replicas or not bool(self.covariance.any()) or not isinstance(interpolator, Interpolator):
             return None
         fill, n_replicas = interpolator.fill, self.plan.n_replicas
         return replica_noise_map(fill, self.kspace, sampling, self.covariance, n_replicas=n_replicas)
@@ -224,11 +262,11 @@ def gfactor_statistics(gfactor: Tensor | None, inside: Tensor) -> dict[str, floa
     return {'gfactor_mean': float(values.mean()), 'gfactor_p95': float(values.quantile(0.95))}
 
 
-def with_seed(method: Method | None, seed: int) -> Method | None:
+def with_seed(method: AnyMethod, seed: int) -> AnyMethod:
     """Change the seed of a method that has one."""
     return method if method is None or not has_seed(method) else replace(method, seed=seed)
 
 
-def has_seed(method: Method | None) -> bool:
+def has_seed(method: Method | Baseline | None) -> bool:
     """Whether results of a method depend on a seed."""
     return method is not None and any(field.name == 'seed' for field in fields(method))

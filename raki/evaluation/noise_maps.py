@@ -1,22 +1,28 @@
-"""Noise maps: of any method by pseudo multiple replicas, of GRAPPA from its weights."""
+"""Noise maps: of any method by pseudo replicas or derivatives, of GRAPPA from its weights."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.fft import fftshift, ifftshift
 
-from raki.coils import matched_weights
+from raki.coils import ROWS_AT_ONCE, matched_weights
 from raki.data.sampling import Sampling
+from raki.errors import CalibrationError
 from raki.fourier import image_from_kspace
 from raki.grappa.gfactor import coil_noise
-from raki.interpolation import Interpolator, Progress, silent
-from raki.noise import coloured_noise, noise_factor
+from raki.grappa.regularization import noise_power
+from raki.interpolation import Interpolator, Method, Progress, fit, silent
+from raki.noise import coloured_noise, covariance_from_periphery, noise_factor
+
+Fill = Callable[[Tensor], Tensor]
+"""From k-space (coil, ky, kx), of which only measured lines are looked at, to filled k-space."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NoiseMap:
-    """Noise of a combined image, and how much more it is than undersampling alone explains."""
+    """Noise of a combined image, how much more it is than undersampling alone explains, and what it costs in bias."""
 
     std: Tensor
     """Standard deviation of the component in phase with the signal, axes (y, x) [unit of the image]."""
@@ -28,16 +34,18 @@ class NoiseMap:
     """R_net: lines of the filled range over measured lines, ACS included."""
 
     n_replicas: int | None
-    """Number of replicas; None for a map that needs none."""
+    """Number K of replicas or probes; None for a map that needs none."""
 
-    @property
-    def relative_standard_error(self) -> float:
-        """Relative standard error of each value of the maps, 1 / sqrt(2 (K - 1)); 0 without replicas."""
-        return 0.0 if self.n_replicas is None else (2 * (self.n_replicas - 1)) ** -0.5
+    relative_standard_error: float
+    """Of each value of `std` and `gfactor` [1]: 1 / sqrt(2 (K - 1)) of replicas, 1 / sqrt(2 K) of probes, else 0."""
+
+    bias: Tensor | None = None
+    """Mean of the replicas minus the image without added noise, in phase with it, axes (y, x) [unit of the image]; its
+    standard error is std / sqrt(K). None where noise is propagated linearly, which leaves no bias."""
 
 
 def replica_noise_map(
-    fill: Callable[[Tensor], Tensor],
+    fill: Fill,
     kspace: Tensor,
     sampling: Sampling,
     covariance: Tensor,
@@ -46,16 +54,16 @@ def replica_noise_map(
     seed: int = 0,
     progress: Progress = silent,
 ) -> NoiseMap:
-    """Add noise to the measured lines again and again, fill with fixed weights, and look at the spread.
+    """Add noise to the measured lines again and again, fill in, and look at the spread.
 
     The noise-free image matters: unlike GRAPPA, a network is not linear, and is run anew on every replica. Coils are
     combined with the weights of the image without added noise, held fixed; in the object the result is the noise of
-    the root sum of squares, in air it is free of that combination's bias.
+    the root sum of squares, in air it is free of that combination's bias. Replicas come and go one by one.
 
     Parameters
     ----------
     fill
-        From k-space (coil, ky, kx) to filled k-space.
+        Of a fitted method for the noise of a reconstruction with fixed weights; `refitting` for that of the whole.
     kspace
         Axes (coil, ky, kx).
     sampling
@@ -75,20 +83,116 @@ def replica_noise_map(
     """
     if n_replicas < 2:
         raise ValueError(f'a spread needs at least 2 replicas, got {n_replicas}')
-    generator = torch.Generator(kspace.device).manual_seed(seed)
-    measured = sampling.mask.to(kspace.device)[:, None]
-    factor = noise_factor(covariance).to(kspace.device)
-    weights = matched_weights(image_from_kspace(fill(kspace))).conj()
+    noise = _MeasuredNoise.of(kspace, sampling, covariance, seed)
+    filled = fill(kspace)
+    combined = _Combination.of(filled)
     mean = torch.zeros(kspace.shape[1:], dtype=torch.float64, device=kspace.device)
     squares = torch.zeros_like(mean)
     for done in range(1, n_replicas + 1):
-        noise = coloured_noise(factor, tuple(kspace.shape[1:]), generator)
-        image = (weights * image_from_kspace(fill(kspace + noise * measured))).sum(0).real
+        image = combined.in_phase(fill(kspace + noise.draw()))
         step = image - mean
         mean += step / done
         squares += step * (image - mean)
         progress(done, n_replicas)
-    return _noise_map((squares / (n_replicas - 1)).sqrt(), sampling, covariance, weights, n_replicas)
+    bias = fftshift(mean - combined.in_phase(filled)).float()
+    std, error = fftshift((squares / (n_replicas - 1)).sqrt()), (2 * (n_replicas - 1)) ** -0.5
+    return _noise_map(std, sampling, covariance, combined.weights, n_replicas, error, bias)
+
+
+def refitting(method: Method, sampling: Sampling) -> Fill:
+    """Fit a method to the embedded ACS of whatever k-space comes, and fill it: replicas then vary the weights, too."""
+
+    def fill(kspace: Tensor) -> Tensor:
+        return fit(method, kspace[:, sampling.acs.start : sampling.acs.stop], sampling, kspace).fill(kspace)
+
+    return fill
+
+
+def jvp_noise_map(
+    interpolator: Interpolator,
+    kspace: Tensor,
+    covariance: Tensor,
+    *,
+    n_probes: int = 64,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> NoiseMap:
+    """Noise map in the limit of small noise: the derivative J of filling at this k-space, applied to probes of noise.
+
+    Activations of a network are those of this scan, and a probe costs about one filling. Networks split complex
+    numbers, so J is linear over the reals only: probes are complex noise with the covariance of the measured, and the
+    mean square of that part of the image of J xi that is in phase with the signal is the variance, as
+    `replica_noise_map` defines it.
+
+    Parameters
+    ----------
+    interpolator
+        A fitted method.
+    kspace
+        Where to differentiate, axes (coil, ky, kx).
+    covariance
+        Noise covariance between coils of a k-space sample, axes (coil, coil).
+    n_probes
+        Number of probes K.
+    seed
+        Seed of the probes.
+    progress
+        Told how many probes are done.
+    """
+    if n_probes < 1:
+        raise ValueError(f'a noise map needs at least 1 probe, got {n_probes}')
+    sampling, push = interpolator.sampling, interpolator.derivative(kspace).fill
+    noise = _MeasuredNoise.of(kspace, sampling, covariance, seed)
+    combined = _Combination.of(interpolator.fill(kspace))
+    squares = torch.zeros(kspace.shape[1:], dtype=torch.float64, device=kspace.device)
+    for done in range(1, n_probes + 1):
+        squares += combined.in_phase(push(noise.draw())).square()
+        progress(done, n_probes)
+    std, error = fftshift((squares / n_probes).sqrt()), (2 * n_probes) ** -0.5
+    return _noise_map(std, sampling, covariance, combined.weights, n_probes, error)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _MeasuredNoise:
+    """Noise on measured lines, draw by draw."""
+
+    factor: Tensor
+    lines: Tensor
+    shape: tuple[int, ...]
+    generator: torch.Generator
+
+    @classmethod
+    def of(cls, kspace: Tensor, sampling: Sampling, covariance: Tensor, seed: int) -> '_MeasuredNoise':
+        lines = sampling.mask.nonzero().flatten().to(kspace.device)
+        generator = torch.Generator(kspace.device).manual_seed(seed)
+        return cls(noise_factor(covariance).to(kspace.device), lines, tuple(kspace.shape), generator)
+
+    def draw(self) -> Tensor:
+        """Axes (coil, ky, kx); zero where nothing is measured."""
+        noise = self.factor.new_zeros(self.shape)
+        noise[:, self.lines] = coloured_noise(self.factor, (len(self.lines), self.shape[-1]), self.generator)
+        return noise
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Combination:
+    """Fixed weights of a combination, and the same for coil images as a plain FFT gives them, to spare shifts."""
+
+    weights: Tensor
+    turned: Tensor
+
+    @classmethod
+    def of(cls, filled: Tensor) -> '_Combination':
+        """Weights that combine the images of this k-space (coil, ky, kx) into their root sum of squares."""
+        weights = matched_weights(image_from_kspace(filled)).conj().resolve_conj()
+        centre = torch.zeros(filled.shape[1:], dtype=filled.dtype, device=filled.device)
+        centre[filled.shape[1] // 2, filled.shape[2] // 2] = 1
+        turn = torch.fft.fftn(centre)  # of the k-space centre, which a plain FFT takes to be the first sample
+        return cls(weights, ifftshift(weights, dim=(1, 2)) * turn)
+
+    def in_phase(self, kspace: Tensor) -> Tensor:
+        """Real part of the combined image of k-space (coil, ky, kx), axes (y, x) before `fftshift`."""
+        return (self.turned * torch.fft.ifftn(kspace, dim=(1, 2), norm='ortho')).sum(0).real
 
 
 def analytic_noise_map(interpolator: Interpolator, covariance: Tensor, weights: Tensor) -> NoiseMap:
@@ -114,19 +218,64 @@ def analytic_noise_map(interpolator: Interpolator, covariance: Tensor, weights: 
     Breuer et al. 2009, Magn Reson Med 62:739 (https://doi.org/10.1002/mrm.22066).
     """
     std = coil_noise(interpolator, covariance.to(weights.device)).std(weights)
-    return _noise_map(std, interpolator.sampling, covariance, weights, None)
+    return _noise_map(std, interpolator.sampling, covariance, weights, None, 0.0)
 
 
 def _noise_map(
-    std: Tensor, sampling: Sampling, covariance: Tensor, weights: Tensor, n_replicas: int | None
+    std: Tensor,
+    sampling: Sampling,
+    covariance: Tensor,
+    weights: Tensor,
+    n_replicas: int | None,
+    error: float,
+    bias: Tensor | None = None,
 ) -> NoiseMap:
     full = full_noise(weights, covariance) * (len(sampling.filled_range) / len(sampling.mask)) ** 0.5
     gfactor = std / (sampling.net_acceleration**0.5 * full)
-    return NoiseMap(std.float(), gfactor.float(), sampling.net_acceleration, n_replicas)
+    return NoiseMap(std.float(), gfactor.float(), sampling.net_acceleration, n_replicas, error, bias)
 
 
 def full_noise(weights: Tensor, covariance: Tensor) -> Tensor:
     """Standard deviation in phase of a fully sampled image combined as sum weights * images, axes (y, x)."""
-    weights = weights.to(torch.complex128)
-    mixed = torch.tensordot(covariance.to(weights.device), weights.conj(), dims=1)
-    return ((weights * mixed).sum(0).real.clamp(min=0) / 2).sqrt()
+    mixing = covariance.to(weights.device)
+
+    def of_rows(rows: Tensor) -> Tensor:
+        rows = rows.to(torch.complex128)
+        return (rows * torch.tensordot(mixing, rows.conj(), dims=1)).sum(0).real
+
+    variance = torch.cat([of_rows(rows) for rows in weights.split(ROWS_AT_ONCE, dim=1)])
+    return (variance.clamp(min=0) / 2).sqrt()
+
+
+def covariance_without_noise_scan(kspace: Tensor, measured: Tensor, acs: Tensor) -> Tensor:
+    """Noise covariance between coils (coil, coil) of a scan without noise samples.
+
+    The mean power s2 over coils is what the ACS leaves unexplained (`raki.grappa.regularization.noise_power`). How
+    coils differ and correlate is known from the periphery of k-space as far as it holds nothing but noise: of its
+    covariance P with mean power p, a share a = s2 / p is noise, so s2 (a P / p + (1 - a) 1) is returned. On small
+    matrices, whose periphery holds mostly signal, coils are thus taken to be alike. With an ACS too small to tell, P
+    itself is, an upper bound.
+
+    Parameters
+    ----------
+    kspace
+        Axes (coil, ky, kx).
+    measured
+        Boolean, axes (ky,): which lines were measured.
+    acs
+        Fully sampled lines of the same receiver gain, axes (coil, line, readout).
+
+    Raises
+    ------
+    ScanError
+        If the periphery holds fewer samples than there are coils.
+    """
+    covariance = covariance_from_periphery(kspace, measured)
+    mean = float(covariance.diagonal().real.mean())
+    try:
+        power = min(noise_power(acs), mean)
+    except CalibrationError:
+        return covariance
+    share = power / mean if mean > 0 else 1.0
+    alike = mean * torch.eye(len(covariance), dtype=covariance.dtype, device=covariance.device)
+    return share * (share * covariance + (1 - share) * alike)

@@ -136,8 +136,8 @@ def _facts(results: Mapping[str, Any]) -> list[str]:
     return [
         f'{scan["format"]}: {shape["slice"]} slice(s), {shape["coil"]} coils, matrix {shape["ky"]} × {shape["kx"]} '
         '(ky × kx), phase encoding vertical.',
-        f'Judged against {scan["reference"]}. Sampling: {settings["lattice"]}. Every method learnt from the ACS lines '
-        'only.',
+        f'Judged against {scan["reference"]}. Sampling: {settings["lattice"]}. Coils are {settings["coils"]}.',
+        'Every method learnt from the ACS lines only.',
     ]
 
 

@@ -1,0 +1,133 @@
+"""Outside references: the problem that they solve, and how strongly they regularise."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from raki import baselines
+from raki.baselines import BASELINES, BartPics, Baseline, Espirit, Wavelet, read_cfl, write_cfl
+from raki.coils import root_sum_of_squares
+from raki.data.sampling import Sampling, undersample
+from raki.data.simulate import Simulation, simulate
+from raki.errors import CalibrationError, ResourceError
+from raki.evaluation.metrics import nrmse_object
+from raki.fourier import image_from_kspace, kspace_from_image
+from raki.grappa.regularization import noise_power
+from raki.jobs import methods_by_name
+from tests.toys import acs_of, measured_only, random_kspace
+
+NEEDS_BART = pytest.mark.skipif(shutil.which('bart') is None, reason='needs the BART toolbox')
+EVERY = [
+    pytest.param(baseline, id=name, marks=NEEDS_BART if name == 'bart-pics' else ())
+    for name, baseline in BASELINES.items()
+]
+
+
+def scan() -> tuple[Tensor, Tensor, Sampling]:
+    """K-space, its noise-free truth, and a pattern."""
+    simulated = simulate(Simulation((72, 60), n_coils=6, noise=0.01))
+    assert simulated.reference is not None
+    return simulated.kspace[0], simulated.reference[0], undersample(simulated.mask, 3, 24)
+
+
+def error(kspace: Tensor, truth: Tensor) -> float:
+    return nrmse_object(*(root_sum_of_squares(image_from_kspace(k)) for k in (kspace, truth)))
+
+
+@pytest.mark.parametrize('baseline', EVERY)
+def test_a_baseline_beats_zero_filling_and_sees_measured_lines_only(baseline: Baseline) -> None:
+    kspace, truth, sampling = scan()
+    measured = measured_only(kspace, sampling)
+    filled = baseline.calibrate(acs_of(kspace, sampling), sampling, kspace).fill(kspace)
+    again = baseline.calibrate(acs_of(kspace, sampling), sampling, measured).fill(measured)
+    torch.testing.assert_close(filled, again)
+    assert error(filled, truth) < 0.6 * error(measured, truth)
+
+
+def test_sense_solves_its_normal_equations() -> None:
+    """(A^H A + ridge) x = A^H y with A x = mask F (s x), ridge = noise power / signal power."""
+    kspace, _, sampling = scan()
+    model = Espirit(n_iterations=200).calibrate(acs_of(kspace, sampling), sampling, kspace)
+    measured, maps, mask = measured_only(kspace, sampling), model.sensitivities, sampling.mask[:, None]
+    image = model.solve(measured)
+
+    def adjoint(lines: Tensor) -> Tensor:
+        return (maps.conj() * image_from_kspace(lines)).sum(0)
+
+    lines = measured.abs().square().sum((0, 2))
+    energy = lines[list(sampling.acs)].sum() + 3 * (lines.sum() - lines[list(sampling.acs)].sum())
+    ridge = noise_power(acs_of(kspace, sampling)) / (float(energy) / (72 * 60))
+    left = adjoint(mask * kspace_from_image(maps * image)) + ridge * image - adjoint(measured)
+    assert float(left.norm() / adjoint(measured).norm()) < 1e-3
+    torch.testing.assert_close(
+        model.fill(kspace), kspace_from_image(maps * image), rtol=1e-4, atol=1e-4 * float(kspace.abs().max())
+    )
+
+
+def test_the_wavelet_image_has_the_least_objective_nearby() -> None:
+    """1/2 ||A x - y||^2 + strength ||W x||_1 at the solution, against SENSE's and against small changes of it."""
+    sigpy = pytest.importorskip('sigpy')
+    kspace, _, sampling = scan()
+    acs, mask = acs_of(kspace, sampling), sampling.mask[:, None]
+    sense, model = (each.calibrate(acs, sampling, kspace) for each in (Espirit(), Wavelet(n_iterations=300)))
+    measured = measured_only(kspace, sampling)
+    transform = sigpy.linop.Wavelet((72, 60), wave_name='db4')
+    strength = noise_power(acs) / (np.abs(transform(sense.solve(measured).numpy())).sum() / (72 * 60))
+
+    def objective(image: Tensor) -> float:
+        missed = mask * kspace_from_image(model.sensitivities * image) - measured
+        return float(missed.abs().square().double().sum()) / 2 + float(strength) * float(
+            np.abs(transform(image.numpy())).sum()
+        )
+
+    image = model.solve(measured)
+    others = [
+        sense.solve(measured),
+        1.01 * image,
+        0.99 * image,
+        image + 0.01 * image.abs().max() * random_kspace(72, 60),
+    ]
+    assert all(objective(image) < objective(other) for other in others)
+
+
+@NEEDS_BART
+def test_bart_and_sigpy_find_the_same_image_with_the_same_sensitivities() -> None:
+    kspace, _, sampling = scan()
+    acs, measured = acs_of(kspace, sampling), measured_only(kspace, sampling)
+    model = Espirit(n_iterations=200).calibrate(acs, sampling, kspace)
+    ridge = 0.01
+    ours = baselines._by_sigpy('SenseRecon', measured, model.sensitivities, ridge, sampling, max_iter=200)
+    theirs = BartPics()._image(measured, model.sensitivities, ridge, sampling)
+    assert float((ours - theirs).norm() / ours.norm()) < 0.01
+
+
+def test_noise_free_data_are_hardly_regularised() -> None:
+    kspace, truth, sampling = scan()
+    filled = Espirit().calibrate(acs_of(truth, sampling), sampling, truth).fill(truth)
+    noisy = Espirit().calibrate(acs_of(kspace, sampling), sampling, kspace).fill(kspace)
+    assert error(filled, truth) < error(noisy, truth)
+
+
+def test_files_of_bart_are_read_back(tmp_path: Path) -> None:
+    array = random_kspace(3, 4, 1, 2).numpy()
+    write_cfl(str(tmp_path / 'a'), array)
+    np.testing.assert_array_equal(read_cfl(str(tmp_path / 'a')), array)
+    assert (tmp_path / 'a.hdr').read_text().splitlines()[1].split() == ['3', '4', '1', '2']
+
+
+def test_a_missing_bart_and_too_small_an_acs_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    kspace, _, sampling = scan()
+    monkeypatch.setattr('shutil.which', lambda _name: None)
+    with pytest.raises(ResourceError, match='BART toolbox is not installed: leave bart-pics out'):
+        BartPics().calibrate(acs_of(kspace, sampling), sampling, kspace)
+    few = undersample(torch.ones(72, dtype=torch.bool), 3, 5)
+    with pytest.raises(CalibrationError, match='ESPIRiT needs an ACS of at least 8 lines around the centre'):
+        Espirit().calibrate(acs_of(kspace, few), few, kspace)
+
+
+def test_baselines_are_looked_up_by_name() -> None:
+    assert list(methods_by_name(list(BASELINES))) == ['espirit', 'l1-wavelet', 'bart-pics']
