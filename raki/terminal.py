@@ -39,7 +39,7 @@ def progress_bars() -> Iterator[Callable[[str], Callable[[int, int], None]]]:
 
 
 def description_table(description: Mapping[str, object]) -> Table:
-    """What `raki.jobs.describe` found in a file."""
+    """What `raki.description.describe` found in a file."""
     table = Table(show_header=False, title=escape(str(description['file'])), title_justify='left')
     for name, value in description.items():
         if name not in ('file', 'repetitions') and value not in (None, [], {}):

@@ -20,6 +20,7 @@ from raki.errors import SamplingError
 from raki.interpolation import Method, Progress, silent
 from raki.kernel import Kernel
 from raki.linear import NormalEquations, Weighting
+from raki.moments import mean_power
 from raki.neighbourhood import Neighbourhood, Part, Region, Sources, at
 from raki.volume_power import VolumePower
 
@@ -62,7 +63,7 @@ class PositionCalibration:
 
 
 def _weighted(sources: Tensor, targets: Tensor, weighting: Weighting) -> tuple[Tensor, Tensor]:
-    scale = weighting(sources.abs().square().mean(1).double()).sqrt()[:, None]
+    scale = weighting(mean_power(sources)).sqrt()[:, None]
     return scale * sources, scale * targets
 
 

@@ -9,7 +9,7 @@ from raki.errors import SamplingError
 
 
 def describe_volume(file: ScanFile, first: Volume) -> dict[str, object]:
-    """What is in a file with two accelerated axes, as `raki.jobs.describe`; `first` is its first repetition."""
+    """What is in a file with two accelerated axes, as `raki.description.describe`; `first` is its first repetition."""
     size = None if first.voxel_size is None else [round(1000 * length, 4) for length in first.voxel_size]
     others = (file.read_volume(index) for index in range(1, file.n_repetitions)) if file.read_volume else ()
     return {
