@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.fft import fftshift, ifftshift
 
 from raki.coils import ROWS_AT_ONCE, matched_weights
+from raki.data.lattice import VolumeSampling
 from raki.data.sampling import Sampling
 from raki.errors import CalibrationError
 from raki.fourier import image_from_kspace
@@ -15,9 +16,10 @@ from raki.grappa.gfactor import coil_noise
 from raki.grappa.regularization import noise_power
 from raki.interpolation import Interpolator, Method, Progress, fit, silent
 from raki.noise import coloured_noise, covariance_from_periphery, noise_factor
+from raki.volume import VolumeInterpolator
 
 Fill = Callable[[Tensor], Tensor]
-"""From k-space (coil, ky, kx), of which only measured lines are looked at, to filled k-space."""
+"""From k-space (coil, ky, kx) or (coil, kz, ky, kx), where only measured lines are looked at, to filled k-space."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,13 +27,13 @@ class NoiseMap:
     """Noise of a combined image, how much more it is than undersampling alone explains, and what it costs in bias."""
 
     std: Tensor
-    """Standard deviation of the component in phase with the signal, axes (y, x) [unit of the image]."""
+    """Standard deviation of the component in phase with the signal, axes (y, x) or (z, y, x) [unit of the image]."""
 
     gfactor: Tensor
-    """std / (sqrt(net_acceleration) std of the fully sampled scan), axes (y, x) [1]."""
+    """std / (sqrt(net_acceleration) std of the fully sampled scan), axes as those of `std` [1]."""
 
     net_acceleration: float
-    """R_net: lines of the filled range over measured lines, ACS included."""
+    """R_net: lines of the filled range over measured lines, ACS included [1]."""
 
     n_replicas: int | None
     """Number K of replicas or probes; None for a map that needs none."""
@@ -40,14 +42,14 @@ class NoiseMap:
     """Of each value of `std` and `gfactor` [1]: 1 / sqrt(2 (K - 1)) of replicas, 1 / sqrt(2 K) of probes, else 0."""
 
     bias: Tensor | None = None
-    """Mean of the replicas minus the image without added noise, in phase with it, axes (y, x) [unit of the image]; its
-    standard error is std / sqrt(K). None where noise is propagated linearly, which leaves no bias."""
+    """Mean of the replicas minus the image without added noise, in phase with it, axes as those of `std` [unit of the
+    image]; its standard error is std / sqrt(K). None where noise is propagated linearly, which leaves no bias."""
 
 
 def replica_noise_map(
     fill: Fill,
     kspace: Tensor,
-    sampling: Sampling,
+    sampling: Sampling | VolumeSampling,
     covariance: Tensor,
     *,
     n_replicas: int,
@@ -65,7 +67,7 @@ def replica_noise_map(
     fill
         Of a fitted method for the noise of a reconstruction with fixed weights; `refitting` for that of the whole.
     kspace
-        Axes (coil, ky, kx).
+        Axes (coil, ky, kx), or of a volume (coil, kz, ky, kx).
     sampling
         The measured lines; noise is added on these only.
     covariance
@@ -157,20 +159,20 @@ class _MeasuredNoise:
     """Noise on measured lines, draw by draw."""
 
     factor: Tensor
-    lines: Tensor
+    mask: Tensor
     shape: tuple[int, ...]
     generator: torch.Generator
 
     @classmethod
-    def of(cls, kspace: Tensor, sampling: Sampling, covariance: Tensor, seed: int) -> '_MeasuredNoise':
-        lines = sampling.mask.nonzero().flatten().to(kspace.device)
+    def of(cls, kspace: Tensor, sampling: Sampling | VolumeSampling, covariance: Tensor, seed: int) -> '_MeasuredNoise':
         generator = torch.Generator(kspace.device).manual_seed(seed)
-        return cls(noise_factor(covariance).to(kspace.device), lines, tuple(kspace.shape), generator)
+        factor, mask = noise_factor(covariance).to(kspace.device), sampling.mask.to(kspace.device)
+        return cls(factor, mask, tuple(kspace.shape), generator)
 
     def draw(self) -> Tensor:
-        """Axes (coil, ky, kx); zero where nothing is measured."""
+        """Axes of k-space; zero where nothing is measured."""
         noise = self.factor.new_zeros(self.shape)
-        noise[:, self.lines] = coloured_noise(self.factor, (len(self.lines), self.shape[-1]), self.generator)
+        noise[:, self.mask] = coloured_noise(self.factor, (int(self.mask.sum()), self.shape[-1]), self.generator)
         return noise
 
 
@@ -183,30 +185,35 @@ class _Combination:
 
     @classmethod
     def of(cls, filled: Tensor) -> '_Combination':
-        """Weights that combine the images of this k-space (coil, ky, kx) into their root sum of squares."""
-        weights = matched_weights(image_from_kspace(filled)).conj().resolve_conj()
+        """Weights that combine the images of this k-space, coils first, into their root sum of squares."""
+        axes = tuple(range(1, filled.ndim))
+        weights = matched_weights(image_from_kspace(filled, axes)).conj().resolve_conj()
         centre = torch.zeros(filled.shape[1:], dtype=filled.dtype, device=filled.device)
-        centre[filled.shape[1] // 2, filled.shape[2] // 2] = 1
+        centre[tuple(size // 2 for size in centre.shape)] = 1
         turn = torch.fft.fftn(centre)  # of the k-space centre, which a plain FFT takes to be the first sample
-        return cls(weights, ifftshift(weights, dim=(1, 2)) * turn)
+        return cls(weights, ifftshift(weights, dim=axes) * turn)
 
     def in_phase(self, kspace: Tensor) -> Tensor:
-        """Real part of the combined image of k-space (coil, ky, kx), axes (y, x) before `fftshift`."""
-        return (self.turned * torch.fft.ifftn(kspace, dim=(1, 2), norm='ortho')).sum(0).real
+        """Real part of the combined image of k-space, coils first, before `fftshift`."""
+        images = torch.fft.ifftn(kspace, dim=tuple(range(1, kspace.ndim)), norm='ortho')
+        return (self.turned * images).sum(0).real
 
 
-def analytic_noise_map(interpolator: Interpolator, covariance: Tensor, weights: Tensor) -> NoiseMap:
+def analytic_noise_map(
+    interpolator: Interpolator | VolumeInterpolator, covariance: Tensor, weights: Tensor
+) -> NoiseMap:
     """Noise map of a linear reconstruction without replicas: what `replica_noise_map` tends to with their number.
 
     Parameters
     ----------
     interpolator
-        A fitted method whose map is a `raki.linear.LinearMap`, or one that fills nothing in.
+        A fitted method whose map is a `raki.linear.LinearMap`, one that fills nothing in, or a fitted volume.
     covariance
         Noise covariance between coils of a k-space sample, axes (coil, coil).
     weights
-        Any weights of the combination sum weights * images, axes (coil, y, x). The root sum of squares of `images` has
-        `raki.coils.matched_weights(images).conj()`, an adaptive combination the conjugate of its own.
+        Any weights of the combination sum weights * images, axes (coil, y, x) or (coil, z, y, x). The root sum of
+        squares of `images` has `raki.coils.matched_weights(images).conj()`, an adaptive combination the conjugate of
+        its own.
 
     Raises
     ------
@@ -223,20 +230,20 @@ def analytic_noise_map(interpolator: Interpolator, covariance: Tensor, weights: 
 
 def _noise_map(
     std: Tensor,
-    sampling: Sampling,
+    sampling: Sampling | VolumeSampling,
     covariance: Tensor,
     weights: Tensor,
     n_replicas: int | None,
     error: float,
     bias: Tensor | None = None,
 ) -> NoiseMap:
-    full = full_noise(weights, covariance) * (len(sampling.filled_range) / len(sampling.mask)) ** 0.5
-    gfactor = std / (sampling.net_acceleration**0.5 * full)
+    measured = float(sampling.mask.double().mean())
+    gfactor = std / (sampling.net_acceleration * measured**0.5 * full_noise(weights, covariance))
     return NoiseMap(std.float(), gfactor.float(), sampling.net_acceleration, n_replicas, error, bias)
 
 
 def full_noise(weights: Tensor, covariance: Tensor) -> Tensor:
-    """Standard deviation in phase of a fully sampled image combined as sum weights * images, axes (y, x)."""
+    """Standard deviation in phase of a fully sampled image combined as sum weights * images, axes without coils."""
     mixing = covariance.to(weights.device)
 
     def of_rows(rows: Tensor) -> Tensor:
