@@ -45,12 +45,6 @@ FLOOR = 1e-9
 MAX_LEVERAGE = 0.99
 """Largest part of an equation's own influence on its prediction that is corrected for [1]."""
 
-NOISE_RATE, NOISE_KERNEL, NOISE_RIDGE = 2, Kernel(lines=2, readout=5), 1e-5
-"""What explains a sample best, so that nearly nothing but noise is left."""
-
-MIN_GAIN = 0.1
-"""Least part of a residual's noise gain that is not attributed to the power of noise in the sources [1]."""
-
 MIN_FREEDOM = 0.02
 """Least part of the equations that must be left over for their residuals to mean anything [1]."""
 
@@ -236,7 +230,8 @@ def misfit_of(
         scale = weight.sqrt()[:, None]
         pairs = [(scale * sources, scale * targets)]
         equations = NormalEquations.from_pairs(pairs, kernel, *shape)
-        misfit = Misfit.from_residuals(power, left_out_residuals(equations, ridge, sources, targets, weight))
+        missed = left_out_residuals(equations, ridge, sources, targets, weight)
+        misfit = Misfit.from_residuals(power, mean_power(missed) * missed.shape[1])
     return misfit
 
 
@@ -252,7 +247,7 @@ def _some_pairs(calibration: Calibration, kernel: Kernel) -> tuple[Tensor, Tenso
 def left_out_residuals(
     equations: NormalEquations, ridge: float, sources: Tensor, targets: Tensor, weight: Tensor
 ) -> Tensor:
-    """Sum over targets of |residual|^2 of each equation if it alone were not part of the fit.
+    """Residual of each equation if it alone were not part of the fit.
 
     Parameters
     ----------
@@ -267,29 +262,10 @@ def left_out_residuals(
 
     Returns
     -------
-    Axes (equation,).
+    Axes (equation, target).
     """
     factor = equations.factor(ridge).to(sources.dtype)
     whitened = torch.linalg.solve_triangular(factor, sources.mH, upper=False)
     leverage = weight * energies(whitened)
     missed = targets - sources @ equations.solve(ridge).to(sources.dtype)
-    return mean_power(missed) * missed.shape[1] / (1 - leverage.clamp(max=MAX_LEVERAGE)).square()
-
-
-def noise_power(acs: Tensor) -> float:
-    """Noise power of a k-space sample, mean over coils, from the ACS (coil, line, readout) alone.
-
-    What neighbouring lines leave unexplained of a line between them, extrapolated to patches that hold nothing but
-    noise (their power is that of the noise), is the noise of the target and that of the sources, 1 + ||w||^2 times the
-    noise of a sample. Signal cannot be taken for noise, as in corners of k-space, where small matrices hold some.
-
-    Raises
-    ------
-    CalibrationError
-        If the ACS has fewer lines or samples than the kernel.
-    """
-    calibration = Calibration(acs, NOISE_RATE)
-    misfit = estimated_misfit(calibration, NOISE_KERNEL, NOISE_RIDGE)
-    weights = NormalEquations.from_acs(acs, NOISE_RATE, NOISE_KERNEL, misfit.weight).solve(NOISE_RIDGE)
-    gain = weights.shape[1] + float(weights.abs().square().sum())
-    return misfit.noise / max(gain - misfit.share, MIN_GAIN * gain)
+    return missed / (1 - leverage.clamp(max=MAX_LEVERAGE))[:, None]

@@ -24,7 +24,7 @@ from torch import Tensor
 from raki.data.sampling import Sampling
 from raki.errors import CalibrationError, ResourceError
 from raki.fourier import kspace_from_image
-from raki.grappa.regularization import NOISE_KERNEL, noise_power
+from raki.grappa.noise_power import NOISE_KERNEL, noise_power
 from raki.kernel import Kernel
 
 CALIBRATION_WIDTH = 24

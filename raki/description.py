@@ -5,7 +5,8 @@ from raki.data.sampling import Sampling
 from raki.data.scan import Scan, ScanFile
 from raki.errors import CalibrationError, SamplingError
 from raki.grappa.method import KERNELS
-from raki.grappa.regularization import noise_power, tune
+from raki.grappa.noise_power import noise_power
+from raki.grappa.regularization import tune
 from raki.interpolation import Calibration
 from raki.noise import noise_covariance
 from raki.pipeline import calibration_lines

@@ -16,7 +16,7 @@ from raki.data.simulate import Simulation, simulate
 from raki.errors import CalibrationError, ResourceError
 from raki.evaluation.metrics import nrmse_object
 from raki.fourier import image_from_kspace, kspace_from_image
-from raki.grappa.regularization import noise_power
+from raki.grappa.noise_power import noise_power
 from raki.jobs import methods_by_name
 from tests.toys import acs_of, measured_only, random_kspace
 

@@ -19,7 +19,7 @@ from raki.data.sampling import Sampling
 from raki.errors import ScanError
 from raki.fourier import centre_crop, image_from_kspace
 from raki.grappa.method import Grappa
-from raki.grappa.regularization import noise_power
+from raki.grappa.noise_power import noise_power
 from raki.noise import noise_covariance
 from raki.pipeline import reconstruct
 from tests.toys import random_kspace, stored

@@ -13,7 +13,7 @@ from raki.data.sampling import Sampling
 from raki.errors import CalibrationError
 from raki.fourier import image_from_kspace
 from raki.grappa.gfactor import coil_noise
-from raki.grappa.regularization import noise_power
+from raki.grappa.noise_power import noise_power
 from raki.interpolation import Interpolator, Method, Progress, fit, silent
 from raki.noise import coloured_noise, covariance_from_periphery, noise_factor
 from raki.volume import VolumeInterpolator
@@ -257,7 +257,7 @@ def full_noise(weights: Tensor, covariance: Tensor) -> Tensor:
 def covariance_without_noise_scan(kspace: Tensor, measured: Tensor, acs: Tensor) -> Tensor:
     """Noise covariance between coils (coil, coil) of a scan without noise samples.
 
-    The mean power s2 over coils is what the ACS leaves unexplained (`raki.grappa.regularization.noise_power`). How
+    The mean power s2 over coils is what the ACS leaves unexplained (`raki.grappa.noise_power.noise_power`). How
     coils differ and correlate is known from the periphery of k-space as far as it holds nothing but noise: of its
     covariance P with mean power p, a share a = s2 / p is noise, so s2 (a P / p + (1 - a) 1) is returned. On small
     matrices, whose periphery holds mostly signal, coils are thus taken to be alike. With an ACS too small to tell, P
