@@ -83,8 +83,8 @@ class ReconstructionWriter:
     """Write a reconstruction image by image; the file appears when the block ends without an error.
 
     The layout is fastMRI's: `reconstruction` float32 (image, y, x), which fastMRI's evaluation reads unchanged, and
-    on request `kspace` (image, coil, readout, phase encode), the filled k-space. Images are ordered by repetition,
-    then slice.
+    on request `gfactor`, laid out alike, and `kspace` (image, coil, readout, phase encode), the filled k-space. Images
+    are ordered by repetition, then slice.
     """
 
     def __init__(self, path: str | Path, n_images: int) -> None:
@@ -101,9 +101,15 @@ class ReconstructionWriter:
     ) -> bool | None:
         return self._open.__exit__(kind, error, trace)
 
-    def put(self, index: int, image: Tensor, kspace: Tensor | None, *, readout_is_rows: bool) -> None:
-        """Write one image (y, x), in the orientation of the input file, and on request its k-space (coil, ky, kx)."""
-        arrays = {'reconstruction': image.float().transpose(-1, -2) if readout_is_rows else image.float()}
+    def put(
+        self, index: int, image: Tensor, kspace: Tensor | None, gfactor: Tensor | None = None, *, readout_is_rows: bool
+    ) -> None:
+        """Write one image (y, x), in the orientation of the input file, and on request what belongs to it.
+
+        That is k-space (coil, ky, kx) and g-factors (y, x).
+        """
+        maps = {'reconstruction': image} | ({} if gfactor is None else {'gfactor': gfactor})
+        arrays = {name: each.float().mT if readout_is_rows else each.float() for name, each in maps.items()}
         if kspace is not None:
             arrays['kspace'] = kspace.transpose(-1, -2)
         if not len(self._file):

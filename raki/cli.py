@@ -76,6 +76,7 @@ def reconstruct(
     combine: Annotated[str, typer.Option(help='rss or walsh (adaptive).')] = 'rss',
     seed: Annotated[int, typer.Option(help='Seed of the networks.')] = 0,
     keep_kspace: Annotated[bool, typer.Option('--kspace', help='Write the filled k-space, too.')] = False,
+    gfactor: Annotated[bool, typer.Option('--gfactor', help='Write g-factor maps, too (grappa).')] = False,
     coils: CoilsOption = None,
     device: DeviceOption = None,
     dataset: DatasetOption = None,
@@ -92,7 +93,7 @@ def reconstruct(
     with _as_usage_error():
         chosen = choose_device(device)
         repetitions = None if repetition is None else [repetition]
-        job = Job(method, combine, slices or None, repetitions, keep_kspace, seed, chosen, coils)
+        job = Job(method, combine, slices or None, repetitions, keep_kspace, seed, chosen, coils, gfactor)
     file = _open(scan, dataset, axes, mask, coils)
     with progress_bars() as progress_for:
         manifest = reconstruct_file(file, output, job, progress_for)

@@ -76,11 +76,23 @@ def _dominant_vectors(covariance: Tensor, start: int, n_iterations: int) -> Tens
     return vector
 
 
+def rss_combination(images: Tensor, covariance: Tensor | None = None) -> Tensor:
+    """Weights w (coil, ...) for which |sum w images| is `root_sum_of_squares(images)`, whatever the covariance."""
+    del covariance
+    return matched_weights(images).conj()
+
+
+def walsh_combination(images: Tensor, covariance: Tensor | None = None) -> Tensor:
+    """Weights w (coil, y, x) for which |sum w images| is `walsh(images, covariance)`."""
+    if covariance is None:
+        return walsh_weights(images).conj()
+    whitening = whitening_matrix(covariance).to(images)
+    return torch.tensordot(whitening.mT, walsh_weights(torch.tensordot(whitening, images, dims=1)).conj(), dims=1)
+
+
 def walsh(images: Tensor, covariance: Tensor | None = None) -> Tensor:
     """Adaptively combined magnitude image, axes (y, x), of coil images (coil, y, x); lower noise in air than RSS.
 
     Coils are whitened first where the `covariance` (coil, coil) of their noise is known.
     """
-    if covariance is not None:
-        images = torch.tensordot(whitening_matrix(covariance).to(images), images, dims=1)
-    return (walsh_weights(images).conj() * images).sum(0).abs()
+    return (walsh_combination(images, covariance) * images).sum(0).abs()

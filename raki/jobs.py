@@ -19,9 +19,10 @@ from raki.errors import SamplingError
 from raki.evaluation.compare import Bench, Plan, ProgressFor, Row, compare_slice, require_feasible, with_seed
 from raki.evaluation.metrics import OBJECT_THRESHOLD
 from raki.evaluation.report import Report, render_report, shown_cell, shown_slice
+from raki.gfactor_job import cautions, gfactor_maps
 from raki.interpolation import Method
 from raki.methods import Raki
-from raki.pipeline import COMBINATIONS, METHODS, reconstruct
+from raki.pipeline import COMBINATION_WEIGHTS, COMBINATIONS, METHODS, reconstruct
 from raki.volume_pipeline import reconstruct_volume
 
 
@@ -53,9 +54,14 @@ class Job:
     coils: int | None = None
     """Number of virtual coils to learn in; None as many as there are."""
 
+    gfactor: bool = False
+    """Whether g-factor maps are written, too; of linear methods."""
+
     def __post_init__(self) -> None:
         _require_known(self.method, METHODS, 'method')
         _require_known(self.combine, COMBINATIONS, 'combination')
+        if self.gfactor and isinstance(METHODS[self.method], Raki):
+            raise ValueError(f'g-factors of {self.method} need replicas: use raki compare, or --method grappa')
 
 
 def _require_known(name: str, known: Iterable[str], kind: str) -> None:
@@ -102,9 +108,12 @@ def reconstruct_file(file: ScanFile, output: Path, job: Job, progress_for: Progr
                 result, readout_is_rows = reconstruct_volume(part, method, **settings, progress=progress), False
             else:
                 result, readout_is_rows = reconstruct(part, method, **settings, progress=progress), part.readout_is_rows
+            gfactors = gfactor_maps(part, result, COMBINATION_WEIGHTS[job.combine]) if job.gfactor else None
+            notes |= dict.fromkeys(cautions(part) if job.gfactor else ())
             for index in wanted:
                 kspace = result.kspace[index] if job.keep_kspace else None
-                writer.put(n_done, result.image[index], kspace, readout_is_rows=readout_is_rows)
+                gfactor = None if gfactors is None else gfactors[index]
+                writer.put(n_done, result.image[index], kspace, gfactor, readout_is_rows=readout_is_rows)
                 n_done += 1
             seconds = [spent + more for spent, more in zip(seconds, result.seconds, strict=True)]
             warnings |= dict.fromkeys(result.interpolators[0].warnings)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from raki.channels import coil_transform, require_compressible
-from raki.coils import Combination, root_sum_of_squares, walsh
+from raki.coils import Combination, root_sum_of_squares, rss_combination, walsh, walsh_combination
 from raki.data.sampling import Sampling
 from raki.data.scan import Scan
 from raki.device import choose_device, now
@@ -28,6 +28,9 @@ METHODS: Mapping[str, Method | None] = {
 """Methods by the names that the command line uses; None fills nothing in."""
 
 COMBINATIONS: Mapping[str, Combination] = {'rss': root_sum_of_squares, 'walsh': walsh}
+
+COMBINATION_WEIGHTS: Mapping[str, Combination] = {'rss': rss_combination, 'walsh': walsh_combination}
+"""From coil images, and the covariance of their noise, to the weights (coil, y, x) of the same combination."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

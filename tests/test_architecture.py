@@ -26,7 +26,7 @@ LAYERS = [
     ['raki.baselines'],
     ['raki.evaluation'],
     ['raki.pipeline'],
-    ['raki.volume_pipeline', 'raki.volume_description', 'raki.simulation_job'],
+    ['raki.volume_pipeline', 'raki.volume_description', 'raki.simulation_job', 'raki.gfactor_job'],
     ['raki.jobs', 'raki.viewing', 'raki.description'],
     ['raki.terminal', 'raki.arguments'],
     ['raki.cli'],

@@ -10,9 +10,15 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import torch
 
 from raki.cli import main
 from raki.data.load import load_scan
+from raki.evaluation.noise_maps import analytic_noise_map
+from raki.fourier import image_from_kspace
+from raki.grappa.method import Grappa
+from raki.noise import noise_covariance
+from raki.pipeline import COMBINATION_WEIGHTS, COMBINATIONS, reconstruct
 from tests.toys import attributes, random_kspace, stored
 
 Capture = pytest.CaptureFixture[str]
@@ -118,6 +124,35 @@ def test_reconstruct_writes_images_and_how_they_came_about(
     assert (found['method'], found['combine'], found['source_file']) == (method, combine, 'half.h5')
     assert json.loads(found['slice']) == [0, 1]
     assert set(json.loads(found['versions'])) >= {'raki', 'torch', 'python'}
+
+
+@pytest.mark.parametrize('combine', ['rss', 'walsh'])
+def test_gfactors_are_written_on_request_as_the_images_are(half: Path, tmp_path: Path, combine: str) -> None:
+    """Exact maps of the combination that made the images."""
+    output = tmp_path / 'out.h5'
+    assert main(['reconstruct', str(half), '-o', str(output), '--gfactor', '--combine', combine]) == 0
+    found = stored(output, 'gfactor')
+    assert found.shape == stored(output, 'reconstruction').shape
+    scan = load_scan(half)
+    result = reconstruct(scan, Grappa(), device=torch.device('cpu'))
+    assert scan.noise is not None
+    covariance = noise_covariance(scan.noise)
+    images = image_from_kspace(result.kspace[1])
+    weights = COMBINATION_WEIGHTS[combine](images, covariance)
+    torch.testing.assert_close((weights * images).sum(0).abs(), COMBINATIONS[combine](images, covariance))
+    expected = analytic_noise_map(result.interpolators[1], covariance, weights).gfactor
+    np.testing.assert_allclose(found[1].T, expected.numpy(), rtol=1e-4)
+    assert 'g-factor' not in attributes(output)['notes']
+
+
+def test_gfactors_without_noise_samples_say_what_they_assume(half: Path, tmp_path: Path) -> None:
+    with h5py.File(half, 'r+') as file:
+        del file['noise']
+    output = tmp_path / 'out.h5'
+    assert main(['reconstruct', str(half), '-o', str(output), '--gfactor', '--method', 'zero-filled']) == 0
+    n_measured = int(stored(half, 'mask').sum())
+    np.testing.assert_allclose(stored(output, 'gfactor'), n_measured / 48, rtol=1e-5)
+    assert 'coils are taken to have equal and independent noise' in attributes(output)['notes']
 
 
 def test_coils_are_compressed_on_request_and_come_back(half: Path, tmp_path: Path) -> None:
@@ -277,6 +312,7 @@ def test_the_proposed_axes_read_a_scan_with_the_coils_last(tmp_path: Path) -> No
         (['-o', '/'], '-o must name a file, but / is a folder'),
         (['--nonsense'], '--nonsense'),
         (['--coils', '7'], '6 coils can be compressed to 2 to 6 virtual coils, got 7'),
+        (['--gfactor', '--method', 'raki-2019'], 'need replicas: use raki compare, or --method grappa'),
         (['--coils', '1'], '6 coils can be compressed to 2 to 6 virtual coils, got 1'),
         (['-o', 'nowhere/out.h5'], 'there is no folder nowhere'),
     ],

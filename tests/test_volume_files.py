@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from raki.cli import main
+from raki.coils import matched_weights, rss_combination
 from raki.data.generic import DatasetLayout
 from raki.data.lattice import undersample_volume
 from raki.data.load import load_volume, open_scan
@@ -21,8 +22,11 @@ from raki.data.save import write_volume
 from raki.data.simulate_volume import VolumeSimulation, simulate_volume
 from raki.data.volume import Volume
 from raki.errors import ResourceError, ScanError
-from raki.fourier import image_from_kspace, kspace_from_image
+from raki.evaluation.noise_maps import analytic_noise_map
+from raki.fourier import centre_crop, image_from_kspace, kspace_from_image
+from raki.gfactor_job import gfactor_maps
 from raki.grappa.method import Grappa
+from raki.noise import noise_covariance
 from raki.volume_pipeline import reconstruct_volume
 from tests.test_cli import failure
 from tests.test_ismrmrd import write as write_mrd
@@ -163,6 +167,29 @@ def test_reconstruct_writes_the_images_of_a_volume(scan: Path, tmp_path: Path) -
     found = attributes(output)
     assert found['image_axes'] == 'image, phase encode, readout'
     assert json.loads(found['slice']) == list(range(12))
+
+
+@pytest.mark.parametrize('image_shape', [None, (9, 24, 18)])
+def test_gfactor_maps_of_a_volume_are_the_exact_ones(image_shape: tuple[int, int, int] | None) -> None:
+    """Of the same combination, cropped as the images."""
+    assert FULL.noise is not None
+    volume = replace(MEASURED, image_shape=image_shape)
+    result = reconstruct_volume(volume, Grappa(), device=torch.device('cpu'))
+    found = gfactor_maps(volume, result, rss_combination)
+    assert found.shape == result.image.shape
+    fitted = result.interpolators[0]
+    images = image_from_kspace(fitted.fill(MEASURED.kspace), (-3, -2, -1))
+    expected = analytic_noise_map(fitted, noise_covariance(FULL.noise), matched_weights(images).conj()).gfactor
+    torch.testing.assert_close(found, centre_crop(expected, tuple(found.shape)), rtol=1e-4, atol=0)
+
+
+def test_the_command_line_writes_gfactors_of_a_volume(scan: Path, tmp_path: Path) -> None:
+    output = tmp_path / 'out.h5'
+    assert main(['reconstruct', str(scan), '-o', str(output), '--gfactor', '--slices', '9', '2']) == 0
+    volume = load_volume(scan)
+    expected = gfactor_maps(volume, reconstruct_volume(volume, Grappa()), rss_combination)[[9, 2]]
+    np.testing.assert_allclose(stored(output, 'gfactor'), expected.numpy(), rtol=1e-5)
+    assert not [note for note in json.loads(attributes(output)['notes']) if 'g-factor' in note]
 
 
 def test_chosen_slices_of_a_volume_come_in_the_order_asked_for(scan: Path, tmp_path: Path) -> None:

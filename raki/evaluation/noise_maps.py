@@ -250,8 +250,9 @@ def full_noise(weights: Tensor, covariance: Tensor) -> Tensor:
         rows = rows.to(torch.complex128)
         return (rows * torch.tensordot(mixing, rows.conj(), dims=1)).sum(0).real
 
-    variance = torch.cat([of_rows(rows) for rows in weights.split(ROWS_AT_ONCE, dim=1)])
-    return (variance.clamp(min=0) / 2).sqrt()
+    every_row = weights.flatten(1, -2)
+    variance = torch.cat([of_rows(rows) for rows in every_row.split(ROWS_AT_ONCE, dim=1)])
+    return (variance.clamp(min=0) / 2).sqrt().view(weights.shape[1:])
 
 
 def covariance_without_noise_scan(kspace: Tensor, measured: Tensor, acs: Tensor) -> Tensor:
