@@ -92,6 +92,14 @@ class Sampling:
         return range(min(start, acs.start), max(stop, acs.stop)) if acs else range(start, stop)
 
     @property
+    def missing(self) -> Tensor:
+        """Which lines of every gap are to be filled, boolean, axes (gap, line of the gap); gap -1 comes first."""
+        wanted, rate = torch.zeros_like(self.mask), self.acceleration
+        wanted[self.filled_range.start : self.filled_range.stop] = True
+        lines = torch.nn.functional.pad(wanted & ~self.mask, (rate, rate))[self.first_line + 1 :]
+        return lines.unfold(0, rate - 1, rate)[: self.n_lattice_lines + 1]
+
+    @property
     def net_acceleration(self) -> float:
         """Lines within the filled range over measured lines, R_net, ACS included."""
         return len(self.filled_range) / int(self.mask.sum())

@@ -123,6 +123,9 @@ class Tuned:
     expected_error: float
     """Mean |error|^2 outside the ACS, summed over targets, judged by rows of the ACS that were not learnt from."""
 
+    blocks: tuple[NormalEquations, ...]
+    """Weighted equations of parts of the ACS, along lines those of `row_blocks`."""
+
 
 def tune(calibration: Calibration, kernels: Sequence[Kernel]) -> Tuned:
     """Choose weights, ridge and kernel; kernels that the ACS does not hold are left out, but the first.
@@ -158,19 +161,24 @@ def tuned_on(blocks: Sequence[NormalEquations], misfit: Misfit, missing_power: f
     total = sum(blocks[1:], blocks[0])
     ridge = least_gcv(total)
     expected = held_out_error(blocks, total, ridge) * float(misfit.at(torch.tensor(missing_power)))
-    return Tuned(total.kernel, total.solve(ridge), ridge, misfit, expected)
+    return Tuned(total.kernel, total.solve(ridge), ridge, misfit, expected, tuple(blocks))
 
 
 def _blocks(calibration: Calibration, kernel: Kernel, misfit: Misfit) -> list[NormalEquations]:
     """Weighted equations of blocks of neighbouring rows of the ACS."""
-    acs, span = calibration.acs, kernel.span(calibration.acceleration)
-    n_rows = acs.shape[1] - span + 1
-    edges = [round(n_rows * block / N_BLOCKS) for block in range(N_BLOCKS + 1)]
+    acs, acceleration = calibration.acs, calibration.acceleration
+    beyond = kernel.span(acceleration) - 1
     return [
-        NormalEquations.from_acs(acs[:, start : stop + span - 1], calibration.acceleration, kernel, misfit.weight)
-        for start, stop in pairwise(edges)
-        if stop > start
+        NormalEquations.from_acs(acs[:, rows.start : rows.stop + beyond], acceleration, kernel, misfit.weight)
+        for rows in row_blocks(calibration, kernel)
     ]
+
+
+def row_blocks(calibration: Calibration, kernel: Kernel) -> list[range]:
+    """Rows of the ACS that are left out in turn; a row is a position of the kernel along the lines."""
+    n_rows = calibration.acs.shape[1] - kernel.span(calibration.acceleration) + 1
+    edges = [round(n_rows * block / N_BLOCKS) for block in range(N_BLOCKS + 1)]
+    return [range(start, stop) for start, stop in pairwise(edges) if stop > start]
 
 
 def least_gcv(equations: NormalEquations) -> float:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from raki.kernel import Kernel
     from raki.methods import RAKI_2019, RAKI_COMPLEX, Raki
     from raki.pipeline import Reconstruction, reconstruct
+    from raki.recommended import GatedRaki
     from raki.volume import VolumeInterpolator, fit_volume
     from raki.volume_pipeline import reconstruct_volume
 
@@ -41,6 +42,7 @@ _HOMES = {
     'raki.kernel': ('Kernel',),
     'raki.methods': ('RAKI_2019', 'RAKI_COMPLEX', 'Raki'),
     'raki.pipeline': ('Reconstruction', 'reconstruct'),
+    'raki.recommended': ('GatedRaki',),
     'raki.volume': ('VolumeInterpolator', 'fit_volume'),
     'raki.volume_pipeline': ('reconstruct_volume',),
 }
@@ -52,6 +54,7 @@ __all__ = [
     'CalibrationError',
     'CoilTransform',
     'DatasetLayout',
+    'GatedRaki',
     'Grappa',
     'Interpolator',
     'Kernel',

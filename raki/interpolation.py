@@ -77,6 +77,9 @@ class Calibration:
     lines: Tensor | None = None
     """Measured lattice lines, axes (coil, line, readout), where they are known."""
 
+    missing: Tensor | None = None
+    """Which lines of every gap between them are to be filled, boolean, axes (gap, missing line), gap -1 first."""
+
     _known: dict[Kernel, NormalEquations] = field(default_factory=dict, repr=False)
 
     def normal_equations(self, kernel: Kernel) -> NormalEquations:
@@ -265,7 +268,7 @@ def fit(
     n_coils = len(acs)
     if transform is not None:
         acs, lines = transform.apply(acs), None if lines is None else transform.apply(lines)
-    calibration = Calibration(acs, sampling.acceleration, lines)
+    calibration = Calibration(acs, sampling.acceleration, lines, sampling.missing.to(acs.device))
     learnt = method.learn(calibration, progress)
     equations = calibration.normal_equations(learnt.kernel)
     edges = edge_maps(equations, learnt.regularization, sampling, n_readout, lines)

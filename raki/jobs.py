@@ -20,6 +20,7 @@ from raki.evaluation.compare import Bench, Plan, ProgressFor, Row, compare_slice
 from raki.evaluation.metrics import OBJECT_THRESHOLD
 from raki.evaluation.report import Report, render_report, shown_cell, shown_slice
 from raki.gfactor_job import cautions, gfactor_maps
+from raki.grappa.method import Grappa
 from raki.interpolation import Method
 from raki.methods import Raki
 from raki.pipeline import COMBINATION_WEIGHTS, COMBINATIONS, METHODS, reconstruct
@@ -60,7 +61,7 @@ class Job:
     def __post_init__(self) -> None:
         _require_known(self.method, METHODS, 'method')
         _require_known(self.combine, COMBINATIONS, 'combination')
-        if self.gfactor and isinstance(METHODS[self.method], Raki):
+        if self.gfactor and not isinstance(METHODS[self.method], Grappa | None):
             raise ValueError(f'g-factors of {self.method} need replicas: use raki compare, or --method grappa')
 
 

@@ -17,11 +17,13 @@ from raki.grappa.method import Grappa
 from raki.interpolation import Interpolator, Method, Progress, fit, leave_empty, require_learnable, silent
 from raki.methods import RAKI_2019, RAKI_COMPLEX
 from raki.noise import known_covariance
+from raki.recommended import GatedRaki
 from raki.volume import VolumeInterpolator
 
 METHODS: Mapping[str, Method | None] = {
     'zero-filled': None,
     'grappa': Grappa(),
+    'raki': GatedRaki(),
     'raki-2019': RAKI_2019,
     'raki-complex': RAKI_COMPLEX,
 }

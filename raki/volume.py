@@ -80,6 +80,9 @@ class LearntPosition:
     regularization: float
     """Least ridge weight of kernels at the edges, relative to the mean energy of a source sample [1]."""
 
+    warnings: tuple[str, ...] = ()
+    """What else a user must know, one sentence each."""
+
 
 @runtime_checkable
 class VolumeMethod(Protocol):
@@ -218,7 +221,7 @@ def fit_volume(
         learnt = method.learn_position(calibration)
         equations = calibration.normal_equations(learnt.neighbourhood)
         maps += _maps(learnt, equations, learnt.neighbourhood.regions(sampling, n_readout), power)
-        warnings |= dict.fromkeys(_warnings(equations, acs))
+        warnings |= dict.fromkeys((*_warnings(equations, acs), *learnt.warnings))
         progress(done, len(sampling.lattice.missing))
     return VolumeInterpolator(sampling, n_readout, n_coils, tuple(maps), tuple(warnings), transform)
 

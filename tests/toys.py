@@ -15,6 +15,7 @@ from raki.data.sampling import Sampling
 from raki.grappa.method import Grappa
 from raki.kernel import Kernel
 from raki.methods import RAKI_2019, RAKI_COMPLEX
+from raki.recommended import GatedRaki
 from raki.training import Recipe
 
 QUICK = Recipe(n_iterations=60, learning_rate=3e-3)
@@ -23,6 +24,7 @@ COMPLEX_QUICK = replace(RAKI_COMPLEX, widths=(16, 8), recipe=QUICK)
 METHODS = {
     'grappa': Grappa(),
     'grappa-2x3': Grappa(Kernel(2, 3)),
+    'raki': GatedRaki(),
     'raki-2019': RAKI_QUICK,
     'raki-complex': COMPLEX_QUICK,
 }

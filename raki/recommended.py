@@ -1,0 +1,87 @@
+"""The recommended method: GRAPPA, and from there as far towards a gated network as the scan's own data carry."""
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from raki.gated import Blend, GatedNetwork, patch_power
+from raki.grappa.method import KERNELS, Grappa
+from raki.grappa.noise_power import noise_power
+from raki.grappa.regularization import FIRST_RIDGE, Tuned, row_blocks, tune
+from raki.interpolation import Calibration, Learnt, Progress
+from raki.kernel import Kernel
+from raki.linear import LinearMap
+from raki.trust import Folds, shares
+from raki.volume import LearntPosition, PositionCalibration
+
+MIN_SHARE = 0.01
+"""Below this the network is left out altogether [1]."""
+
+
+@dataclass(frozen=True, slots=True)
+class GatedRaki:
+    """A three-layer network whose gates open with the local signal-to-noise ratio, solved in closed form.
+
+    It starts from automatic GRAPPA and goes the share of the way to the network that the measured lines and held-out
+    rows of the ACS support, see `raki.gated` and `raki.trust`: on scans without noise that matters, or with too little
+    ACS to tell, it is GRAPPA.
+
+    References
+    ----------
+    Akcakaya et al. 2019, Magn Reson Med 81:439 (https://doi.org/10.1002/mrm.27420): a network of three layers, trained
+    on the scan's own ACS. Stein 1981, Ann Stat 9:1135 (https://doi.org/10.1214/aos/1176345632): the noise's part.
+    """
+
+    kernels: tuple[Kernel, ...] = KERNELS
+    """Kernels to choose from, smallest first."""
+
+    n_probes: int = 2
+    """Draws of noise that tell how much of it the network saves."""
+
+    seed: int = 0
+    """Seed of these draws."""
+
+    def __post_init__(self) -> None:
+        if not self.kernels or self.n_probes < 1:
+            raise ValueError(f'need at least one kernel and one draw of noise, got {self}')
+
+    @property
+    def smallest_kernel(self) -> Kernel:
+        """The first kernel of those to choose from."""
+        return self.kernels[0]
+
+    def learn(self, calibration: Calibration, progress: Progress) -> Learnt:
+        """Solve GRAPPA and the network, and decide how far to go from one to the other."""
+        tuned = tune(calibration, self.kernels)
+        linear = LinearMap(tuned.weights.to(torch.complex64), tuned.kernel)
+        networks = _networks(calibration, tuned)
+        share = shares(calibration, tuned, networks, self.n_probes, self.seed).trusted if networks else 0.0
+        progress(1, 1)
+        helps = networks is not None and share >= MIN_SHARE
+        patch_map = Blend(linear, networks.whole, share) if networks and helps else linear
+        ridge, n_equations = min(tuned.regularization, FIRST_RIDGE), sum(block.n_equations for block in tuned.blocks)
+        notes = () if helps else ('raki is GRAPPA here: its data do not show that a network would improve on it',)
+        return Learnt(patch_map, tuned.kernel, ridge, n_equations, len(tuned.weights), notes)
+
+    def learn_position(self, calibration: PositionCalibration) -> LearntPosition:
+        """GRAPPA: of two accelerated axes the network knows nothing yet, and the result says so."""
+        note = 'raki is GRAPPA here: its network handles one accelerated axis so far'
+        return replace(Grappa().learn_position(calibration), warnings=(note,))
+
+
+def _networks(calibration: Calibration, tuned: Tuned) -> Folds | None:
+    """The network from all rows and without each block; None where it cannot be judged or there is no noise."""
+    if calibration.lines is None or calibration.missing is None or len(tuned.blocks) < 2:
+        return None
+    noise = noise_power(calibration.acs)
+    if not noise > 0:
+        return None
+    power = patch_power(calibration.acs, tuned.kernel, calibration.acceleration)
+    by_row = tuned.misfit.weight(power).sum(1)
+    weights = [float(by_row[rows.start : rows.stop].sum()) for rows in row_blocks(calibration, tuned.kernel)]
+    total = sum(tuned.blocks[1:], tuned.blocks[0])
+    parts = [(total, sum(weights))]
+    parts += [(total - block, sum(weights) - weight) for block, weight in zip(tuned.blocks, weights, strict=True)]
+    every = [GatedNetwork.solved(equations, weight, tuned.regularization, noise) for equations, weight in parts]
+    found = [network for network in every if network is not None]
+    return Folds(found[0], tuple(found[1:])) if len(found) == len(parts) else None
