@@ -7,8 +7,11 @@ import sys
 from importlib.metadata import version as version_of
 from pathlib import Path
 
+from docutils import nodes
+from latex2mathml.converter import convert
 from sphinx.application import Sphinx
 from sphinx.ext.napoleon import Config, NumpyDocstring
+from sphinx.writers.html5 import HTML5Translator
 
 project = 'raki'
 copyright = 'the raki contributors, MIT licence'  # noqa: A001
@@ -16,6 +19,7 @@ version = release = version_of('raki')
 
 extensions = ['myst_nb', 'sphinx.ext.autodoc', 'sphinx.ext.viewcode']
 exclude_patterns = ['conf.py', '**/.ipynb_checkpoints', 'notebooks/*.ipynb']
+html_math_renderer = 'mathml'
 html_theme = 'furo'
 html_title = f'raki {version}'
 
@@ -51,7 +55,15 @@ def read_numpy_style(app: Sphinx, what: str, name: str, obj: object, options: ob
         lines[:] = NumpyDocstring(lines, Config(napoleon_use_rtype=False), app, what, name, obj, options).lines()
 
 
+def write_mathml(translator: HTML5Translator, node: nodes.math | nodes.math_block) -> None:
+    """Write formulas as MathML, which browsers show by themselves, so that the site needs no network."""
+    display = 'block' if isinstance(node, nodes.math_block) else 'inline'
+    translator.body.append(convert(node.astext(), display=display))
+    raise nodes.SkipNode
+
+
 def setup(app: Sphinx) -> None:
     """Register what is done before reading."""
+    app.add_html_math_renderer('mathml', (write_mathml, None), (write_mathml, None))
     app.connect('builder-inited', write_command_reference)
     app.connect('autodoc-process-docstring', read_numpy_style)
