@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from importlib.metadata import version as version_of
@@ -18,7 +19,7 @@ copyright = 'the raki contributors, MIT licence'  # noqa: A001
 version = release = version_of('raki')
 
 extensions = ['myst_nb', 'sphinx.ext.autodoc', 'sphinx.ext.viewcode']
-exclude_patterns = ['conf.py', '**/.ipynb_checkpoints', 'notebooks/*.ipynb']
+exclude_patterns = ['conf.py']
 html_math_renderer = 'mathml'
 html_theme = 'furo'
 html_title = f'raki {version}'
@@ -62,8 +63,16 @@ def write_mathml(translator: HTML5Translator, node: nodes.math | nodes.math_bloc
     raise nodes.SkipNode
 
 
+def copy_notebooks(app: Sphinx) -> None:
+    """Put the notebooks and their results among the pages; a link would be resolved, and links in it lead nowhere."""
+    copy = Path(app.srcdir) / 'notebooks'
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(copy.parents[1] / 'notebooks', copy, ignore=shutil.ignore_patterns('*.ipynb', '.*', '__pycache__'))
+
+
 def setup(app: Sphinx) -> None:
     """Register what is done before reading."""
     app.add_html_math_renderer('mathml', (write_mathml, None), (write_mathml, None))
+    app.connect('builder-inited', copy_notebooks)
     app.connect('builder-inited', write_command_reference)
     app.connect('autodoc-process-docstring', read_numpy_style)
