@@ -35,6 +35,7 @@ nb_custom_formats = {'.py': ['jupytext.reads', {'fmt': 'py:percent'}]}
 nb_execution_mode = os.environ.get('RAKI_DOCS_EXECUTION', 'off')
 nb_execution_timeout = 600
 nb_execution_raise_on_error = True
+nb_output_stderr = 'remove'
 
 
 def write_command_reference(app: Sphinx) -> None:

@@ -153,7 +153,9 @@ for name, method in networks.items():
 
 # %% [markdown]
 # Two independent maps of K draws each differ by sqrt(2) of the scatter; that is what "agree" means here. The linear
-# network agrees at every noise and has no bias. The others agree where noise is small.
+# network agrees at every noise and has no bias. The others agree where noise is small. At the scan's own noise the
+# leaky network already passes on 9 % less noise than its derivative says, and the mean of its replicas is off by 17 %
+# of their spread; raki-2019 departs by 1 % and 8 %.
 
 # %%
 for factor in FACTORS:
