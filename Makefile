@@ -1,4 +1,4 @@
-# make demo, make test: each does all the set-up it needs; a second run is quick.
+# make demo, make test, make docs: each does all the set-up it needs; a second run is quick.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -8,13 +8,13 @@ DEMO := demo
 # Idle OpenMP threads must sleep: spinning ones make small matrix products many times slower on a busy machine.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: setup demo test check clean
+.PHONY: setup demo test check docs notebooks clean
 
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,docs]'
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[peers]' \
 		|| echo 'the peer tool pygrappa could not be installed here: the tests that compare with it will skip'
 	touch $(STAMP)
@@ -32,6 +32,15 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+
+# The site: build/site/html/index.html. make docs RAKI_DOCS_EXECUTION=cache also runs the notebooks and shows what they print.
+docs: setup
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going docs build/site/html
+	@echo build/site/html/index.html
+
+# Every notebook in its short form, as scripts.
+notebooks: setup
+	for notebook in notebooks/*.py; do echo "$$notebook" && $(BIN)/python "$$notebook" || exit 1; done
 
 clean:
 	rm -rf $(VENV) $(DEMO) build dist raki.egg-info

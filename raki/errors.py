@@ -1,13 +1,15 @@
 """Errors a caller may want to catch, named for what the user can do about them.
 
-ValueError
-  ScanError            the file is not one Cartesian multi-coil k-space that we can read
-    SamplingError      the measured lines are not one regular lattice
-  CalibrationError     the ACS cannot determine the requested kernel
-ArithmeticError
-  TrainingError        the numbers left the finite range while a method was learning
-MemoryError
-  ResourceError        the machine is too small for what was asked
+::
+
+    ValueError
+      ScanError            the file is not one Cartesian multi-coil k-space that we can read
+        SamplingError      the measured lines are not one regular lattice
+      CalibrationError     the ACS cannot determine the requested kernel
+    ArithmeticError
+      TrainingError        the numbers left the finite range while a method was learning
+    MemoryError
+      ResourceError        the machine is too small for what was asked
 """
 
 

@@ -9,6 +9,10 @@ NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / 'notebooks').glob('*.p
 
 
 @pytest.mark.parametrize('path', NOTEBOOKS, ids=lambda path: path.stem)
-def test_the_notebook_runs(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_notebook_runs(path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """In its short form, on simulated scans, without a window."""
+    for name in ('RAKI_RESULTS', 'RAKI_SCAN', 'RAKI_SCANS'):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv('MPLBACKEND', 'agg')
     runpy.run_path(str(path))
     assert 'agree' in capsys.readouterr().out
