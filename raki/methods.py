@@ -1,5 +1,6 @@
 """The RAKI family: named presets of one set of parts."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -7,6 +8,7 @@ import torch
 from torch import Tensor
 
 from raki import networks
+from raki.fused import fused
 from raki.interpolation import Calibration, Learnt, PatchMap, Progress
 from raki.kernel import Kernel, patches
 from raki.moments import calibration_targets
@@ -51,6 +53,9 @@ class Raki:
     regularization: float = 1e-3
     """Ridge weight of the whitening and of the linear edge kernels, relative to the mean energy of a sample [1]."""
 
+    is_bfloat16: bool = False
+    """Whether products of the training round their factors to bfloat16: faster, less exact; real networks only."""
+
     seed: int = 0
     """Seed of the initial weights."""
 
@@ -59,6 +64,8 @@ class Raki:
             raise ValueError(f'widths, peak and regularization must be positive, got {self}')
         if not 0 <= self.slope <= 1:
             raise ValueError(f'slope must lie between 0 (ReLU) and 1 (linear), got {self.slope}')
+        if self.is_bfloat16 and self.is_complex:
+            raise ValueError('bfloat16 has no complex numbers: train complex networks in single precision')
 
     @property
     def smallest_kernel(self) -> Kernel:
@@ -82,7 +89,7 @@ class Raki:
             self.shape(len(acs), acceleration), self.initial_std, channels.dtype, self.seed
         )
         weights = train(
-            partial(networks.forward, inputs=inputs, activation=self.activation, dilation=acceleration),
+            self._predictor(inputs, acceleration),
             targets,
             tuple(weight.to(acs.device) for weight in start),
             self.recipe,
@@ -92,6 +99,12 @@ class Raki:
         patch_map = NetworkMap(self, weights, whitening, scale)
         n_equations = targets[0].numel()
         return Learnt(patch_map, self.smallest_kernel, self.regularization, n_equations, shape.n_weights)
+
+    def _predictor(self, inputs: Tensor, dilation: int) -> Callable[[tuple[Tensor, ...]], Tensor]:
+        """The networks on these inputs, as a function of their weights."""
+        if self.is_complex:
+            return partial(networks.forward, inputs=inputs, activation=self.activation, dilation=dilation)
+        return fused(inputs, self.slope, dilation, torch.bfloat16 if self.is_bfloat16 else torch.float32)
 
     def _scale(self, acs: Tensor) -> float:
         if self.peak is None:

@@ -22,6 +22,7 @@ LAYERS = [
     ['raki.interpolation'],
     ['raki.volume'],
     ['raki.networks', 'raki.training'],
+    ['raki.fused'],
     ['raki.grappa', 'raki.methods'],
     ['raki.gated'],
     ['raki.trust'],
