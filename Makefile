@@ -23,7 +23,7 @@ demo: setup
 	mkdir -p $(DEMO)
 	$(BIN)/raki simulate -o $(DEMO)/scan.h5
 	$(BIN)/raki info $(DEMO)/scan.h5
-	$(BIN)/raki compare $(DEMO)/scan.h5 -o $(DEMO) --rates 2 3 4 5 --acs 24 --methods zero-filled grappa raki-2019
+	$(BIN)/raki compare $(DEMO)/scan.h5 -o $(DEMO) --rates 2 3 4 5 --acs 24 --methods zero-filled grappa raki raki-2019
 
 test: setup
 	$(BIN)/python -m pytest

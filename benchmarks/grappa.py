@@ -153,7 +153,7 @@ def growth(n_slices: int) -> dict[str, float]:
         make = (*raki, 'simulate', '-o', str(path), '--slices', str(n_slices), *GROWTH)
         subprocess.run(make, env=environment, check=True, stdout=subprocess.DEVNULL)
         size = path.stat().st_size
-        command = (*raki, 'reconstruct', str(path), '-o', str(path.with_suffix('.out.h5')))
+        command = (*raki, 'reconstruct', str(path), '-o', str(path.with_suffix('.out.h5')), '--method', 'grappa')
         process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)

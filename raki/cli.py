@@ -114,9 +114,10 @@ def compare(
     output: Annotated[Path, typer.Option('-o', '--output', help='Folder for results.json and report.html.')],
     rates: Annotated[list[int], typer.Option(help='Accelerations: --rates 2 3 4.')] = [2, 3, 4, 5],  # noqa: B006
     acs: Annotated[list[int], typer.Option(help='ACS lengths [lines]: --acs 24 40.')] = [24],  # noqa: B006
-    methods: Annotated[list[str], typer.Option(help='Methods: --methods grappa raki-2019.')] = [  # noqa: B006
+    methods: Annotated[list[str], typer.Option(help='Methods: --methods grappa raki.')] = [  # noqa: B006
         'zero-filled',
         'grappa',
+        'raki',
         'raki-2019',
     ],
     seeds: Annotated[list[int], typer.Option(help='Seeds of the networks.')] = [0],  # noqa: B006

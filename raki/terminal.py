@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from statistics import mean, stdev
 from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
@@ -13,7 +14,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from raki.evaluation.compare import Row
 
-MIN_WIDTH = 114
+MIN_WIDTH = 128
 """Columns that a table needs; narrower terminals wrap rather than lose figures."""
 
 
@@ -65,18 +66,35 @@ def _readable(value: object) -> str:
 
 
 def comparison_table(rows: 'Sequence[Row]') -> Table:
-    """Figures of merit, a line per cell, grouped by rate."""
+    """Figures of merit of each method, rate and ACS; over slices and seeds their mean and standard deviation."""
+    groups: dict[tuple[int, int, str], list[Row]] = {}
+    for row in sorted(rows, key=lambda row: (row.rate, row.acs)):
+        groups.setdefault((row.rate, row.acs, row.method), []).append(row)
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    if len(groups) < len(rows):
+        table.caption = 'mean ± standard deviation over slices, repetitions and seeds'
     names = ('R', 'ACS', 'object', 'NRMSE', 'k-space', 'SSIM', 'g mean', 'g 95 %', 'bias', 'ghost', 'point', 'fit / s')
     for name in ('method', *names):
         table.add_column(name, justify='left' if name == 'method' else 'right', no_wrap=True)
-    rows = sorted(rows, key=lambda row: (row.rate, row.acs))
-    for row, following in zip(rows, [*rows[1:], None], strict=True):
-        figures = (row.nrmse_object, row.nrmse, row.kspace_nrmse, row.ssim)
-        gfactors = ('–' if value is None else f'{value:.2f}' for value in (row.gfactor_mean, row.gfactor_p95))
-        bias = '–' if row.noise_bias is None else f'{row.noise_bias:.4f}'
-        price = (bias, f'{row.ghost_index:.2f}', f'{row.point_peak:.2f}')
-        texts = [row.method, str(row.rate), str(row.acs), *(f'{value:.4f}' for value in figures)]
-        is_last = following is not None and following.rate != row.rate
-        table.add_row(*texts, *gfactors, *price, f'{row.seconds_fit:.2f}', end_section=is_last)
+    for (rate, acs, method), following in zip(groups, [*list(groups)[1:], None], strict=True):
+        figures = _figures(groups[rate, acs, method])
+        is_last = following is not None and following[0] != rate
+        table.add_row(method, str(rate), str(acs), *figures, end_section=is_last)
     return table
+
+
+def _figures(group: 'Sequence[Row]') -> Iterator[str]:
+    yield _summary([row.nrmse_object for row in group], 4, with_spread=True)
+    for name, digits in (('nrmse', 4), ('kspace_nrmse', 4), ('ssim', 4), ('gfactor_mean', 2), ('gfactor_p95', 2)):
+        yield _summary([getattr(row, name) for row in group], digits)
+    for name, digits in (('noise_bias', 4), ('ghost_index', 2), ('point_peak', 2), ('seconds_fit', 2)):
+        yield _summary([getattr(row, name) for row in group], digits)
+
+
+def _summary(values: Sequence[float | None], digits: int, *, with_spread: bool = False) -> str:
+    """Mean of what is known, and its standard deviation if asked for and there is more than one."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return '–'
+    spread = f' ± {stdev(known):.{digits}f}' if with_spread and len(known) > 1 else ''
+    return f'{mean(known):.{digits}f}{spread}'

@@ -2,6 +2,7 @@
 
 import json
 import re
+import statistics
 import subprocess
 import sys
 import time
@@ -224,6 +225,16 @@ def test_compare_takes_lists_of_values_after_one_option(scan: Path, tmp_path: Pa
     table = capsys.readouterr().out
     assert table.count('grappa') == 4
     assert 'report.html' in table
+
+
+def test_several_slices_are_one_line_with_their_mean_and_deviation(scan: Path, tmp_path: Path, capsys: Capture) -> None:
+    words = ['compare', str(scan), '-o', str(tmp_path / 'out'), '--rates', '2', '--acs', '16', '--methods', 'grappa']
+    assert main([*words, '--replicas', '0', '--slices', '0', '1']) == 0
+    rows = json.loads((tmp_path / 'out' / 'results.json').read_text())['rows']
+    errors = [row['nrmse_object'] for row in rows]
+    table = capsys.readouterr().out
+    assert table.count('grappa') == 1
+    assert f'{statistics.mean(errors):.4f} ± {statistics.stdev(errors):.4f}' in table
 
 
 def test_the_scan_may_stand_after_a_list(scan: Path, tmp_path: Path) -> None:

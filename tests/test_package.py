@@ -74,3 +74,9 @@ def test_a_wheel_holds_the_whole_package_once(tmp_path: Path) -> None:
     assert len(pages) == 7
     assert len(names) == len(set(names))
     assert not [name for name in names if name.startswith(('data/', 'grappa/', 'tests/'))]
+
+
+@pytest.mark.parametrize('name', ['quality', 'raki'])
+def test_benchmarks_find_the_package_beside_a_script_of_its_name(name: str) -> None:
+    command = [sys.executable, str(ROOT / 'benchmarks' / f'{name}.py'), '--help']
+    assert '--json' in subprocess.run(command, check=True, capture_output=True, text=True).stdout
