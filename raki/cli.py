@@ -123,6 +123,7 @@ def compare(
     seeds: Annotated[list[int], typer.Option(help='Seeds of the networks.')] = [0],  # noqa: B006
     slices: SlicesOption = None,
     replicas: Annotated[int, typer.Option(help='Replicas of each noise map; 0 for none.')] = 100,
+    refit: Annotated[bool, typer.Option('--refit', help='Learn anew from every replica: slow for networks.')] = False,
     coils: CoilsOption = None,
     iterations: Annotated[int | None, typer.Option(help="Training iterations, instead of each preset's own.")] = None,
     device: DeviceOption = None,
@@ -139,7 +140,8 @@ def compare(
     if output.exists() and not output.is_dir():
         raise typer.BadParameter(f'-o must name a folder, but {output} is a file')
     with _as_usage_error():
-        plan = Plan(methods_by_name(methods, iterations), rates, acs, seeds, replicas, choose_device(device), coils)
+        chosen = methods_by_name(methods, iterations)
+        plan = Plan(chosen, rates, acs, seeds, replicas, choose_device(device), coils, refit)
     file = _open(scan, dataset, axes, mask, coils)
     with progress_bars() as progress_for:
         rows = compare_file(file, output, plan, slices or [file.shape[0] // 2], progress_for)

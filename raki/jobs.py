@@ -234,6 +234,7 @@ def _settings(plan: Plan) -> dict[str, object]:
         'acs': list(plan.acs),
         'seeds': list(plan.seeds),
         'n_replicas': plan.n_replicas,
+        'weights_of_replicas': 'refitted' if plan.is_refitted else 'fixed',
         'n_threads': torch.get_num_threads(),
         'lattice': 'every R-th line from line 0 on; the ACS starts at (n - n_acs + 1) // 2',
         'image': 'root sum of squares',

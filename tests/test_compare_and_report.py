@@ -120,6 +120,18 @@ def test_lines_that_were_never_measured_are_not_judged() -> None:
     assert row.kspace_nrmse < 0.5
 
 
+def test_refitted_replicas_vary_the_weights_where_there_are_any() -> None:
+    scan = simulate(Simulation(matrix=(48, 40), n_coils=6, noise=0.05))
+    sampling = undersample(scan.mask, 3, 20)
+    fixed, refitted = (bench(scan, n_replicas=20, is_refitted=value) for value in (False, True))
+    noise = [each.cell('grappa', Grappa(), sampling, 20, silent).row.gfactor_mean for each in (fixed, refitted)]
+    alike = [each.cell('zero', None, sampling, 20, silent).row.gfactor_mean for each in (fixed, refitted)]
+    assert noise[0] is not None
+    assert noise[1] is not None
+    assert abs(noise[1] - noise[0]) > 0.02 * noise[0]
+    assert alike[0] == alike[1]
+
+
 def test_noise_comes_from_noise_samples_where_there_are_any() -> None:
     scan = simulate(Simulation(matrix=(48, 40), n_coils=6))
     assert scan.noise is not None

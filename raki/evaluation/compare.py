@@ -20,7 +20,7 @@ from raki.evaluation.fidelity import ghost_index, noise_figures, point_response
 from raki.evaluation.metrics import energy_ratio, image_metrics, kspace_nrmse, object_mask
 from raki.evaluation.noise_maps import NoiseMap, covariance_without_noise_scan, replica_noise_map
 from raki.fourier import cropped, image_from_kspace
-from raki.interpolation import Interpolator, Method, Progress, fit, leave_empty
+from raki.interpolation import Interpolator, Method, Progress, fit, leave_empty, silent
 from raki.noise import noise_covariance
 
 NOISE_LINES = 32
@@ -56,6 +56,9 @@ class Plan:
 
     coils: int | None = None
     """Number of virtual coils to learn in; None as many as there are."""
+
+    is_refitted: bool = False
+    """Whether weights are learnt anew from every replica, and so vary with it."""
 
     def __post_init__(self) -> None:
         if not (self.methods and self.rates and self.acs and self.seeds):
@@ -173,12 +176,12 @@ class Bench:
         """Reconstruct one cell and measure."""
         device = self.kspace.device
         start = now(device)
-        interpolator = self._fitted(method, sampling, progress)
+        interpolator = self._fitted(method, sampling, self.kspace, progress)
         fitted = now(device)
         filled = interpolator.fill(self.kspace)
         done = now(device)
         image = self.magnitude(filled)
-        noise = self._noise_map(interpolator, sampling)
+        noise = self._noise_map(method, interpolator, sampling)
         gfactor = None if noise is None else cropped(noise.gfactor, self.scan.image_shape)
         missing = self._missing(sampling)
         figures: dict[str, Any] = {
@@ -220,20 +223,26 @@ class Bench:
             'point_width': float(widths.mean()) if len(widths) else None,
         }
 
-    def _fitted(self, method: Method | Baseline | None, sampling: Sampling, progress: Progress) -> Filler:
+    def _fitted(
+        self, method: Method | Baseline | None, sampling: Sampling, kspace: Tensor, progress: Progress = silent
+    ) -> Filler:
         if method is None or sampling.acceleration == 1:
-            return leave_empty(sampling, self.kspace.shape[-1])
-        acs = self.kspace[:, sampling.acs.start : sampling.acs.stop]
+            return leave_empty(sampling, kspace.shape[-1])
+        acs = kspace[:, sampling.acs.start : sampling.acs.stop]
         if isinstance(method, Baseline):
-            return method.calibrate(acs, sampling, self.kspace)
+            return method.calibrate(acs, sampling, kspace)
         transform = coil_transform(acs, self.scan.noise, self.plan.coils)
-        return fit(method, acs, sampling, self.kspace, progress, transform)
+        return fit(method, acs, sampling, kspace, progress, transform)
 
-    def _noise_map(self, interpolator: Filler, sampling: Sampling) -> NoiseMap | None:
+    def _noise_map(self, method: Method | Baseline | None, interpolator: Filler, sampling: Sampling) -> NoiseMap | None:
         """None where none is asked for, there is no noise, or replicas of a slow outside reference would take hours."""
         if not self.plan.n_replicas or not bool(self.covariance.any()) or not isinstance(interpolator, Interpolator):
             return None
-        fill, n_replicas = interpolator.fill, self.plan.n_replicas
+
+        def refitted(kspace: Tensor) -> Tensor:
+            return self._fitted(method, sampling, kspace).fill(kspace)
+
+        fill, n_replicas = refitted if self.plan.is_refitted else interpolator.fill, self.plan.n_replicas
         return replica_noise_map(fill, self.kspace, sampling, self.covariance, n_replicas=n_replicas)
 
     def _missing(self, sampling: Sampling) -> Tensor:
