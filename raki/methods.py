@@ -81,7 +81,7 @@ class Raki:
         start = networks.initial_weights(
             self.shape(len(acs), acceleration), self.initial_std, channels.dtype, self.seed
         )
-        weights = train(
+        trained = train(
             partial(networks.forward, inputs=inputs, activation=self.activation, dilation=acceleration),
             targets,
             tuple(weight.to(acs.device) for weight in start),
@@ -89,9 +89,10 @@ class Raki:
             progress,
         )
         shape = self.shape(len(acs), acceleration)
-        patch_map = NetworkMap(self, weights, whitening, scale)
+        patch_map = NetworkMap(self, trained.weights, whitening, scale)
         n_equations = targets[0].numel()
-        return Learnt(patch_map, self.smallest_kernel, self.regularization, n_equations, shape.n_weights)
+        notes = trained.warnings
+        return Learnt(patch_map, self.smallest_kernel, self.regularization, n_equations, shape.n_weights, notes)
 
     def _scale(self, acs: Tensor) -> float:
         if self.peak is None:
