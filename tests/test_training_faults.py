@@ -9,10 +9,11 @@ from torch import Tensor
 
 from raki import networks
 from raki.errors import TrainingError
+from raki.grappa.method import Grappa
 from raki.interpolation import Interpolator, Method, fit
 from raki.methods import Raki
 from raki.training import N_RESTARTS, Recipe
-from tests.toys import COMPLEX_QUICK, RAKI_QUICK, acs_of, lattice_with_acs, point_sources, random_kspace
+from tests.toys import COMPLEX_QUICK, RAKI_QUICK, RRAKI_QUICK, acs_of, lattice_with_acs, point_sources, random_kspace
 
 FULL = point_sources(9, 4, 54, 31) + 0.1 * random_kspace(4, 54, 31)
 SAMPLING = lattice_with_acs(54, 3, 1, range(15, 40))
@@ -31,14 +32,14 @@ class Faulty:
     def __init__(self, forward: Forward, seed: int, n_faulty_attempts: int) -> None:
         generator = torch.Generator().manual_seed(seed)
         self.forward, self.n_left = forward, n_faulty_attempts
-        self.iteration = int(torch.randint(60, (1,), generator=generator))
+        self.iteration = int(torch.randint(20, (1,), generator=generator))
         self.value = FAULTS[seed % len(FAULTS)]
         self.start: Tensor | None = None
         self.done = 0
 
     def __call__(self, weights: tuple[Tensor, ...], *arguments: object, **named: object) -> Tensor:
         predicted = self.forward(weights, *arguments, **named)
-        if not torch.is_grad_enabled():
+        if not weights[0].requires_grad:
             return predicted
         first = weights[0].detach().clone()
         self.start = first if self.start is None else self.start
@@ -74,6 +75,18 @@ def test_a_fault_leads_to_a_warning_or_an_error(method: Raki, seed: int, monkeyp
         f'training restarted at learning rate {method.recipe.learning_rate / 10**n_faulty:g}' in text
         for text in told(interpolator)
     )
+
+
+@pytest.mark.parametrize('seed', range(20))
+def test_rraki_falls_back_to_its_linear_branch(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a fault was met, there is a warning; where it was met in every attempt, the result is GRAPPA's."""
+    n_faulty = seed // len(FAULTS) % (N_RESTARTS + 2)
+    interpolator = fitted(RRAKI_QUICK, monkeypatch, seed, n_faulty)
+    filled = interpolator.fill(FULL)
+    is_grappa = any('rraki is GRAPPA here' in text for text in interpolator.warnings)
+    assert is_grappa == torch.equal(filled, fit(Grappa(), acs_of(FULL, SAMPLING), SAMPLING, FULL).fill(FULL))
+    assert is_grappa or bool(told(interpolator)) == (n_faulty > 0)
+    assert n_faulty <= N_RESTARTS or any('left the finite range' in text for text in interpolator.warnings)
 
 
 def test_a_restart_is_training_with_the_lower_rate(monkeypatch: pytest.MonkeyPatch) -> None:
