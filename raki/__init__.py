@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from raki.methods import RAKI_2019, RAKI_COMPLEX, Raki
     from raki.pipeline import Reconstruction, reconstruct
     from raki.recommended import GatedRaki
+    from raki.residual import ResidualRaki
     from raki.volume import VolumeInterpolator, fit_volume
     from raki.volume_pipeline import reconstruct_volume
 
@@ -43,6 +44,7 @@ _HOMES = {
     'raki.methods': ('RAKI_2019', 'RAKI_COMPLEX', 'Raki'),
     'raki.pipeline': ('Reconstruction', 'reconstruct'),
     'raki.recommended': ('GatedRaki',),
+    'raki.residual': ('ResidualRaki',),
     'raki.volume': ('VolumeInterpolator', 'fit_volume'),
     'raki.volume_pipeline': ('reconstruct_volume',),
 }
@@ -62,6 +64,7 @@ __all__ = [
     'Method',
     'Raki',
     'Reconstruction',
+    'ResidualRaki',
     'ResourceError',
     'Sampling',
     'SamplingError',

@@ -8,6 +8,7 @@ the map nonlinear, a third one adds the channels up. All weights follow from the
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -85,22 +86,14 @@ class GatedNetwork:
         missing = self.synthesis.mT @ (channels * gates).flatten(1)
         return missing.view(len(kspace), -1, *gates.shape[1:])
 
-    def noise_overlap(self, gates: Tensor, weights: Tensor) -> Tensor:
-        """Covariance of noise that passes these gates with that of a linear map, real part, summed over targets.
+    def held(self, kspace: Tensor, dilation: int) -> PatchMap:
+        """The linear map that equals the network at these lines: gates stay as they are there."""
+        return partial(self.through, self.gates(kspace, dilation))
 
-        Parameters
-        ----------
-        gates
-            Axes (channel, line, readout).
-        weights
-            Of the linear map, axes (source, target).
-
-        Returns
-        -------
-        Axes (line, readout) [unit of k-space squared].
-        """
-        shared = (self.synthesis.conj() * (self.analysis.mH @ weights.to(self.analysis))).real.sum(1)
-        return self.noise * torch.tensordot(shared, gates, dims=1)
+    def noise_overlap(self, kspace: Tensor, dilation: int, start: LinearMap) -> Tensor:
+        """See `raki.trust.Goal`."""
+        shared = (self.synthesis.conj() * (self.analysis.mH @ start.weights.to(self.analysis))).real.sum(1)
+        return self.noise * torch.tensordot(shared, self.gates(kspace, dilation), dims=1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -24,6 +24,7 @@ from raki.grappa.method import Grappa
 from raki.interpolation import Method
 from raki.methods import Raki
 from raki.pipeline import COMBINATION_WEIGHTS, COMBINATIONS, METHODS, reconstruct
+from raki.residual import ResidualRaki
 from raki.volume_pipeline import reconstruct_volume
 
 
@@ -79,7 +80,12 @@ def methods_by_name(names: Sequence[str], n_iterations: int | None = None) -> di
 
 
 def _with_iterations(method: Method | Baseline | None, n_iterations: int | None) -> Method | Baseline | None:
-    if n_iterations is None or not isinstance(method, Raki):
+    if n_iterations is None:
+        return method
+    if isinstance(method, ResidualRaki):
+        network = replace(method.network, recipe=replace(method.network.recipe, n_iterations=n_iterations))
+        return replace(method, network=network)
+    if not isinstance(method, Raki):
         return method
     return replace(method, recipe=replace(method.recipe, n_iterations=n_iterations))
 

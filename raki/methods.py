@@ -81,14 +81,14 @@ class Raki:
     def learn(self, calibration: Calibration, progress: Progress) -> Learnt:
         """Train all networks at once on every position inside the ACS."""
         acs, acceleration = calibration.acs, calibration.acceleration
-        scale = self._scale(acs)
-        channels, targets = self._channels(acs * scale), self._targets(calibration, scale)
-        whitening = self._whitening(channels, acceleration)
+        scale = self.scale(acs)
+        channels, targets = self.channels(acs * scale), self.targets(calibration, scale)
+        whitening = self.whitening(channels, acceleration)
         inputs = _apply(whitening, networks.first_patches(channels, acceleration))
         start = networks.initial_weights(
             self.shape(len(acs), acceleration), self.initial_std, channels.dtype, self.seed
         )
-        weights = train(
+        trained = train(
             self._predictor(inputs, acceleration),
             targets,
             tuple(weight.to(acs.device) for weight in start),
@@ -96,9 +96,10 @@ class Raki:
             progress,
         )
         shape = self.shape(len(acs), acceleration)
-        patch_map = NetworkMap(self, weights, whitening, scale)
+        patch_map = NetworkMap(self, trained.weights, whitening, scale)
         n_equations = targets[0].numel()
-        return Learnt(patch_map, self.smallest_kernel, self.regularization, n_equations, shape.n_weights)
+        notes = trained.warnings
+        return Learnt(patch_map, self.smallest_kernel, self.regularization, n_equations, shape.n_weights, notes)
 
     def _predictor(self, inputs: Tensor, dilation: int) -> Callable[[tuple[Tensor, ...]], Tensor]:
         """The networks on these inputs, as a function of their weights."""
@@ -106,7 +107,8 @@ class Raki:
             return partial(networks.forward, inputs=inputs, activation=self.activation, dilation=dilation)
         return fused(inputs, self.slope, dilation, torch.bfloat16 if self.is_bfloat16 else torch.float32)
 
-    def _scale(self, acs: Tensor) -> float:
+    def scale(self, acs: Tensor) -> float:
+        """Factor from k-space to what the networks see."""
         if self.peak is None:
             return 1 / float(acs.abs().square().mean().sqrt())
         return self.peak / float(acs.abs().max())
@@ -117,24 +119,29 @@ class Raki:
             return torch.view_as_complex(self.activation(torch.view_as_real(values)))
         return torch.nn.functional.leaky_relu(values, self.slope) if self.slope else values.relu()
 
-    def _channels(self, kspace: Tensor) -> Tensor:
+    def channels(self, kspace: Tensor) -> Tensor:
         """Input channels (channel, line, readout) of complex lines (coil, line, readout)."""
         return kspace if self.is_complex else torch.cat([kspace.real, kspace.imag])
 
-    def _targets(self, calibration: Calibration, scale: float) -> Tensor:
+    def targets(self, calibration: Calibration, scale: float) -> Tensor:
         """What the networks should predict, axes (network, output, line, readout)."""
         samples = calibration_targets(calibration.acs, calibration.acceleration, self.smallest_kernel) * scale
-        targets = self._channels(samples.permute(2, 3, 0, 1))
+        targets = self.channels(samples.permute(2, 3, 0, 1))
         return (targets.flatten(0, 1)[None] if self.is_complex else targets).contiguous()
 
-    def _whitening(self, channels: Tensor, acceleration: int) -> Tensor | None:
+    def whitening(self, channels: Tensor, acceleration: int) -> Tensor | None:
         """Inverse square root of the regularised mean Gram matrix of the inputs, axes (input, input)."""
         if not self.is_whitened:
             return None
         samples = patches(channels, networks.FIRST, acceleration).flatten(0, 1).to(torch.complex128)
-        energy, basis = torch.linalg.eigh(samples.mT @ samples.conj() / len(samples))
-        damped = energy.clamp(min=0) + self.regularization * energy.mean()
-        return ((basis * damped.rsqrt()) @ basis.mH).to(channels.dtype)
+        return inverse_root(samples.mT @ samples.conj() / len(samples), self.regularization).to(channels.dtype)
+
+
+def inverse_root(gram: Tensor, ridge: float) -> Tensor:
+    """Inverse square root of a Gram matrix, axes (input, input), and a ridge relative to its mean energy [1]."""
+    energy, basis = torch.linalg.eigh(gram)
+    damped = energy.clamp(min=0) + ridge * energy.mean()
+    return (basis * damped.rsqrt()) @ basis.mH
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -175,7 +182,7 @@ class NetworkMap:
         return derivative
 
     def _run(self, kspace: Tensor, dilation: int, activation: Activation) -> Tensor:
-        channels = self.method._channels(kspace * self.scale)
+        channels = self.method.channels(kspace * self.scale)
         inputs = _apply(self.whitening, networks.first_patches(channels, dilation))
         outputs = networks.forward(self.weights, inputs, activation, dilation) / self.scale
         if self.method.is_complex:

@@ -18,6 +18,7 @@ from raki.interpolation import Interpolator, Method, Progress, fit, leave_empty,
 from raki.methods import RAKI_2019, RAKI_COMPLEX
 from raki.noise import known_covariance
 from raki.recommended import GatedRaki
+from raki.residual import ResidualRaki
 from raki.volume import VolumeInterpolator
 
 METHODS: Mapping[str, Method | None] = {
@@ -26,6 +27,7 @@ METHODS: Mapping[str, Method | None] = {
     'raki': GatedRaki(),
     'raki-2019': RAKI_2019,
     'raki-complex': RAKI_COMPLEX,
+    'rraki': ResidualRaki(),
 }
 """Methods by the names that the command line uses; None fills nothing in."""
 

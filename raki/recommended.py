@@ -11,11 +11,8 @@ from raki.grappa.regularization import FIRST_RIDGE, Tuned, row_blocks, tune
 from raki.interpolation import Calibration, Learnt, Progress
 from raki.kernel import Kernel
 from raki.linear import LinearMap
-from raki.trust import Folds, shares
+from raki.trust import MIN_SHARE, Draws, Folds, shares
 from raki.volume import LearntPosition, PositionCalibration
-
-MIN_SHARE = 0.01
-"""Below this the network is left out altogether [1]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +52,7 @@ class GatedRaki:
         tuned = tune(calibration, self.kernels)
         linear = LinearMap(tuned.weights.to(torch.complex64), tuned.kernel)
         networks = _networks(calibration, tuned)
-        share = shares(calibration, tuned, networks, self.n_probes, self.seed).trusted if networks else 0.0
+        share = shares(calibration, tuned, networks, Draws(self.n_probes, self.seed)).trusted if networks else 0.0
         progress(1, 1)
         helps = networks is not None and share >= MIN_SHARE
         patch_map = Blend(linear, networks.whole, share) if networks and helps else linear
@@ -84,4 +81,4 @@ def _networks(calibration: Calibration, tuned: Tuned) -> Folds | None:
     parts += [(total - block, sum(weights) - weight) for block, weight in zip(tuned.blocks, weights, strict=True)]
     every = [GatedNetwork.solved(equations, weight, tuned.regularization, noise) for equations, weight in parts]
     found = [network for network in every if network is not None]
-    return Folds(found[0], tuple(found[1:])) if len(found) == len(parts) else None
+    return Folds(found[0], tuple(found[1:]), noise) if len(found) == len(parts) else None

@@ -10,19 +10,23 @@ may hold the network back, but never drive it on.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from raki.fourier import image_from_kspace
-from raki.gated import GatedNetwork, patch_power
+from raki.gated import patch_power
 from raki.grappa.regularization import Tuned, row_blocks
-from raki.interpolation import Calibration
+from raki.interpolation import Calibration, PatchMap
 from raki.linear import LinearMap
 from raki.moments import calibration_targets
 
 OBJECT = 0.1
 """Least magnitude of what counts as object, relative to the largest [1], as in `raki.evaluation.metrics`."""
+
+MIN_SHARE = 0.01
+"""Below this a network is left out altogether [1]."""
 
 N_BINS = 16
 """Groups of patches of similar power, in which ACS and lattice are compared."""
@@ -47,7 +51,7 @@ class Shares:
         return min(max(self.noise + min(0.0, self.held_out - self.expected), 0.0), 1.0)
 
 
-def shares(calibration: Calibration, tuned: Tuned, networks: 'Folds', n_probes: int, seed: int) -> Shares:
+def shares(calibration: Calibration, tuned: Tuned, networks: 'Folds', draws: 'Draws') -> Shares:
     """Judge a network against the linear map that it starts from.
 
     Parameters
@@ -58,36 +62,63 @@ def shares(calibration: Calibration, tuned: Tuned, networks: 'Folds', n_probes: 
         The linear map.
     networks
         The network, learnt from all rows and without each block of them.
-    n_probes, seed
-        Draws of noise, and the seed of them.
+    draws
+        Noise that tells how much of it the network saves.
     """
     if calibration.lines is None or calibration.missing is None:
         raise ValueError('a network is judged by the lines that it is to fill in, got none')
     linear = LinearMap(tuned.weights.to(torch.complex64), tuned.kernel)
     combine = _Combination.of(calibration.lines, linear, calibration.missing, calibration.acs.shape[1])
-    noise = _share_of_noise(calibration.lines, linear, networks.whole, combine, _Draws(n_probes, seed))
+    noise = _share_of_noise(calibration.lines, linear, networks, combine, draws)
     weight = _weight(calibration.acs, calibration.lines, calibration.acceleration, tuned)
     held_out = _share_on_held_out_rows(calibration, tuned, networks, weight)
-    return Shares(noise, held_out, _share_expected_there(calibration, linear, networks.whole, weight))
+    return Shares(noise, held_out, _share_expected_there(calibration, linear, networks, weight))
+
+
+class Goal(Protocol):
+    """A network that knows what it makes of noise."""
+
+    def __call__(self, kspace: Tensor, dilation: int, /) -> Tensor:
+        """Predict, see `raki.interpolation.PatchMap`."""
+        ...
+
+    def held(self, kspace: Tensor, dilation: int) -> PatchMap:
+        """The linear map, over the reals, that equals the network at lines (coil, line, readout)."""
+        ...
+
+    def noise_overlap(self, kspace: Tensor, dilation: int, start: LinearMap) -> Tensor:
+        """Covariance of noise that passes `held` with that of a linear map, real part, summed over targets.
+
+        Returns
+        -------
+        Axes (line, readout) [unit of k-space squared].
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Folds:
     """One network, and what it would be without each block of rows."""
 
-    whole: GatedNetwork
+    whole: Goal
     """From all rows of the ACS."""
 
-    without: tuple[GatedNetwork, ...]
+    without: tuple[PatchMap, ...]
     """Without the rows of each of `raki.grappa.regularization.row_blocks`."""
+
+    noise: float
+    """Noise power of a sample [unit of k-space squared]."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Draws:
+class Draws:
     """Draws of white noise."""
 
     number: int
+    """How many."""
+
     seed: int
+    """Seed of them; the global random state is neither read nor changed."""
 
     def like(self, kspace: Tensor, power: float) -> Iterator[Tensor]:
         """One after the other."""
@@ -96,15 +127,13 @@ class _Draws:
             yield power**0.5 * torch.randn(kspace.shape, dtype=kspace.dtype, device=kspace.device, generator=generator)
 
 
-def _share_of_noise(
-    lines: Tensor, linear: LinearMap, network: GatedNetwork, combine: '_Combination', draws: _Draws
-) -> float:
-    gates = network.gates(lines, 1)
-    step = combine.in_phase(network.through(gates, lines, 1) - linear(lines, 1))
+def _share_of_noise(lines: Tensor, linear: LinearMap, networks: Folds, combine: '_Combination', draws: Draws) -> float:
+    held = networks.whole.held(lines, 1)
+    step = combine.in_phase(held(lines, 1) - linear(lines, 1))
     saved = 0.0
-    for noise in draws.like(lines, network.noise):
+    for noise in draws.like(lines, networks.noise):
         passed = linear(noise, 1)
-        change = network.through(gates, noise, 1) - passed
+        change = held(noise, 1) - passed
         saved -= float((combine.in_phase(change) * combine.in_phase(passed)).sum()) / draws.number
     return _ratio(saved, float(step.square().sum()))
 
@@ -129,12 +158,11 @@ def _share_on_held_out_rows(calibration: Calibration, tuned: Tuned, networks: Fo
     return _ratio(towards, length)
 
 
-def _share_expected_there(calibration: Calibration, linear: LinearMap, network: GatedNetwork, weight: Tensor) -> float:
+def _share_expected_there(calibration: Calibration, linear: LinearMap, networks: Folds, weight: Tensor) -> float:
     acs, acceleration = calibration.acs, calibration.acceleration
-    gates = network.gates(acs, acceleration)
-    step = network.through(gates, acs, acceleration) - linear(acs, acceleration)
-    through_both = network.noise_overlap(gates, linear.weights)
-    through_start = network.noise * float(_squares(linear.weights).sum())
+    step = networks.whole.held(acs, acceleration)(acs, acceleration) - linear(acs, acceleration)
+    through_both = networks.whole.noise_overlap(acs, acceleration, linear)
+    through_start = networks.noise * float(_squares(linear.weights).sum())
     saved = float((weight * (through_start - through_both)).sum())
     return _ratio(saved, float((weight * _squares(step)).sum()))
 

@@ -26,7 +26,7 @@ LAYERS = [
     ['raki.grappa', 'raki.methods'],
     ['raki.gated'],
     ['raki.trust'],
-    ['raki.recommended'],
+    ['raki.recommended', 'raki.residual'],
     ['raki.baselines'],
     ['raki.evaluation'],
     ['raki.pipeline'],

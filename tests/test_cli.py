@@ -20,6 +20,7 @@ from raki.fourier import image_from_kspace
 from raki.grappa.method import Grappa
 from raki.noise import noise_covariance
 from raki.pipeline import COMBINATION_WEIGHTS, COMBINATIONS, reconstruct
+from raki.training import LOSSES
 from tests.toys import attributes, random_kspace, stored
 
 Capture = pytest.CaptureFixture[str]
@@ -422,7 +423,7 @@ def test_a_terminated_command_leaves_nothing_half_written(half: Path, tmp_path: 
 def test_a_diverging_training_ends_with_exit_code_4(
     scan: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr('raki.training.norm_loss', lambda predicted, _targets: predicted.sum() * float('nan'))
+    monkeypatch.setitem(LOSSES, 'norm', lambda predicted, _targets: predicted.sum() * float('nan'))
     words = [
         'compare',
         str(scan),

@@ -81,10 +81,11 @@ def test_overlap_of_noise_is_that_of_the_weights() -> None:
     """tr(W1^H W0) at a position whose gates make the network the map W1."""
     network, equations = solved(noisy(), 0.1)
     start = equations.solve(RIDGE)
-    gates = network.gates(random_kspace(5, 9, 11), 1)
+    around = random_kspace(5, 9, 11)
+    gates = network.gates(around, 1)
     gated = network.analysis @ (gates[:, 2, 3, None] * network.synthesis)
     expected = 0.1 * float((gated.conj() * start.to(gated)).sum().real)
-    assert float(network.noise_overlap(gates, start)[2, 3]) == pytest.approx(expected, rel=1e-4)
+    assert float(network.noise_overlap(around, 1, LinearMap(start, KERNEL))[2, 3]) == pytest.approx(expected, rel=1e-4)
 
 
 def test_a_network_needs_signal_above_the_noise() -> None:

@@ -13,7 +13,7 @@ from raki.interpolation import Calibration, silent
 from raki.kernel import Kernel
 from raki.methods import RAKI_2019, RAKI_COMPLEX, NetworkMap, Raki
 from raki.networks import Shape
-from raki.training import Recipe, norm_loss, train
+from raki.training import Recipe, mean_square_loss, norm_loss, train
 from tests.toys import COMPLEX_QUICK, RAKI_QUICK, point_sources, random_kspace
 
 ACS = point_sources(9, 4, 24, 31) + 0.1 * random_kspace(4, 24, 31)
@@ -86,10 +86,11 @@ def test_networks_trained_together_equal_networks_trained_one_by_one() -> None:
     start = networks.initial_weights(RAKI_2019.shape(4, 4), 0.1, torch.float32, seed=0)
     recipe = Recipe(n_iterations=50, learning_rate=3e-3)
     predict = partial(networks.forward, inputs=inputs, activation=torch.relu, dilation=4)
-    together = train(predict, targets, start, recipe, silent)
+    together = train(predict, targets, start, recipe, silent).weights
     for index in range(8):
-        alone = train(predict, targets[index : index + 1], tuple(w[index : index + 1] for w in start), recipe, silent)
-        for layer, own in zip(together, alone, strict=True):
+        own_start = tuple(weight[index : index + 1] for weight in start)
+        alone = train(predict, targets[index : index + 1], own_start, recipe, silent)
+        for layer, own in zip(together, alone.weights, strict=True):
             torch.testing.assert_close(layer[index : index + 1], own, rtol=1e-4, atol=1e-4)
 
 
@@ -131,6 +132,18 @@ def test_networks_that_learn_nothing_stop_with_a_message() -> None:
 def test_the_loss_is_the_sum_of_each_networks_norm() -> None:
     error = torch.tensor([[[3.0, 4.0]], [[0.0, 2.0]]])
     assert float(norm_loss(error, torch.zeros_like(error))) == pytest.approx(7.0)
+
+
+def test_the_papers_loss_is_the_sum_of_each_networks_mean_square() -> None:
+    error = torch.tensor([[[3.0, 4.0]], [[0.0, 2.0]]])
+    assert float(mean_square_loss(error, torch.zeros_like(error))) == pytest.approx((9 + 16) / 2 + 4 / 2)
+
+
+def test_the_loss_is_a_setting() -> None:
+    """Where inputs are of the order of 1, both losses teach; they do not end in the same place."""
+    square = replace(COMPLEX_QUICK, recipe=replace(COMPLEX_QUICK.recipe, loss='mean square'))
+    first, second = learnt(COMPLEX_QUICK), learnt(square)
+    assert not torch.equal(first.weights[2], second.weights[2])
 
 
 @pytest.mark.parametrize('method', [RAKI_QUICK, COMPLEX_QUICK], ids=['real', 'complex'])
@@ -177,6 +190,8 @@ def test_impossible_settings_are_refused_at_birth(settings: dict, message: str) 
 def test_an_impossible_recipe_is_refused_at_birth() -> None:
     with pytest.raises(ValueError, match='at least one iteration'):
         Recipe(n_iterations=0, learning_rate=1e-3)
+    with pytest.raises(ValueError, match="loss must be 'norm' or 'mean square', got 'median'"):
+        Recipe(n_iterations=1, learning_rate=1e-3, loss='median')  # type: ignore[arg-type]
 
 
 def test_progress_is_told_up_to_the_end() -> None:

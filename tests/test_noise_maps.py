@@ -188,7 +188,11 @@ def test_the_derivative_of_filling_is_torchs_own(method: Method) -> None:
     assert forwards == pytest.approx(backwards, rel=1e-3, abs=1e-3 * float(pushed.norm()))
 
 
-@pytest.mark.parametrize('method', METHODS.values(), ids=METHODS)
+HOMOGENEOUS = {name: method for name, method in METHODS.items() if name != 'raki'}
+"""The gates of `raki` know the noise, which has a scale."""
+
+
+@pytest.mark.parametrize('method', HOMOGENEOUS.values(), ids=HOMOGENEOUS)
 def test_the_derivative_along_k_space_itself_is_the_filled_one(method: Method) -> None:
     """Euler's theorem for positively homogeneous functions."""
     kspace, _ = scan_and_covariance()

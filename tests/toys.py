@@ -16,17 +16,20 @@ from raki.grappa.method import Grappa
 from raki.kernel import Kernel
 from raki.methods import RAKI_2019, RAKI_COMPLEX
 from raki.recommended import GatedRaki
+from raki.residual import ResidualRaki
 from raki.training import Recipe
 
 QUICK = Recipe(n_iterations=60, learning_rate=3e-3)
 RAKI_QUICK = replace(RAKI_2019, recipe=QUICK)
 COMPLEX_QUICK = replace(RAKI_COMPLEX, widths=(16, 8), recipe=QUICK)
+RRAKI_QUICK = ResidualRaki(replace(COMPLEX_QUICK, recipe=Recipe(n_iterations=20, learning_rate=1e-3)))
 METHODS = {
     'grappa': Grappa(),
     'grappa-2x3': Grappa(Kernel(2, 3)),
     'raki': GatedRaki(),
     'raki-2019': RAKI_QUICK,
     'raki-complex': COMPLEX_QUICK,
+    'rraki': RRAKI_QUICK,
 }
 
 

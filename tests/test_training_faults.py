@@ -1,0 +1,97 @@
+"""Training never fails silently: injected faults lead to a restart that is told, or to an error."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from raki import networks
+from raki.errors import TrainingError
+from raki.grappa.method import Grappa
+from raki.interpolation import Interpolator, Method, fit
+from raki.methods import Raki
+from raki.training import N_RESTARTS, Recipe
+from tests.toys import COMPLEX_QUICK, RAKI_QUICK, RRAKI_QUICK, acs_of, lattice_with_acs, point_sources, random_kspace
+
+FULL = point_sources(9, 4, 54, 31) + 0.1 * random_kspace(4, 54, 31)
+SAMPLING = lattice_with_acs(54, 3, 1, range(15, 40))
+COMPLEX_FAST = replace(COMPLEX_QUICK, recipe=Recipe(n_iterations=60, learning_rate=1e-1))
+"""Learns something even at a hundredth of its rate."""
+
+FAULTS = (float('nan'), float('inf'), float('-inf'), 1e38)
+"""What a faulty iteration predicts; the last is finite, but not its square."""
+
+Forward = Callable[..., Tensor]
+
+
+class Faulty:
+    """The networks, whose predictions are spoilt in one iteration of the first attempts to train them."""
+
+    def __init__(self, forward: Forward, seed: int, n_faulty_attempts: int) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        self.forward, self.n_left = forward, n_faulty_attempts
+        self.iteration = int(torch.randint(20, (1,), generator=generator))
+        self.value = FAULTS[seed % len(FAULTS)]
+        self.start: Tensor | None = None
+        self.done = 0
+
+    def __call__(self, weights: tuple[Tensor, ...], *arguments: object, **named: object) -> Tensor:
+        predicted = self.forward(weights, *arguments, **named)
+        if not weights[0].requires_grad:
+            return predicted
+        first = weights[0].detach().clone()
+        self.start = first if self.start is None else self.start
+        self.done = 0 if torch.equal(first, self.start) else self.done + 1
+        if self.done != self.iteration or not self.n_left:
+            return predicted
+        self.n_left -= 1
+        return predicted * self.value
+
+
+def fitted(method: Method, monkeypatch: pytest.MonkeyPatch, seed: int, n_faulty_attempts: int) -> Interpolator:
+    monkeypatch.setattr(networks, 'forward', Faulty(networks.forward, seed, n_faulty_attempts))
+    return fit(method, acs_of(FULL, SAMPLING), SAMPLING, FULL)
+
+
+def told(interpolator: Interpolator) -> list[str]:
+    return [text for text in interpolator.warnings if 'training' in text]
+
+
+@pytest.mark.parametrize('seed', range(20))
+@pytest.mark.parametrize('method', [RAKI_QUICK, COMPLEX_FAST], ids=['raki-2019', 'raki-complex'])
+def test_a_fault_leads_to_a_warning_or_an_error(method: Raki, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No fault, no warning; faults that end, finite images and a warning; one in every attempt, an error."""
+    n_faulty = seed // len(FAULTS) % (N_RESTARTS + 2)
+    if n_faulty > N_RESTARTS:
+        with pytest.raises(TrainingError, match=r'left the finite range .* 2 restarts, each 10 times slower'):
+            fitted(method, monkeypatch, seed, n_faulty)
+        return
+    interpolator = fitted(method, monkeypatch, seed, n_faulty)
+    assert bool(torch.view_as_real(interpolator.fill(FULL)).isfinite().all())
+    assert len(told(interpolator)) == min(n_faulty, 1)
+    assert all(
+        f'training restarted at learning rate {method.recipe.learning_rate / 10**n_faulty:g}' in text
+        for text in told(interpolator)
+    )
+
+
+@pytest.mark.parametrize('seed', range(20))
+def test_rraki_falls_back_to_its_linear_branch(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a fault was met, there is a warning; where it was met in every attempt, the result is GRAPPA's."""
+    n_faulty = seed // len(FAULTS) % (N_RESTARTS + 2)
+    interpolator = fitted(RRAKI_QUICK, monkeypatch, seed, n_faulty)
+    filled = interpolator.fill(FULL)
+    is_grappa = any('rraki is GRAPPA here' in text for text in interpolator.warnings)
+    assert is_grappa == torch.equal(filled, fit(Grappa(), acs_of(FULL, SAMPLING), SAMPLING, FULL).fill(FULL))
+    assert is_grappa or bool(told(interpolator)) == (n_faulty > 0)
+    assert n_faulty <= N_RESTARTS or any('left the finite range' in text for text in interpolator.warnings)
+
+
+def test_a_restart_is_training_with_the_lower_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of the attempt that failed is left over."""
+    restarted = fitted(RAKI_QUICK, monkeypatch, 0, 1).fill(FULL)
+    monkeypatch.undo()
+    slower = replace(RAKI_QUICK, recipe=Recipe(RAKI_QUICK.recipe.n_iterations, 3e-4))
+    assert torch.equal(restarted, fit(slower, acs_of(FULL, SAMPLING), SAMPLING, FULL).fill(FULL))
