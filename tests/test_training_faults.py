@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from raki import networks
+from raki import methods, networks
 from raki.errors import TrainingError
+from raki.fused import fused
 from raki.grappa.method import Grappa
 from raki.interpolation import Interpolator, Method, fit
 from raki.methods import Raki
@@ -51,7 +53,11 @@ class Faulty:
 
 
 def fitted(method: Method, monkeypatch: pytest.MonkeyPatch, seed: int, n_faulty_attempts: int) -> Interpolator:
+    def faulty(*arguments: Any) -> Faulty:
+        return Faulty(fused(*arguments), seed, n_faulty_attempts)
+
     monkeypatch.setattr(networks, 'forward', Faulty(networks.forward, seed, n_faulty_attempts))
+    monkeypatch.setattr(methods, 'fused', faulty)
     return fit(method, acs_of(FULL, SAMPLING), SAMPLING, FULL)
 
 
