@@ -78,7 +78,7 @@ class GatedNetwork:
         """What each channel is multiplied with, axes (channel, line, readout)."""
         power = smoothed(patch_power(kspace, self.kernel, dilation), dilation)
         excess = (power - self.noise).clamp(min=LEAST_EXCESS * self.noise)
-        return 1 / (self.energy[:, None, None] + self.noise / excess)
+        return 1 / (self.energy[:, None, None] + (self.noise / excess).float())
 
     def through(self, gates: Tensor, kspace: Tensor, dilation: int) -> Tensor:
         """Predict with gates as they are given: a linear map."""
@@ -115,8 +115,8 @@ class Blend:
 
 
 def patch_power(kspace: Tensor, kernel: Kernel, dilation: int) -> Tensor:
-    """Mean |sample|^2 of every patch of lines (coil, line, readout), axes (line, readout)."""
-    power = torch.view_as_real(kspace).square().sum(-1).mean(0)
+    """Mean |sample|^2 of every patch of lines (coil, line, readout), float64, axes (line, readout)."""
+    power = torch.view_as_real(kspace).double().square().sum(-1).mean(0)  # single precision cannot hold 1e-20 squared
     window = power.new_full((1, 1, kernel.lines, kernel.readout), 1 / (kernel.lines * kernel.readout))
     return conv2d(power[None, None], window, dilation=(dilation, 1))[0, 0]
 

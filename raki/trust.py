@@ -153,7 +153,8 @@ def _share_on_held_out_rows(calibration: Calibration, tuned: Tuned, networks: Fo
         start = LinearMap(weights, tuned.kernel)(acs, acceleration)[:, :, chosen]
         step = network(acs, acceleration)[:, :, chosen] - start
         counts = weight[chosen]
-        towards += float((counts * (step.conj() * (targets[:, :, chosen] - start)).real).sum())
+        missed = (targets[:, :, chosen] - start).to(torch.complex128)
+        towards += float((counts * (step.conj() * missed).real).sum())
         length += float((counts * _squares(step)).sum())
     return _ratio(towards, length)
 
@@ -208,25 +209,25 @@ class _Combination:
         return cls(weights, magnitude > OBJECT * magnitude.max(), missing[before : before + n_gaps].mT[:, :, None])
 
     def in_phase(self, missing: Tensor) -> Tensor:
-        """Of missing samples (coil, missing line, gap, readout), axes (pixel of the object,)."""
+        """Of missing samples (coil, missing line, gap, readout), float64, axes (pixel of the object,)."""
         lines = torch.nn.functional.pad((missing * self.missing).transpose(1, 2), (0, 0, 1, 0)).flatten(1, 2)
         width = self.weights.shape[2] - missing.shape[3]
         images = image_from_kspace(torch.nn.functional.pad(lines, (width // 2, width - width // 2)))
-        return (self.weights * images).sum(0).real[self.inside]
+        return (self.weights * images).sum(0).real[self.inside].double()
 
 
 def _window(kspace: Tensor, size: int) -> Tensor:
     """Hann window of this size along lines and readout around the brightest line and column, axes (line, readout)."""
-    power = torch.view_as_real(kspace).square().sum(-1).sum(0)
+    power = torch.view_as_real(kspace).double().square().sum(-1).sum(0)
     axes = [
         torch.cos((torch.arange(len(along)).to(along) - int(along.argmax())).div(size).clamp(-0.5, 0.5) * torch.pi)
         for along in (power.sum(1), power.sum(0))
     ]
-    return torch.outer(axes[0], axes[1]).square()
+    return torch.outer(axes[0], axes[1]).square().float()
 
 
 def _squares(values: Tensor) -> Tensor:
-    return torch.view_as_real(values).square().sum(-1)
+    return torch.view_as_real(values).double().square().sum(-1)
 
 
 def _ratio(towards: float, length: float) -> float:
