@@ -25,7 +25,7 @@ LAYERS = [
     ['raki.grappa', 'raki.methods'],
     ['raki.gated'],
     ['raki.trust'],
-    ['raki.recommended', 'raki.residual'],
+    ['raki.recommended', 'raki.residual', 'raki.iterative'],
     ['raki.baselines'],
     ['raki.evaluation'],
     ['raki.pipeline'],
