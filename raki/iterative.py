@@ -3,16 +3,13 @@
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-import torch
-from torch import Tensor
-
-from raki.data.sampling import longest_run
 from raki.errors import TrainingError
 from raki.grappa.method import Grappa
-from raki.interpolation import Calibration, Learnt, PatchMap, Progress, silent
+from raki.interpolation import Calibration, Learnt, Progress, silent
 from raki.kernel import Kernel
 from raki.methods import NetworkMap, Raki
 from raki.networks import Extent
+from raki.place import Place
 from raki.training import Recipe, Weights
 
 
@@ -56,6 +53,8 @@ class IterativeRaki:
     """Seed of the initial weights."""
 
     def __post_init__(self) -> None:
+        if self.network.is_high_pass:
+            raise ValueError('the network of an iterative method trains on k-space as it is: set is_high_pass=False')
         if min(self.n_extended, self.n_rounds, self.n_iterations) < 1:
             raise ValueError(f'need at least one line, round and iteration, got {self}')
 
@@ -79,7 +78,7 @@ class IterativeRaki:
         return Learnt(patch_map, self.smallest_kernel, network.regularization, n_equations, n_weights, notes)
 
     def _iterated(
-        self, calibration: Calibration, place: 'Place', first: Learnt, progress: Progress
+        self, calibration: Calibration, place: Place, first: Learnt, progress: Progress
     ) -> tuple[NetworkMap, tuple[str, ...]]:
         notes, found = dict[str, None](), None
         patch_map, kernel = first.patch_map, first.kernel
@@ -103,53 +102,3 @@ class IterativeRaki:
 
 def _told(progress: Progress, index: int, n_rounds: int, done: int, total: int) -> None:
     progress(index * total + done, n_rounds * total)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Place:
-    """Where an ACS lies among the lattice lines around it."""
-
-    acs: Tensor
-    """Axes (coil, line, readout)."""
-
-    lines: Tensor
-    """Lattice lines, axes (coil, line, readout)."""
-
-    acceleration: int
-    """Spacing of the lattice lines [line]."""
-
-    start: int
-    """Position of the first ACS line, counted from the first lattice line [line]."""
-
-    @classmethod
-    def of(cls, calibration: Calibration) -> 'Place | None':
-        """None where the ACS is not part of the k-space to fill, or reaches beyond its lattice."""
-        acs, lines, missing = calibration.acs, calibration.lines, calibration.missing
-        if lines is None or missing is None:
-            return None
-        acceleration = calibration.acceleration
-        measured = torch.nn.functional.pad(~missing[1:], (1, 0), value=True).flatten()
-        run = longest_run(measured[: (lines.shape[1] - 1) * acceleration + 1].cpu())
-        first = -(-run.start // acceleration)
-        inside = acs[:, first * acceleration - run.start :: acceleration]
-        if len(run) != acs.shape[1] or not torch.equal(inside, lines[:, first : first + inside.shape[1]]):
-            return None
-        return cls(acs, lines, acceleration, run.start)
-
-    def extended(self, patch_map: PatchMap, kernel: Kernel, n_lines: int) -> Tensor:
-        """The ACS and reconstructed lines around it, without the readout samples that the kernel does not reach.
-
-        Returns
-        -------
-        Axes (coil, line, readout): n_lines of them at most, but no fewer than the ACS has.
-        """
-        missing = patch_map(self.lines, 1)
-        columns = slice(kernel.readout // 2, kernel.readout // 2 + missing.shape[3])
-        before = kernel.before - 1
-        lattice = self.lines[:, None, before : before + missing.shape[2], columns]
-        full = torch.cat([lattice, missing], dim=1).transpose(1, 2).flatten(1, 2)
-        start, size = self.start - before * self.acceleration, self.acs.shape[1]
-        skipped = max(0, -start)
-        full[:, start + skipped : start + size] = self.acs[:, skipped : full.shape[1] - start, columns]
-        first = max(0, min(start - max(0, n_lines - size) // 2, full.shape[1] - max(n_lines, size)))
-        return full[:, first : first + max(n_lines, size)].contiguous()

@@ -1,16 +1,18 @@
 """The RAKI family: named presets of one set of parts."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import torch
 from torch import Tensor
 
 from raki import networks
+from raki.high_pass import HighPass, HighPassMap
 from raki.interpolation import Calibration, Learnt, PatchMap, Progress
 from raki.kernel import Kernel, patches
 from raki.moments import calibration_targets
 from raki.networks import Activation, Extent, Shape
+from raki.place import Place
 from raki.training import Recipe, Weights, train
 
 
@@ -60,6 +62,9 @@ class Raki:
     last: Extent = networks.LAST
     """What the last layer sees, lines and samples."""
 
+    is_high_pass: bool = False
+    """Whether k-space is weighted by the energy profile of the ACS, see `raki.high_pass`; undone afterwards."""
+
     def __post_init__(self) -> None:
         if min(self.widths) < 1 or not (self.peak is None or self.peak > 0) or not self.regularization > 0:
             raise ValueError(f'widths, peak and regularization must be positive, got {self}')
@@ -82,10 +87,22 @@ class Raki:
 
     def learn(self, calibration: Calibration, progress: Progress) -> Learnt:
         """Train all networks at once on every position inside the ACS."""
+        if self.is_high_pass:
+            return self._learn_high_pass(calibration, progress)
         patch_map, notes = self.trained(calibration, progress)
         shape = self.shape(len(calibration.acs), calibration.acceleration)
         n_equations = self.targets(calibration, 1.0)[0].numel()
         return Learnt(patch_map, self.smallest_kernel, self.regularization, n_equations, shape.n_weights, notes)
+
+    def _learn_high_pass(self, calibration: Calibration, progress: Progress) -> Learnt:
+        plain, place = replace(self, is_high_pass=False), Place.of(calibration)
+        if place is None:
+            learnt = plain.learn(calibration, progress)
+            note = 'k-space was not weighted: the ACS is not part of the k-space to fill, so its centre is not known'
+            return replace(learnt, warnings=(*learnt.warnings, note))
+        weights = HighPass.of(place)
+        learnt = plain.learn(Calibration(calibration.acs * weights.of_acs, calibration.acceleration), progress)
+        return replace(learnt, patch_map=HighPassMap(learnt.patch_map, weights, learnt.kernel))
 
     def trained(
         self, calibration: Calibration, progress: Progress, start: Weights | None = None

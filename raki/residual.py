@@ -49,8 +49,10 @@ class ResidualRaki:
     """Seed of the initial weights, of the noise and of these draws."""
 
     def __post_init__(self) -> None:
-        if not self.network.is_complex:
-            raise ValueError(f'the network of a residual method must be complex, one for all coils, got {self.network}')
+        if not self.network.is_complex or self.network.is_high_pass:
+            raise ValueError(
+                f'the residual network must be complex, one for all coils, without high-pass, got {self.network}'
+            )
         if (self.network.first, self.network.last) != (FIRST, LAST):
             raise ValueError(
                 f'the network of a residual method must have layers of {FIRST} and {LAST}, got {self.network}'

@@ -21,6 +21,8 @@ LAYERS = [
     ['raki.volume_power'],
     ['raki.interpolation'],
     ['raki.volume'],
+    ['raki.place'],
+    ['raki.high_pass'],
     ['raki.networks', 'raki.training'],
     ['raki.grappa', 'raki.methods'],
     ['raki.gated'],

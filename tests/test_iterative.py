@@ -9,11 +9,12 @@ from torch import Tensor
 from raki.data.sampling import Sampling
 from raki.grappa.method import Grappa
 from raki.interpolation import Calibration, fit, silent
-from raki.iterative import IterativeRaki, Place
+from raki.iterative import IterativeRaki
 from raki.kernel import Kernel
 from raki.linear import LinearMap
 from raki.methods import NetworkMap
 from raki.networks import first_patches, forward, initial_weights
+from raki.place import Place
 from raki.training import Recipe
 from tests.toys import (
     IRAKI_QUICK,
@@ -161,6 +162,11 @@ def test_a_missing_sample_depends_on_4_lines_x_11_samples_and_lies_in_their_midd
 def test_impossible_settings_are_refused_at_birth(settings: dict) -> None:
     with pytest.raises(ValueError, match='at least one line, round and iteration'):
         replace(IRAKI_QUICK, **settings)
+
+
+def test_a_high_pass_network_is_refused() -> None:
+    with pytest.raises(ValueError, match='set is_high_pass=False'):
+        IterativeRaki(replace(IRAKI_QUICK.network, is_high_pass=True))
 
 
 def test_progress_is_told_up_to_the_end() -> None:

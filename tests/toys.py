@@ -37,6 +37,7 @@ METHODS = {
     'raki': GatedRaki(),
     'raki-2019': RAKI_QUICK,
     'raki-complex': COMPLEX_QUICK,
+    'raki-high-pass': replace(COMPLEX_QUICK, is_high_pass=True),
     'rraki': RRAKI_QUICK,
     'iraki': IRAKI_QUICK,
 }
