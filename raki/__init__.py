@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from raki.errors import CalibrationError, ResourceError, SamplingError, ScanError, TrainingError
     from raki.grappa.method import Grappa
     from raki.interpolation import Interpolator, Method, fit
+    from raki.iterative import IterativeRaki
     from raki.kernel import Kernel
     from raki.methods import RAKI_2019, RAKI_COMPLEX, Raki
     from raki.pipeline import Reconstruction, reconstruct
@@ -40,6 +41,7 @@ _HOMES = {
     'raki.errors': ('CalibrationError', 'ResourceError', 'SamplingError', 'ScanError', 'TrainingError'),
     'raki.grappa.method': ('Grappa',),
     'raki.interpolation': ('Interpolator', 'Method', 'fit'),
+    'raki.iterative': ('IterativeRaki',),
     'raki.kernel': ('Kernel',),
     'raki.methods': ('RAKI_2019', 'RAKI_COMPLEX', 'Raki'),
     'raki.pipeline': ('Reconstruction', 'reconstruct'),
@@ -59,6 +61,7 @@ __all__ = [
     'GatedRaki',
     'Grappa',
     'Interpolator',
+    'IterativeRaki',
     'Kernel',
     'Lattice',
     'Method',

@@ -70,7 +70,7 @@ def reconstruct(
     output: Annotated[
         Path | None, typer.Option('-o', '--output', help='HDF5 to write; default: SCAN.raki.h5 here.')
     ] = None,
-    method: Annotated[str, typer.Option(help='raki, grappa, raki-2019, raki-complex, rraki or zero-filled.')] = 'raki',
+    method: Annotated[str, typer.Option(help='raki, grappa, rraki, iraki, raki-2019, raki-complex ...')] = 'raki',
     slices: SlicesOption = None,
     repetition: Annotated[int | None, typer.Option(help='Only this repetition, counted from 0.')] = None,
     combine: Annotated[str, typer.Option(help='rss or walsh (adaptive).')] = 'rss',

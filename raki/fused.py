@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
-from raki.networks import LAST
+from raki.networks import LAST, Extent
 
 POSITIONS = 1024
 """Positions in a block on a processor: the activations of a thousand units fill 4 MiB."""
@@ -20,7 +20,9 @@ POSITIONS = 1024
 Weights = tuple[Tensor, ...]
 
 
-def fused(inputs: Tensor, slope: float, dilation: int, dtype: torch.dtype) -> Callable[[Weights], Tensor]:
+def fused(
+    inputs: Tensor, slope: float, dilation: int, dtype: torch.dtype, extent: Extent = LAST
+) -> Callable[[Weights], Tensor]:
     """Real networks with a leaky rectifier as a function of their weights, with gradients for the weights alone.
 
     Parameters
@@ -33,12 +35,14 @@ def fused(inputs: Tensor, slope: float, dilation: int, dtype: torch.dtype) -> Ca
         Distance of the lines that the last layer combines [line].
     dtype
         Of the products with the first two layers' weights, float32 or bfloat16; weights and sums stay in float32.
+    extent
+        What the last layer sees.
 
     Returns
     -------
     From weights as `raki.networks.Shape.weights` to (network, output, line, readout).
     """
-    positions = _Positions.of(inputs, slope, dilation, dtype)
+    positions = _Positions.of(inputs, slope, dilation, dtype, extent)
     return lambda weights: _Network.apply(positions, *weights)  # type: ignore[return-value]
 
 
@@ -57,12 +61,15 @@ class _Positions:
     shape: tuple[int, int]
     """Lines and readout samples."""
 
+    extent: Extent
+    """Of the last layer."""
+
     @classmethod
-    def of(cls, inputs: Tensor, slope: float, dilation: int, dtype: torch.dtype) -> '_Positions':
+    def of(cls, inputs: Tensor, slope: float, dilation: int, dtype: torch.dtype, extent: Extent) -> '_Positions':
         flat = inputs.detach().flatten(1).to(dtype)
         size = POSITIONS if flat.device.type == 'cpu' else flat.shape[1]
         blocks = tuple(block.contiguous() for block in flat.split(size, dim=1))
-        return cls(blocks, [], slope, dilation, (inputs.shape[1], inputs.shape[2]))
+        return cls(blocks, [], slope, dilation, (inputs.shape[1], inputs.shape[2]), extent)
 
     @property
     def number(self) -> int:
@@ -86,20 +93,19 @@ class _Positions:
     def taps(self) -> list[slice]:
         """Positions that each tap of the last layer sees; all but the last columns of a line are its outputs."""
         width = self.shape[1]
-        offsets = [
-            line * self.dilation * width + sample for line in range(LAST.lines) for sample in range(LAST.readout)
-        ]
+        lines, samples = map(range, self.extent)
+        offsets = [line * self.dilation * width + sample for line in lines for sample in samples]
         return [slice(offset, self.number - offsets[-1] + offset) for offset in offsets]
 
     def cropped(self, outputs: Tensor) -> Tensor:
         """Outputs (network, output, position) where all taps exist, axes (network, output, line, readout)."""
-        lines, width = self.shape[0] - (LAST.lines - 1) * self.dilation, self.shape[1]
+        lines, width = self.shape[0] - (self.extent.lines - 1) * self.dilation, self.shape[1]
         whole = torch.nn.functional.pad(outputs, (0, lines * width - outputs.shape[2]))
-        return whole.unflatten(2, (lines, width))[..., : width - LAST.readout + 1]
+        return whole.unflatten(2, (lines, width))[..., : width - self.extent.readout + 1]
 
     def spread(self, gradient: Tensor) -> Tensor:
         """The transpose of `cropped`."""
-        whole = torch.nn.functional.pad(gradient, (0, LAST.readout - 1)).flatten(2)
+        whole = torch.nn.functional.pad(gradient, (0, self.extent.readout - 1)).flatten(2)
         return whole[..., : self.taps[0].stop - self.taps[0].start]
 
 
@@ -114,7 +120,7 @@ class _Network(torch.autograd.Function):
             torch.nn.functional.leaky_relu_(torch.mm(rows, block, out=hidden), positions.slope)
             narrow[:, :, where] = mixing @ hidden.view(n_networks, n_units, -1)
         torch.nn.functional.leaky_relu_(narrow, positions.slope)
-        by_tap = last.unflatten(1, (-1, LAST.lines * LAST.readout)).unbind(2)
+        by_tap = last.unflatten(1, (-1, len(positions.taps))).unbind(2)
         outputs = by_tap[0] @ narrow[:, :, positions.taps[0]]
         for tap, where in zip(by_tap[1:], positions.taps[1:], strict=True):
             outputs.baddbmm_(tap, narrow[:, :, where])
@@ -132,7 +138,7 @@ class _Network(torch.autograd.Function):
 
 def _through_last(positions: _Positions, gradient: Tensor, last: Tensor, narrow: Tensor) -> tuple[Tensor, Tensor]:
     outputs = positions.spread(gradient)
-    by_tap = last.unflatten(1, (-1, LAST.lines * LAST.readout)).unbind(2)
+    by_tap = last.unflatten(1, (-1, len(positions.taps))).unbind(2)
     towards_narrow, towards_taps = torch.zeros_like(narrow), []
     for tap, where in zip(by_tap, positions.taps, strict=True):
         towards_taps.append(outputs @ narrow[:, :, where].mT)

@@ -22,6 +22,7 @@ from raki.evaluation.report import Report, render_report, shown_cell, shown_slic
 from raki.gfactor_job import cautions, gfactor_maps
 from raki.grappa.method import Grappa
 from raki.interpolation import Method
+from raki.iterative import IterativeRaki
 from raki.methods import Raki
 from raki.pipeline import COMBINATION_WEIGHTS, COMBINATIONS, METHODS, reconstruct
 from raki.residual import ResidualRaki
@@ -82,7 +83,9 @@ def methods_by_name(names: Sequence[str], n_iterations: int | None = None) -> di
 def _with_iterations(method: Method | Baseline | None, n_iterations: int | None) -> Method | Baseline | None:
     if n_iterations is None:
         return method
-    if isinstance(method, ResidualRaki):
+    if isinstance(method, IterativeRaki):
+        method = replace(method, n_iterations=n_iterations)
+    if isinstance(method, ResidualRaki | IterativeRaki):
         network = replace(method.network, recipe=replace(method.network.recipe, n_iterations=n_iterations))
         return replace(method, network=network)
     if not isinstance(method, Raki):

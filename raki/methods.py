@@ -1,7 +1,7 @@
 """The RAKI family: named presets of one set of parts."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import torch
@@ -9,16 +9,18 @@ from torch import Tensor
 
 from raki import networks
 from raki.fused import fused
+from raki.high_pass import HighPass, HighPassMap
 from raki.interpolation import Calibration, Learnt, PatchMap, Progress
 from raki.kernel import Kernel, patches
 from raki.moments import calibration_targets
-from raki.networks import Activation, Shape
-from raki.training import Recipe, train
+from raki.networks import Activation, Extent, Shape
+from raki.place import Place
+from raki.training import Recipe, Weights, train
 
 
 @dataclass(frozen=True, slots=True)
 class Raki:
-    """Three convolutional layers without bias, 5x2, 1x1 and 3x2 (readout x acquired lines), trained on the ACS.
+    """Three convolutional layers without bias, trained on the ACS: 5x2, 1x1 and 3x2 (readout x acquired lines).
 
     The default values are those of the paper and of its authors' recipe: 2 * n_coils real networks, one for the real
     and one for the imaginary part of every coil, each of which sees all 2 * n_coils real channels.
@@ -59,6 +61,15 @@ class Raki:
     seed: int = 0
     """Seed of the initial weights."""
 
+    first: Kernel = networks.FIRST
+    """Kernel of the first layer; the second is 1 x 1."""
+
+    last: Extent = networks.LAST
+    """What the last layer sees, lines and samples."""
+
+    is_high_pass: bool = False
+    """Whether k-space is weighted by the energy profile of the ACS, see `raki.high_pass`; undone afterwards."""
+
     def __post_init__(self) -> None:
         if min(self.widths) < 1 or not (self.peak is None or self.peak > 0) or not self.regularization > 0:
             raise ValueError(f'widths, peak and regularization must be positive, got {self}')
@@ -67,45 +78,74 @@ class Raki:
         if self.is_bfloat16 and self.is_complex:
             raise ValueError('bfloat16 has no complex numbers: train complex networks in single precision')
 
+        if min(self.last) < 1:
+            raise ValueError(f'the last layer must see at least 1 line x 1 sample, got {tuple(self.last)}')
+
     @property
     def smallest_kernel(self) -> Kernel:
-        """The receptive field: 3 acquired lines x 7 readout samples, missing lines after the first."""
-        return networks.RECEPTIVE_FIELD
+        """The receptive field; by default 3 acquired lines x 7 readout samples, missing lines after the first."""
+        return networks.receptive_field(self.first, self.last)
 
     def shape(self, n_coils: int, acceleration: int) -> Shape:
         """Sizes of the networks for a scan."""
         if self.is_complex:
-            return Shape(1, n_coils, self.widths, n_coils * (acceleration - 1))
-        return Shape(2 * n_coils, 2 * n_coils, self.widths, acceleration - 1)
+            return Shape(1, n_coils, self.widths, n_coils * (acceleration - 1), self.first, self.last)
+        return Shape(2 * n_coils, 2 * n_coils, self.widths, acceleration - 1, self.first, self.last)
 
     def learn(self, calibration: Calibration, progress: Progress) -> Learnt:
         """Train all networks at once on every position inside the ACS."""
+        if self.is_high_pass:
+            return self._learn_high_pass(calibration, progress)
+        patch_map, notes = self.trained(calibration, progress)
+        shape = self.shape(len(calibration.acs), calibration.acceleration)
+        n_equations = self.targets(calibration, 1.0)[0].numel()
+        return Learnt(patch_map, self.smallest_kernel, self.regularization, n_equations, shape.n_weights, notes)
+
+    def _learn_high_pass(self, calibration: Calibration, progress: Progress) -> Learnt:
+        plain, place = replace(self, is_high_pass=False), Place.of(calibration)
+        if place is None:
+            learnt = plain.learn(calibration, progress)
+            note = 'k-space was not weighted: the ACS is not part of the k-space to fill, so its centre is not known'
+            return replace(learnt, warnings=(*learnt.warnings, note))
+        weights = HighPass.of(place)
+        learnt = plain.learn(Calibration(calibration.acs * weights.of_acs, calibration.acceleration), progress)
+        return replace(learnt, patch_map=HighPassMap(learnt.patch_map, weights, learnt.kernel))
+
+    def trained(
+        self, calibration: Calibration, progress: Progress, start: Weights | None = None
+    ) -> tuple['NetworkMap', tuple[str, ...]]:
+        """Train from given weights, or from those of the seed.
+
+        Returns
+        -------
+        The networks, and what a user must know of how training went.
+        """
         acs, acceleration = calibration.acs, calibration.acceleration
         scale = self.scale(acs)
         channels, targets = self.channels(acs * scale), self.targets(calibration, scale)
         whitening = self.whitening(channels, acceleration)
-        inputs = _apply(whitening, networks.first_patches(channels, acceleration))
-        start = networks.initial_weights(
-            self.shape(len(acs), acceleration), self.initial_std, channels.dtype, self.seed
-        )
-        trained = train(
+        inputs = _apply(whitening, networks.first_patches(channels, acceleration, self.first))
+        found = train(
             self._predictor(inputs, acceleration),
             targets,
-            tuple(weight.to(acs.device) for weight in start),
+            self.start(acs, acceleration) if start is None else start,
             self.recipe,
             progress,
         )
-        shape = self.shape(len(acs), acceleration)
-        patch_map = NetworkMap(self, trained.weights, whitening, scale)
-        n_equations = targets[0].numel()
-        notes = trained.warnings
-        return Learnt(patch_map, self.smallest_kernel, self.regularization, n_equations, shape.n_weights, notes)
+        return NetworkMap(self, found.weights, whitening, scale), found.warnings
+
+    def start(self, acs: Tensor, acceleration: int) -> Weights:
+        """Initial weights, where the ACS is."""
+        dtype = acs.dtype if self.is_complex else torch.float32
+        drawn = networks.initial_weights(self.shape(len(acs), acceleration), self.initial_std, dtype, self.seed)
+        return tuple(weight.to(acs.device) for weight in drawn)
 
     def _predictor(self, inputs: Tensor, dilation: int) -> Callable[[tuple[Tensor, ...]], Tensor]:
         """The networks on these inputs, as a function of their weights."""
         if self.is_complex:
-            return partial(networks.forward, inputs=inputs, activation=self.activation, dilation=dilation)
-        return fused(inputs, self.slope, dilation, torch.bfloat16 if self.is_bfloat16 else torch.float32)
+            forward = partial(networks.forward, activation=self.activation, extent=self.last)
+            return partial(forward, inputs=inputs, dilation=dilation)
+        return fused(inputs, self.slope, dilation, torch.bfloat16 if self.is_bfloat16 else torch.float32, self.last)
 
     def scale(self, acs: Tensor) -> float:
         """Factor from k-space to what the networks see."""
@@ -133,7 +173,7 @@ class Raki:
         """Inverse square root of the regularised mean Gram matrix of the inputs, axes (input, input)."""
         if not self.is_whitened:
             return None
-        samples = patches(channels, networks.FIRST, acceleration).flatten(0, 1).to(torch.complex128)
+        samples = patches(channels, self.first, acceleration).flatten(0, 1).to(torch.complex128)
         return inverse_root(samples.mT @ samples.conj() / len(samples), self.regularization).to(channels.dtype)
 
 
@@ -183,8 +223,8 @@ class NetworkMap:
 
     def _run(self, kspace: Tensor, dilation: int, activation: Activation) -> Tensor:
         channels = self.method.channels(kspace * self.scale)
-        inputs = _apply(self.whitening, networks.first_patches(channels, dilation))
-        outputs = networks.forward(self.weights, inputs, activation, dilation) / self.scale
+        inputs = _apply(self.whitening, networks.first_patches(channels, dilation, self.method.first))
+        outputs = networks.forward(self.weights, inputs, activation, dilation, self.method.last) / self.scale
         if self.method.is_complex:
             return outputs[0].unflatten(0, (len(kspace), -1))
         return torch.complex(*outputs.chunk(2))

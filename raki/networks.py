@@ -9,6 +9,7 @@ lines.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,11 +19,28 @@ from raki.kernel import Kernel, patches
 FIRST = Kernel(lines=2, readout=5)
 """Kernel of the first layer; the second is 1 x 1."""
 
-LAST = Kernel(lines=2, readout=3)
-"""Kernel of the last layer."""
 
-RECEPTIVE_FIELD = Kernel(lines=FIRST.lines + LAST.lines - 1, readout=FIRST.readout + LAST.readout - 1)
-"""What one missing sample depends on."""
+class Extent(NamedTuple):
+    """What a layer sees of the layer before."""
+
+    lines: int
+    """Acquired lines [1]."""
+
+    readout: int
+    """Readout samples [1]."""
+
+
+LAST = Extent(lines=2, readout=3)
+"""Of the last layer."""
+
+
+def receptive_field(first: Kernel, last: Extent) -> Kernel:
+    """What one missing sample depends on."""
+    return Kernel(lines=first.lines + last.lines - 1, readout=first.readout + last.readout - 1)
+
+
+RECEPTIVE_FIELD = receptive_field(FIRST, LAST)
+"""What one missing sample depends on, with these layers."""
 
 Activation = Callable[[Tensor], Tensor]
 
@@ -43,12 +61,18 @@ class Shape:
     n_outputs: int
     """Output channels of each network."""
 
+    first: Kernel = FIRST
+    """Kernel of the first layer."""
+
+    last: Extent = LAST
+    """What the last layer sees."""
+
     @property
     def weights(self) -> tuple[tuple[int, int, int], ...]:
         """Shapes of the three layers' weights, each (network, output, input)."""
         wide, narrow = self.widths
-        first = self.n_inputs * FIRST.lines * FIRST.readout
-        last = self.n_outputs * LAST.lines * LAST.readout
+        first = self.n_inputs * self.first.lines * self.first.readout
+        last = self.n_outputs * self.last.lines * self.last.readout
         return (self.n_networks, wide, first), (self.n_networks, narrow, wide), (self.n_networks, last, narrow)
 
     @property
@@ -83,12 +107,14 @@ def _truncated_normal(size: tuple[int, ...], std: float, dtype: torch.dtype, gen
     return torch.view_as_complex(values) if dtype.is_complex else values[..., 0].to(dtype)
 
 
-def first_patches(channels: Tensor, dilation: int) -> Tensor:
+def first_patches(channels: Tensor, dilation: int, first: Kernel = FIRST) -> Tensor:
     """Inputs of the first layer: channels (channel, line, readout) to (input, line, readout)."""
-    return patches(channels, FIRST, dilation).movedim(-1, 0).contiguous()
+    return patches(channels, first, dilation).movedim(-1, 0).contiguous()
 
 
-def forward(weights: tuple[Tensor, ...], inputs: Tensor, activation: Activation, dilation: int) -> Tensor:
+def forward(
+    weights: tuple[Tensor, ...], inputs: Tensor, activation: Activation, dilation: int, extent: Extent = LAST
+) -> Tensor:
     """Run all networks.
 
     Parameters
@@ -101,26 +127,28 @@ def forward(weights: tuple[Tensor, ...], inputs: Tensor, activation: Activation,
         Applied after the first and the second layer.
     dilation
         Distance of the lines that the last layer combines [line].
+    extent
+        What the last layer sees.
 
     Returns
     -------
-    Axes (network, output, line, readout); smaller than `inputs` by dilation lines and LAST.readout - 1 samples.
+    Axes (network, output, line, readout), one for every position of the last layer wholly inside `inputs`.
     """
     first, second, last = weights
     n_networks, wide, n_inputs = first.shape
     hidden = activation(first.view(n_networks * wide, n_inputs) @ inputs.flatten(1)).view(n_networks, wide, -1)
     narrow = activation(second @ hidden)
-    taps = (last @ narrow).view(n_networks, -1, LAST.lines, LAST.readout, *inputs.shape[1:])
-    return _sum_of_shifted(taps, dilation)
+    taps = (last @ narrow).view(n_networks, -1, *extent, *inputs.shape[1:])
+    return _sum_of_shifted(taps, dilation, extent)
 
 
-def _sum_of_shifted(taps: Tensor, dilation: int) -> Tensor:
+def _sum_of_shifted(taps: Tensor, dilation: int, extent: Extent) -> Tensor:
     """Add up the contributions (network, output, tap line, tap sample, line, readout) of a layer's taps."""
-    n_lines = taps.shape[-2] - dilation * (LAST.lines - 1)
-    n_readout = taps.shape[-1] - LAST.readout + 1
+    n_lines = taps.shape[-2] - dilation * (extent.lines - 1)
+    n_readout = taps.shape[-1] - extent.readout + 1
     parts = [
         taps[:, :, line, sample, line * dilation :, sample:][..., :n_lines, :n_readout]
-        for line in range(LAST.lines)
-        for sample in range(LAST.readout)
+        for line in range(extent.lines)
+        for sample in range(extent.readout)
     ]
     return reduce(torch.add, parts)

@@ -15,6 +15,7 @@ from raki.errors import CalibrationError
 from raki.fourier import cropped, image_from_kspace
 from raki.grappa.method import Grappa
 from raki.interpolation import Interpolator, Method, Progress, fit, leave_empty, require_learnable, silent
+from raki.iterative import IterativeRaki
 from raki.methods import RAKI_2019, RAKI_COMPLEX
 from raki.noise import known_covariance
 from raki.recommended import GatedRaki
@@ -28,6 +29,7 @@ METHODS: Mapping[str, Method | None] = {
     'raki-2019': RAKI_2019,
     'raki-complex': RAKI_COMPLEX,
     'rraki': ResidualRaki(),
+    'iraki': IterativeRaki(),
 }
 """Methods by the names that the command line uses; None fills nothing in."""
 

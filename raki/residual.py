@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from raki import networks
 from raki.errors import TrainingError
 from raki.gated import patch_power
 from raki.grappa.method import KERNELS
@@ -16,7 +15,7 @@ from raki.interpolation import Calibration, Learnt, Linearizable, PatchMap, Prog
 from raki.kernel import Kernel
 from raki.linear import KernelPart, LinearMap, NormalEquations
 from raki.methods import RAKI_COMPLEX, NetworkMap, Raki, inverse_root
-from raki.networks import FIRST, RECEPTIVE_FIELD
+from raki.networks import FIRST, LAST, RECEPTIVE_FIELD
 from raki.training import Recipe, Trained, train
 from raki.trust import MIN_SHARE, Draws, Folds, shares
 
@@ -50,8 +49,14 @@ class ResidualRaki:
     """Seed of the initial weights, of the noise and of these draws."""
 
     def __post_init__(self) -> None:
-        if not self.network.is_complex:
-            raise ValueError(f'the network of a residual method must be complex, one for all coils, got {self.network}')
+        if not self.network.is_complex or self.network.is_high_pass:
+            raise ValueError(
+                f'the residual network must be complex, one for all coils, without high-pass, got {self.network}'
+            )
+        if (self.network.first, self.network.last) != (FIRST, LAST):
+            raise ValueError(
+                f'the network of a residual method must have layers of {FIRST} and {LAST}, got {self.network}'
+            )
         if not self.kernels or any(each.lines != 2 or not 5 <= each.readout <= 7 for each in self.kernels):
             raise ValueError(f'linear kernels must have 2 lines x 5 to 7 samples, as the network does, got {self}')
         if self.n_probes < 1:
@@ -79,10 +84,10 @@ class ResidualRaki:
             return linear, ('rraki is GRAPPA here: the scan has too little to train a network on, or to judge it by',)
         try:
             whole, notes = training.run(linear, None, progress)
-            networks = training.folds(whole)
+            folds = training.folds(whole)
         except TrainingError as error:
             return linear, (f'rraki is GRAPPA here: {error}',)
-        share = shares(calibration, tuned, networks, Draws(self.n_probes, self.seed)).trusted
+        share = shares(calibration, tuned, folds, Draws(self.n_probes, self.seed)).trusted
         if share < MIN_SHARE:
             return linear, ('rraki is GRAPPA here: its data do not show that a network would improve on it',)
         return replace(whole, share=share), notes
@@ -206,10 +211,9 @@ class _Training:
 
     def _start(self) -> tuple[Tensor, ...]:
         """Initial weights; those of the last layer are zero, so that the linear branch is where training starts."""
-        network, acs = self.method.network, self.calibration.acs
-        shape = network.shape(len(acs), self.calibration.acceleration)
-        *hidden, last = networks.initial_weights(shape, network.initial_std, acs.dtype, self.method.seed)
-        return tuple(weight.to(acs.device) for weight in (*hidden, torch.zeros_like(last)))
+        seeded = replace(self.method.network, seed=self.method.seed)
+        *hidden, last = seeded.start(self.calibration.acs, self.calibration.acceleration)
+        return (*hidden, torch.zeros_like(last))
 
 
 def _margin(kernel: Kernel) -> int:

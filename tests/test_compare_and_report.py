@@ -368,8 +368,9 @@ def test_what_is_no_magnitude_is_no_picture(value: float) -> None:
 
 
 def test_methods_are_looked_up_by_name() -> None:
-    found = methods_by_name(['grappa', 'raki-2019', 'rraki', 'zero-filled'], n_iterations=7)
-    assert list(found) == ['grappa', 'raki-2019', 'rraki', 'zero-filled']
+    found = methods_by_name(['grappa', 'raki-2019', 'rraki', 'iraki', 'zero-filled'], n_iterations=7)
+    assert list(found) == ['grappa', 'raki-2019', 'rraki', 'iraki', 'zero-filled']
+    assert found['iraki'].n_iterations == 7  # type: ignore[union-attr]
     assert found['rraki'].network.recipe.n_iterations == 7  # type: ignore[union-attr]
     assert found['raki-2019'].recipe.n_iterations == 7  # type: ignore[union-attr]
     with pytest.raises(ValueError, match="no method 'grapa': choose from zero-filled, grappa"):

@@ -41,7 +41,7 @@ def test_the_readmes_python_runs(
     monkeypatch.setattr('raki.methods.RAKI_2019', quick)
     code = re.findall(r'```python\n(.*?)```', README, flags=re.DOTALL)[0]
     exec(code, {})
-    assert capsys.readouterr().out.count('torch.Size([1, 40, 32])') == 2
+    assert capsys.readouterr().out.count('torch.Size([1, 40, 32])') == 3
 
 
 def test_the_readme_names_every_method() -> None:

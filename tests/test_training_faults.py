@@ -15,7 +15,16 @@ from raki.grappa.method import Grappa
 from raki.interpolation import Interpolator, Method, fit
 from raki.methods import Raki
 from raki.training import N_RESTARTS, Recipe
-from tests.toys import COMPLEX_QUICK, RAKI_QUICK, RRAKI_QUICK, acs_of, lattice_with_acs, point_sources, random_kspace
+from tests.toys import (
+    COMPLEX_QUICK,
+    IRAKI_QUICK,
+    RAKI_QUICK,
+    RRAKI_QUICK,
+    acs_of,
+    lattice_with_acs,
+    point_sources,
+    random_kspace,
+)
 
 FULL = point_sources(9, 4, 54, 31) + 0.1 * random_kspace(4, 54, 31)
 SAMPLING = lattice_with_acs(54, 3, 1, range(15, 40))
@@ -84,12 +93,13 @@ def test_a_fault_leads_to_a_warning_or_an_error(method: Raki, seed: int, monkeyp
 
 
 @pytest.mark.parametrize('seed', range(20))
-def test_rraki_falls_back_to_its_linear_branch(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(('name', 'method'), [('rraki', RRAKI_QUICK), ('iraki', IRAKI_QUICK)])
+def test_others_fall_back_to_grappa(name: str, method: Method, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a fault was met, there is a warning; where it was met in every attempt, the result is GRAPPA's."""
     n_faulty = seed // len(FAULTS) % (N_RESTARTS + 2)
-    interpolator = fitted(RRAKI_QUICK, monkeypatch, seed, n_faulty)
+    interpolator = fitted(method, monkeypatch, seed, n_faulty)
     filled = interpolator.fill(FULL)
-    is_grappa = any('rraki is GRAPPA here' in text for text in interpolator.warnings)
+    is_grappa = any(f'{name} is GRAPPA here' in text for text in interpolator.warnings)
     assert is_grappa == torch.equal(filled, fit(Grappa(), acs_of(FULL, SAMPLING), SAMPLING, FULL).fill(FULL))
     assert is_grappa or bool(told(interpolator)) == (n_faulty > 0)
     assert n_faulty <= N_RESTARTS or any('left the finite range' in text for text in interpolator.warnings)

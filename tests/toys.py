@@ -13,6 +13,7 @@ from torch import Tensor
 from raki.data.lattice import Lattice, VolumeSampling
 from raki.data.sampling import Sampling
 from raki.grappa.method import Grappa
+from raki.iterative import IterativeRaki
 from raki.kernel import Kernel
 from raki.methods import RAKI_2019, RAKI_COMPLEX
 from raki.recommended import GatedRaki
@@ -23,13 +24,22 @@ QUICK = Recipe(n_iterations=60, learning_rate=3e-3)
 RAKI_QUICK = replace(RAKI_2019, recipe=QUICK)
 COMPLEX_QUICK = replace(RAKI_COMPLEX, widths=(16, 8), recipe=QUICK)
 RRAKI_QUICK = ResidualRaki(replace(COMPLEX_QUICK, recipe=Recipe(n_iterations=20, learning_rate=1e-3)))
+IRAKI = IterativeRaki()
+IRAKI_QUICK = replace(
+    IRAKI,
+    network=replace(IRAKI.network, widths=(16, 8), recipe=replace(QUICK, loss='mean square')),
+    n_rounds=2,
+    n_iterations=20,
+)
 METHODS = {
     'grappa': Grappa(),
     'grappa-2x3': Grappa(Kernel(2, 3)),
     'raki': GatedRaki(),
     'raki-2019': RAKI_QUICK,
     'raki-complex': COMPLEX_QUICK,
+    'raki-high-pass': replace(COMPLEX_QUICK, is_high_pass=True),
     'rraki': RRAKI_QUICK,
+    'iraki': IRAKI_QUICK,
 }
 
 
