@@ -57,15 +57,14 @@ class Grappa:
 
     def learn(self, calibration: Calibration, progress: Progress) -> Learnt:
         """Solve the normal equations of the ACS once for all coils and offsets."""
+        progress(1, 1)
         if self.regularization == 'auto':
             tuned = tune(calibration, self._kernels)
-            kernel, weights, ridge = tuned.kernel, tuned.weights, min(tuned.regularization, FIRST_RIDGE)
-        else:
-            kernel, ridge = self.smallest_kernel, self.regularization
-            weights = calibration.normal_equations(kernel).solve(ridge)
-        progress(1, 1)
-        n_equations = calibration.normal_equations(kernel).n_equations
-        return Learnt(LinearMap(weights.to(torch.complex64), kernel), kernel, ridge, n_equations, len(weights))
+            return tuned.learnt(tuned.linear)
+        kernel, ridge = self.smallest_kernel, self.regularization
+        equations = calibration.normal_equations(kernel)
+        weights = equations.solve(ridge).to(torch.complex64)
+        return Learnt(LinearMap(weights, kernel), kernel, ridge, equations.n_equations, len(weights))
 
     def learn_position(self, calibration: PositionCalibration) -> LearntPosition:
         """Solve the normal equations of the ACS block once for all coils."""

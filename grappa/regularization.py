@@ -16,9 +16,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from raki.interpolation import Calibration
+from raki.interpolation import Calibration, Learnt, PatchMap
 from raki.kernel import Kernel, patches
-from raki.linear import NormalEquations
+from raki.linear import LinearMap, NormalEquations
 from raki.moments import calibration_targets, energies, mean_power
 
 FIRST_RIDGE = 1e-3
@@ -125,6 +125,16 @@ class Tuned:
 
     blocks: tuple[NormalEquations, ...]
     """Weighted equations of parts of the ACS, along lines those of `row_blocks`."""
+
+    @property
+    def linear(self) -> LinearMap:
+        """The weights as a patch map."""
+        return LinearMap(self.weights.to(torch.complex64), self.kernel)
+
+    def learnt(self, patch_map: PatchMap, warnings: tuple[str, ...] = ()) -> Learnt:
+        """What a method gives back that uses this map, or another of the same extent that starts from it."""
+        ridge, n_equations = min(self.regularization, FIRST_RIDGE), sum(block.n_equations for block in self.blocks)
+        return Learnt(patch_map, self.kernel, ridge, n_equations, len(self.weights), warnings)
 
 
 def tune(calibration: Calibration, kernels: Sequence[Kernel]) -> Tuned:

@@ -2,15 +2,12 @@
 
 from dataclasses import dataclass, replace
 
-import torch
-
 from raki.gated import Blend, GatedNetwork, patch_power
 from raki.grappa.method import KERNELS, Grappa
 from raki.grappa.noise_power import noise_power
-from raki.grappa.regularization import FIRST_RIDGE, Tuned, row_blocks, tune
+from raki.grappa.regularization import Tuned, row_blocks, tune
 from raki.interpolation import Calibration, Learnt, Progress
 from raki.kernel import Kernel
-from raki.linear import LinearMap
 from raki.trust import MIN_SHARE, Draws, Folds, shares
 from raki.volume import LearntPosition, PositionCalibration
 
@@ -50,15 +47,13 @@ class GatedRaki:
     def learn(self, calibration: Calibration, progress: Progress) -> Learnt:
         """Solve GRAPPA and the network, and decide how far to go from one to the other."""
         tuned = tune(calibration, self.kernels)
-        linear = LinearMap(tuned.weights.to(torch.complex64), tuned.kernel)
         networks = _networks(calibration, tuned)
         share = shares(calibration, tuned, networks, Draws(self.n_probes, self.seed)).trusted if networks else 0.0
         progress(1, 1)
-        helps = networks is not None and share >= MIN_SHARE
-        patch_map = Blend(linear, networks.whole, share) if networks and helps else linear
-        ridge, n_equations = min(tuned.regularization, FIRST_RIDGE), sum(block.n_equations for block in tuned.blocks)
-        notes = () if helps else ('raki is GRAPPA here: its data do not show that a network would improve on it',)
-        return Learnt(patch_map, tuned.kernel, ridge, n_equations, len(tuned.weights), notes)
+        if networks and share >= MIN_SHARE:
+            return tuned.learnt(Blend(tuned.linear, networks.whole, share))
+        note = 'raki is GRAPPA here: its data do not show that a network would improve on it'
+        return tuned.learnt(tuned.linear, (note,))
 
     def learn_position(self, calibration: PositionCalibration) -> LearntPosition:
         """GRAPPA: of two accelerated axes the network knows nothing yet, and the result says so."""

@@ -10,7 +10,7 @@ from raki.errors import TrainingError
 from raki.gated import patch_power
 from raki.grappa.method import KERNELS
 from raki.grappa.noise_power import noise_power
-from raki.grappa.regularization import FIRST_RIDGE, Tuned, row_blocks, tune
+from raki.grappa.regularization import Tuned, row_blocks, tune
 from raki.interpolation import Calibration, Learnt, Linearizable, PatchMap, Progress, silent
 from raki.kernel import Kernel
 from raki.linear import KernelPart, LinearMap, NormalEquations
@@ -70,10 +70,7 @@ class ResidualRaki:
     def learn(self, calibration: Calibration, progress: Progress) -> Learnt:
         """Solve the linear branch, train networks on what is left, and decide how much of the correction to use."""
         tuned = tune(calibration, self.kernels)
-        linear = LinearMap(tuned.weights.to(torch.complex64), tuned.kernel)
-        patch_map, notes = self._corrected(calibration, tuned, linear, progress)
-        ridge, n_equations = min(tuned.regularization, FIRST_RIDGE), sum(block.n_equations for block in tuned.blocks)
-        return Learnt(patch_map, tuned.kernel, ridge, n_equations, len(tuned.weights), notes)
+        return tuned.learnt(*self._corrected(calibration, tuned, tuned.linear, progress))
 
     def _corrected(
         self, calibration: Calibration, tuned: Tuned, linear: LinearMap, progress: Progress
