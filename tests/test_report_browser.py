@@ -333,7 +333,7 @@ def test_browser_fits_a_phone(browser: 'Browser', report: Path) -> None:
 def test_browser_views_a_reconstruction(browser: 'Browser', view: Path) -> None:
     visit = Visit(browser, view)
     first = visit.everything()
-    assert set(first) == {('image', 'grappa')}
+    assert set(first) == {('image', 'raki')}
     visit.page.keyboard.press('ArrowRight')
     visit.wait_for(slice=1)
     assert visit.everything() != first
