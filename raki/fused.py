@@ -13,11 +13,10 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
 from raki.networks import LAST, Extent
+from raki.training import Weights
 
 POSITIONS = 1024
 """Positions in a block on a processor: the activations of a thousand units fill 4 MiB."""
-
-Weights = tuple[Tensor, ...]
 
 
 def fused(
