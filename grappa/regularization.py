@@ -90,7 +90,7 @@ def _binned(power: Tensor, residual: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Means of power and residual over groups of patches of similar power, and their sizes."""
     groups = power.argsort().tensor_split(min(N_BINS, len(power)))
     means = [torch.stack([values[group].double().mean() for group in groups]) for values in (power, residual)]
-    return means[0], means[1], torch.tensor([len(group) for group in groups], dtype=torch.float64)
+    return means[0], means[1], torch.tensor([len(group) for group in groups], dtype=torch.float64).to(power.device)
 
 
 def _non_negative_fit(columns: Tensor, wanted: Tensor, weights: Tensor) -> tuple[float, float]:

@@ -84,6 +84,9 @@ def noise_factor(covariance: Tensor) -> Tensor:
 
 
 def coloured_noise(factor: Tensor, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """Complex noise with covariance F F^H between coils, axes (coil, *shape), complex64, on the device of `factor`."""
-    white = torch.randn(len(factor), *shape, dtype=torch.complex64, generator=generator, device=factor.device)
-    return torch.tensordot(factor, white, dims=1)
+    """Complex noise with covariance F F^H between coils, axes (coil, *shape), complex64, on the device of `factor`.
+
+    Drawn where the generator is, on the CPU, so that every device gets the same.
+    """
+    white = torch.randn(len(factor), *shape, dtype=torch.complex64, generator=generator)
+    return torch.tensordot(factor, white.to(factor.device), dims=1)

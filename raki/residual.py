@@ -195,10 +195,10 @@ class _Training:
 
     def _trained(self, linear: LinearMap, counts: Tensor, scale: float, progress: Progress) -> Trained:
         acs, acceleration, network = self.calibration.acs, self.calibration.acceleration, self.method.network
-        generator = torch.Generator(acs.device).manual_seed(self.method.seed)
+        generator = torch.Generator().manual_seed(self.method.seed)
 
         def predict(weights: tuple[Tensor, ...]) -> Tensor:
-            noise = torch.randn(acs.shape, dtype=acs.dtype, generator=generator, device=acs.device)
+            noise = torch.randn(acs.shape, dtype=acs.dtype, generator=generator).to(acs.device)
             noisy = acs + self.noise**0.5 * noise
             correction = NetworkMap(network, weights, self.whitening, scale)(noisy, acceleration)
             return (counts * (_inside(linear, noisy, acceleration) + correction)).flatten(0, 1)[None]

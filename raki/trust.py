@@ -121,10 +121,10 @@ class Draws:
     """Seed of them; the global random state is neither read nor changed."""
 
     def like(self, kspace: Tensor, power: float) -> Iterator[Tensor]:
-        """One after the other."""
-        generator = torch.Generator(kspace.device).manual_seed(self.seed)
+        """One after the other, the same on every device."""
+        generator = torch.Generator().manual_seed(self.seed)
         for _ in range(self.number):
-            yield power**0.5 * torch.randn(kspace.shape, dtype=kspace.dtype, device=kspace.device, generator=generator)
+            yield power**0.5 * torch.randn(kspace.shape, dtype=kspace.dtype, generator=generator).to(kspace.device)
 
 
 def _share_of_noise(lines: Tensor, linear: LinearMap, networks: Folds, combine: '_Combination', draws: Draws) -> float:

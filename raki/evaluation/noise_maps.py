@@ -165,7 +165,7 @@ class _MeasuredNoise:
 
     @classmethod
     def of(cls, kspace: Tensor, sampling: Sampling | VolumeSampling, covariance: Tensor, seed: int) -> '_MeasuredNoise':
-        generator = torch.Generator(kspace.device).manual_seed(seed)
+        generator = torch.Generator().manual_seed(seed)
         factor, mask = noise_factor(covariance).to(kspace.device), sampling.mask.to(kspace.device)
         return cls(factor, mask, tuple(kspace.shape), generator)
 
