@@ -20,7 +20,9 @@ from time import process_time
 import torch
 from torch import Tensor
 
-from raki.coils import root_sum_of_squares
+from raki.coils.combine import root_sum_of_squares
+from raki.coils.noise import coloured_noise, known_covariance, noise_factor
+from raki.commands.jobs import methods_by_name, versions
 from raki.data.load import open_scan
 from raki.data.sampling import undersample
 from raki.data.scan import Scan
@@ -28,9 +30,7 @@ from raki.data.simulate import Simulation, simulate
 from raki.errors import CalibrationError
 from raki.evaluation.metrics import image_metrics
 from raki.fourier import image_from_kspace
-from raki.interpolation import Method
-from raki.jobs import methods_by_name, versions
-from raki.noise import coloured_noise, known_covariance, noise_factor
+from raki.interpolation.fit import Method
 from raki.pipeline import reconstruct
 
 CPU = torch.device('cpu')

@@ -24,13 +24,13 @@ from time import perf_counter, process_time
 import torch
 from torch import Tensor
 
+from raki.commands.jobs import versions
 from raki.data.sampling import Sampling, undersample
 from raki.data.simulate import Simulation, simulate
 from raki.evaluation.metrics import kspace_nrmse
 from raki.grappa.method import Grappa
-from raki.interpolation import Method, fit
-from raki.jobs import versions
-from raki.kernel import Kernel
+from raki.interpolation.fit import Method, fit
+from raki.interpolation.kernel import Kernel
 
 RATE, N_ACS, KERNEL = 4, 24, Kernel(4, 5)
 RIDGE = 1e-2  # the number that both peers take, each in its own unit

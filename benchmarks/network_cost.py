@@ -24,18 +24,18 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv2d
 
-from raki import networks
-from raki.coils import root_sum_of_squares
+from raki.coils.combine import root_sum_of_squares
+from raki.commands.jobs import versions
 from raki.data.sampling import Sampling, undersample
 from raki.data.simulate import Simulation, simulate
 from raki.evaluation.metrics import image_metrics, kspace_nrmse
 from raki.fourier import image_from_kspace
-from raki.interpolation import Method, fit
-from raki.jobs import versions
-from raki.methods import RAKI_2019
-from raki.networks import FIRST, LAST
-from raki.recommended import GatedRaki
-from raki.training import Recipe
+from raki.interpolation.fit import Method, fit
+from raki.networks import layers as networks
+from raki.networks.layers import FIRST, LAST
+from raki.networks.raki import RAKI_2019
+from raki.networks.recommended import GatedRaki
+from raki.networks.training import Recipe
 
 ITERATIONS = 1000
 """Of the paper's recipe."""

@@ -15,10 +15,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from raki.commands.jobs import versions
 from raki.data.load import open_scan
 from raki.data.simulate import Simulation, simulate
-from raki.grappa.noise_power import noise_power
-from raki.jobs import versions
+from raki.interpolation.noise_power import noise_power
 
 COILS, MATRICES, SNRS, ACS = (8, 16, 32), ((64, 64), (128, 160), (320, 320)), (5, 50, 500, 5000), (16, 24, 40)
 

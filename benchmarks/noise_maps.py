@@ -21,7 +21,9 @@ from time import process_time
 import torch
 from torch import Tensor
 
-from raki.coils import matched_weights, root_sum_of_squares
+from raki.coils.combine import matched_weights, root_sum_of_squares
+from raki.coils.noise import noise_covariance
+from raki.commands.jobs import versions
 from raki.data.lattice import undersample_volume
 from raki.data.sampling import undersample
 from raki.data.simulate import Simulation, simulate
@@ -30,12 +32,10 @@ from raki.evaluation.metrics import object_mask
 from raki.evaluation.noise_maps import analytic_noise_map, jvp_noise_map, replica_noise_map
 from raki.fourier import image_from_kspace
 from raki.grappa.method import Grappa
-from raki.interpolation import Interpolator, Method, fit
-from raki.jobs import versions
-from raki.methods import RAKI_2019, RAKI_COMPLEX
-from raki.noise import noise_covariance
-from raki.training import Recipe
-from raki.volume import fit_volume
+from raki.interpolation.fit import Interpolator, Method, fit
+from raki.interpolation.volume import fit_volume
+from raki.networks.raki import RAKI_2019, RAKI_COMPLEX
+from raki.networks.training import Recipe
 
 RATE, N_ACS, N_PROBES = 4, 24, 64
 SPACE = (-3, -2, -1)

@@ -18,20 +18,20 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from raki.coils import root_sum_of_squares
+from raki.coils.combine import root_sum_of_squares
+from raki.commands.jobs import methods_by_name, versions
 from raki.data.load import open_scan
 from raki.data.sampling import Sampling, undersample
 from raki.data.scan import Scan
 from raki.data.simulate import Simulation, simulate
-from raki.edges import edge_maps
 from raki.errors import CalibrationError, SamplingError
 from raki.evaluation.compare import has_seed, with_seed
 from raki.evaluation.metrics import image_metrics, kspace_nrmse
 from raki.fourier import image_from_kspace
-from raki.interpolation import Interpolator, Method, fit
-from raki.jobs import methods_by_name, versions
-from raki.kernel import Kernel
-from raki.linear import LinearMap, NormalEquations
+from raki.interpolation.edges import edge_maps
+from raki.interpolation.fit import Interpolator, Method, fit
+from raki.interpolation.kernel import Kernel
+from raki.interpolation.linear import LinearMap, NormalEquations
 
 METRICS = ('kspace_nrmse', 'nrmse_object')
 KERNELS = tuple(Kernel(lines, readout) for readout, lines in ((5, 2), (5, 4), (7, 4), (3, 2)))

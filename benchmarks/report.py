@@ -23,13 +23,13 @@ import torch
 from playwright.sync_api import Browser, sync_playwright
 from torch import Tensor
 
-from raki.coils import root_sum_of_squares
+from raki.coils.combine import root_sum_of_squares
+from raki.commands.jobs import versions
 from raki.data.simulate import Simulation, simulate
 from raki.evaluation.compare import Cell, Row
 from raki.evaluation.metrics import image_metrics
 from raki.evaluation.report import Report, ShownSlice, render_report, shown_cell, shown_slice
 from raki.fourier import image_from_kspace
-from raki.jobs import versions
 
 CHROMIUM = '/usr/bin/chromium'
 METHODS = ('zero-filled', 'grappa', 'raki-2019', 'raki-complex', 'raki-fourth')

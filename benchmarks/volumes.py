@@ -11,13 +11,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from raki.commands.jobs import versions
 from raki.data.lattice import undersample_volume
 from raki.data.simulate_volume import VolumeSimulation, simulate_volume
 from raki.evaluation.metrics import nrmse_object
 from raki.fourier import image_from_kspace
 from raki.grappa.method import USUAL, VOLUME_KERNELS, Grappa
-from raki.jobs import versions
-from raki.volume import fit_volume
+from raki.interpolation.volume import fit_volume
 
 FIXED = Grappa(USUAL, 1e-3)
 RIDGES = (1e-5, 1e-4, 1e-3, 1e-2, 0.1, 0.3, 1.0, 3.0)

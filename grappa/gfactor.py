@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from raki.coils.noise import noise_factor
 from raki.grappa.situations import Situations, Taps, linear_maps
-from raki.interpolation import Interpolator
-from raki.noise import noise_factor
-from raki.volume import VolumeInterpolator
+from raki.interpolation.fit import Interpolator
+from raki.interpolation.volume import VolumeInterpolator
 
 BLOCK_ELEMENTS = 2**22
 """Elements of the covariances between coils, of pixels or situations, that are in memory together; 32 MiB."""
@@ -90,7 +90,7 @@ def coil_noise(interpolator: Interpolator | VolumeInterpolator, covariance: Tens
     Parameters
     ----------
     interpolator
-        A fitted method whose map is a `raki.linear.LinearMap`, one that fills nothing in, or a fitted volume.
+        A fitted method whose map is a `raki.interpolation.linear.LinearMap`, one that fills nothing in, or a fitted volume.
     covariance
         Noise covariance between coils of a k-space sample, axes (coil, coil); the result is on its device.
 

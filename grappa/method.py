@@ -5,12 +5,12 @@ from typing import Literal
 
 import torch
 
-from raki.grappa.regularization import FIRST_RIDGE, tune
-from raki.grappa.volume import tune_position
-from raki.interpolation import Calibration, Learnt, Progress
-from raki.kernel import Kernel
-from raki.linear import LinearMap
-from raki.volume import LearntPosition, PositionCalibration
+from raki.interpolation.fit import Calibration, Learnt, Progress
+from raki.interpolation.kernel import Kernel
+from raki.interpolation.linear import LinearMap
+from raki.interpolation.tuning import FIRST_RIDGE, tune
+from raki.interpolation.tuning_volume import tune_position
+from raki.interpolation.volume import LearntPosition, PositionCalibration
 
 KERNELS = (Kernel(lines=2, readout=5), Kernel(lines=2, readout=7))
 """Kernels to choose from, smallest first. With weighted equations, more lines do not pay for their unknowns."""
@@ -27,7 +27,7 @@ class Grappa:
     """Ridge regression from the acquired neighbours of all coils to all missing lines of a gap at once.
 
     By default the ridge, the weight of each equation and the kernel are chosen from the scan's own ACS, see
-    `raki.grappa.regularization`. With a ridge given, all equations count alike, as in the paper and in other tools.
+    `raki.interpolation.tuning`. With a ridge given, all equations count alike, as in the paper and in other tools.
 
     References
     ----------

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from raki.edges import EdgeMap
-from raki.interpolation import Interpolator
-from raki.kernel import Kernel
-from raki.linear import KernelPart, LinearMap
-from raki.neighbourhood import Sources, at
-from raki.volume import VolumeInterpolator, VolumeMap
+from raki.interpolation.edges import EdgeMap
+from raki.interpolation.fit import Interpolator
+from raki.interpolation.kernel import Kernel
+from raki.interpolation.linear import KernelPart, LinearMap
+from raki.interpolation.neighbourhood import Sources, at
+from raki.interpolation.volume import VolumeInterpolator, VolumeMap
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,7 +67,7 @@ def linear_maps(interpolator: Interpolator | VolumeInterpolator) -> tuple[Volume
         return ()
     if not isinstance(inner, LinearMap):
         raise ValueError(
-            f'an analytic noise map needs weights, a raki.linear.LinearMap, got a {type(inner).__name__}: '
+            f'an analytic noise map needs weights, a raki.interpolation.linear.LinearMap, got a {type(inner).__name__}: '
             'use replica_noise_map, which takes any method'
         )
     every = (_inner(interpolator, kernel, inner.weights), *interpolator.edges)

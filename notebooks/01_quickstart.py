@@ -25,11 +25,11 @@ import matplotlib.pyplot as plt
 import torch
 
 import raki
-from raki.coils import root_sum_of_squares
+from raki.coils.combine import root_sum_of_squares
 from raki.data.save import write_scan
 from raki.evaluation.metrics import nrmse_object
 from raki.fourier import image_from_kspace
-from raki.training import Recipe
+from raki.networks.training import Recipe
 
 full = raki.simulate(raki.Simulation(matrix=(96, 80), n_coils=8, seed=1))
 sampling = raki.undersample(full.mask, acceleration=3, n_acs=24)

@@ -35,15 +35,15 @@ from torch import Tensor
 from torch.nn.functional import conv2d
 
 import raki
-from raki import networks
-from raki.coils import root_sum_of_squares
+from raki.coils.combine import root_sum_of_squares
+from raki.commands.jobs import methods_by_name
 from raki.data.load import open_scan
 from raki.evaluation.compare import Bench, Plan, Row, compare_slice
 from raki.evaluation.metrics import nrmse, nrmse_object
 from raki.fourier import image_from_kspace
-from raki.interpolation import Method
-from raki.jobs import methods_by_name
-from raki.methods import NetworkMap
+from raki.interpolation.fit import Method
+from raki.networks import layers as networks
+from raki.networks.raki import NetworkMap
 
 RESULTS = os.environ.get('RAKI_RESULTS')
 FULL = RESULTS is not None

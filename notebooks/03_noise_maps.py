@@ -24,12 +24,12 @@ import torch
 from torch import Tensor
 
 import raki
-from raki.coils import matched_weights, root_sum_of_squares
+from raki.coils.combine import matched_weights, root_sum_of_squares
+from raki.coils.noise import noise_covariance, noise_factor
 from raki.evaluation.metrics import object_mask
 from raki.evaluation.noise_maps import NoiseMap, analytic_noise_map, jvp_noise_map, replica_noise_map
 from raki.fourier import image_from_kspace
-from raki.noise import noise_covariance, noise_factor
-from raki.training import Recipe
+from raki.networks.training import Recipe
 
 RATE, N = 3, 400
 full = raki.simulate(raki.Simulation(matrix=(48, 40), n_coils=4, noise=0.02, seed=3))

@@ -40,10 +40,10 @@ from torch import Tensor
 import raki
 from raki.data.sampling import Sampling
 from raki.evaluation.metrics import kspace_nrmse, nrmse
-from raki.interpolation import Calibration, Learnt, Progress
-from raki.kernel import patches
-from raki.moments import calibration_targets
-from raki.training import Recipe
+from raki.interpolation.fit import Calibration, Learnt, Progress
+from raki.interpolation.kernel import patches
+from raki.interpolation.moments import calibration_targets
+from raki.networks.training import Recipe
 
 RESULTS = os.environ.get('RAKI_RESULTS')
 FULL = RESULTS is not None

@@ -22,13 +22,13 @@ import dataclasses
 import torch
 
 import raki
-from raki.coils import matched_weights
+from raki.coils.combine import matched_weights
+from raki.coils.noise import noise_covariance
 from raki.evaluation.compare import Bench, Plan, compare_slice
 from raki.evaluation.noise_maps import analytic_noise_map
 from raki.fourier import image_from_kspace
-from raki.interpolation import Calibration, Learnt, Progress
-from raki.linear import LinearMap
-from raki.noise import noise_covariance
+from raki.interpolation.fit import Calibration, Learnt, Progress
+from raki.interpolation.linear import LinearMap
 
 
 # %%

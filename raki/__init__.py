@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from raki.channels import CoilTransform, coil_transform
+    from raki.coils.transform import CoilTransform, coil_transform
     from raki.data.generic import DatasetLayout
     from raki.data.lattice import Lattice, VolumeSampling, undersample_volume
     from raki.data.load import load_scan, load_volume, open_scan
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from raki.data.volume import Volume
     from raki.errors import CalibrationError, ResourceError, SamplingError, ScanError, TrainingError
     from raki.grappa.method import Grappa
-    from raki.interpolation import Interpolator, Method, fit
-    from raki.iterative import IterativeRaki
-    from raki.kernel import Kernel
-    from raki.methods import RAKI_2019, RAKI_COMPLEX, Raki
+    from raki.interpolation.fit import Interpolator, Method, fit
+    from raki.interpolation.kernel import Kernel
+    from raki.interpolation.volume import VolumeInterpolator, fit_volume
+    from raki.networks.iterative import IterativeRaki
+    from raki.networks.raki import RAKI_2019, RAKI_COMPLEX, Raki
+    from raki.networks.recommended import GatedRaki
+    from raki.networks.residual import ResidualRaki
     from raki.pipeline import Reconstruction, reconstruct
-    from raki.recommended import GatedRaki
-    from raki.residual import ResidualRaki
-    from raki.volume import VolumeInterpolator, fit_volume
     from raki.volume_pipeline import reconstruct_volume
 
 _HOMES = {
-    'raki.channels': ('CoilTransform', 'coil_transform'),
+    'raki.coils.transform': ('CoilTransform', 'coil_transform'),
     'raki.data.generic': ('DatasetLayout',),
     'raki.data.lattice': ('Lattice', 'VolumeSampling', 'undersample_volume'),
     'raki.data.load': ('load_scan', 'load_volume', 'open_scan'),
@@ -40,14 +40,14 @@ _HOMES = {
     'raki.data.volume': ('Volume',),
     'raki.errors': ('CalibrationError', 'ResourceError', 'SamplingError', 'ScanError', 'TrainingError'),
     'raki.grappa.method': ('Grappa',),
-    'raki.interpolation': ('Interpolator', 'Method', 'fit'),
-    'raki.iterative': ('IterativeRaki',),
-    'raki.kernel': ('Kernel',),
-    'raki.methods': ('RAKI_2019', 'RAKI_COMPLEX', 'Raki'),
+    'raki.interpolation.fit': ('Interpolator', 'Method', 'fit'),
+    'raki.networks.iterative': ('IterativeRaki',),
+    'raki.interpolation.kernel': ('Kernel',),
+    'raki.networks.raki': ('RAKI_2019', 'RAKI_COMPLEX', 'Raki'),
     'raki.pipeline': ('Reconstruction', 'reconstruct'),
-    'raki.recommended': ('GatedRaki',),
-    'raki.residual': ('ResidualRaki',),
-    'raki.volume': ('VolumeInterpolator', 'fit_volume'),
+    'raki.networks.recommended': ('GatedRaki',),
+    'raki.networks.residual': ('ResidualRaki',),
+    'raki.interpolation.volume': ('VolumeInterpolator', 'fit_volume'),
     'raki.volume_pipeline': ('reconstruct_volume',),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from raki.arguments import repeated
+from raki.commands.inputs import repeated
+from raki.commands.terminal import comparison_table, description_table, progress_bars, show
 from raki.errors import CalibrationError, ResourceError, ScanError, TrainingError
-from raki.terminal import comparison_table, description_table, progress_bars, show
 
 if TYPE_CHECKING:
     from raki.data.scan import ScanFile
@@ -55,7 +55,7 @@ def info(
     as_json: JsonOption = False,
 ) -> None:
     """Show what is in a file: shape, lattice, R, ACS, noise, partial Fourier, problems."""
-    from raki.description import describe
+    from raki.commands.info import describe
 
     description = describe(_open(scan, dataset, axes, mask))
     if as_json:
@@ -85,8 +85,8 @@ def reconstruct(
     as_json: JsonOption = False,
 ) -> None:
     """Fill in the missing lines of a scan, learning from its own ACS, and write the images."""
+    from raki.commands.jobs import Job, reconstruct_file
     from raki.device import choose_device
-    from raki.jobs import Job, reconstruct_file
 
     output = output or Path(f'{scan.stem}.raki.h5')
     _require_writable_file(output, scan)
@@ -133,9 +133,9 @@ def compare(
     as_json: JsonOption = False,
 ) -> None:
     """Undersample a fully sampled scan, reconstruct it with several methods, and measure."""
+    from raki.commands.jobs import compare_file, methods_by_name
     from raki.device import choose_device
     from raki.evaluation.compare import Plan
-    from raki.jobs import compare_file, methods_by_name
 
     if output.exists() and not output.is_dir():
         raise typer.BadParameter(f'-o must name a folder, but {output} is a file')
@@ -163,7 +163,7 @@ def view(
     """Show a reconstruction in the browser, as one HTML file."""
     import webbrowser
 
-    from raki.viewing import view_file
+    from raki.commands.view import view_file
 
     output = output or reconstruction.with_suffix('.html')
     _require_writable_file(output, reconstruction)
@@ -190,7 +190,7 @@ def simulate(
     """Simulate a multi-coil scan, or a volume with two phase-encoding axes, with noise samples and known truth."""
     _require_writable_file(output)
     with _as_usage_error():
-        from raki.simulation_job import SimulationJob, simulate_file
+        from raki.commands.simulate import SimulationJob, simulate_file
 
         size = _sizes('--matrix', matrix)
         rates = _sizes('--rate', rate or ('1x1' if len(size) == 3 else '1'))
@@ -243,7 +243,7 @@ def _one_line(error: Exception) -> str:
 
 def _open(scan: Path, dataset: str | None, axes: str | None, mask: str | None, coils: int | None = None) -> 'ScanFile':
     """Recognise the file, and refuse more virtual coils than it has coils."""
-    from raki.channels import require_compressible
+    from raki.coils.transform import require_compressible
     from raki.data.generic import DatasetLayout
     from raki.data.load import open_scan
 

@@ -6,21 +6,21 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from raki.channels import coil_transform, require_compressible
-from raki.coils import Combination, root_sum_of_squares, rss_combination, walsh, walsh_combination
+from raki.coils.combine import Combination, root_sum_of_squares, rss_combination, walsh, walsh_combination
+from raki.coils.noise import known_covariance
+from raki.coils.transform import coil_transform, require_compressible
 from raki.data.sampling import Sampling
 from raki.data.scan import Scan
 from raki.device import choose_device, now
 from raki.errors import CalibrationError
 from raki.fourier import cropped, image_from_kspace
 from raki.grappa.method import Grappa
-from raki.interpolation import Interpolator, Method, Progress, fit, leave_empty, require_learnable, silent
-from raki.iterative import IterativeRaki
-from raki.methods import RAKI_2019, RAKI_COMPLEX
-from raki.noise import known_covariance
-from raki.recommended import GatedRaki
-from raki.residual import ResidualRaki
-from raki.volume import VolumeInterpolator
+from raki.interpolation.fit import Interpolator, Method, Progress, fit, leave_empty, require_learnable, silent
+from raki.interpolation.volume import VolumeInterpolator
+from raki.networks.iterative import IterativeRaki
+from raki.networks.raki import RAKI_2019, RAKI_COMPLEX
+from raki.networks.recommended import GatedRaki
+from raki.networks.residual import ResidualRaki
 
 METHODS: Mapping[str, Method | None] = {
     'zero-filled': None,
@@ -91,7 +91,7 @@ def reconstruct(
 ) -> Reconstruction:
     """Fill in what was not measured and combine the coils, slice by slice, each trained on its own ACS.
 
-    Methods learn in whitened coils where the scan has noise samples, see `raki.channels`; what they fill in is combined
+    Methods learn in whitened coils where the scan has noise samples, see `raki.coils.transform`; what they fill in is combined
     in the coils of the scan, so that images keep their scale.
 
     Parameters

@@ -4,15 +4,15 @@ from dataclasses import replace
 
 import torch
 
-from raki.channels import coil_transform, require_compressible
-from raki.coils import Combination, root_sum_of_squares
+from raki.coils.combine import Combination, root_sum_of_squares
+from raki.coils.transform import coil_transform, require_compressible
 from raki.data.lattice import VolumeSampling
 from raki.data.volume import Volume
 from raki.device import choose_device, now
 from raki.errors import CalibrationError
-from raki.interpolation import Method, Progress, require_learnable, silent
+from raki.interpolation.fit import Method, Progress, require_learnable, silent
+from raki.interpolation.volume import VolumeInterpolator, fit_volume
 from raki.pipeline import Reconstruction, combined_image, reconstruct
-from raki.volume import VolumeInterpolator, fit_volume
 
 
 def reconstruct_volume(

@@ -4,16 +4,16 @@ from dataclasses import replace
 
 import torch
 
-from raki.coils import root_sum_of_squares
+from raki.coils.combine import root_sum_of_squares
 from raki.data.sampling import undersample
 from raki.data.simulate import Simulation, simulate
 from raki.evaluation.metrics import image_metrics
 from raki.fourier import image_from_kspace
 from raki.grappa.method import Grappa
-from raki.interpolation import fit
-from raki.kernel import Kernel
-from raki.methods import RAKI_2019, Raki
-from raki.training import Recipe
+from raki.interpolation.fit import fit
+from raki.interpolation.kernel import Kernel
+from raki.networks.raki import RAKI_2019, Raki
+from raki.networks.training import Recipe
 
 SHORTER = replace(RAKI_2019, recipe=Recipe(n_iterations=400, learning_rate=3e-3))
 SCAN = simulate(Simulation((112, 64), 6, 1, 0.002, 5))

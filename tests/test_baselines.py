@@ -9,15 +9,15 @@ import torch
 from torch import Tensor
 
 from raki import baselines
-from raki.baselines import BASELINES, BartPics, Baseline, Espirit, Wavelet, read_cfl, write_cfl
-from raki.coils import root_sum_of_squares
+from raki.coils.combine import root_sum_of_squares
+from raki.commands.jobs import methods_by_name
 from raki.data.sampling import Sampling, undersample
 from raki.data.simulate import Simulation, simulate
 from raki.errors import CalibrationError, ResourceError
 from raki.evaluation.metrics import nrmse_object
+from raki.evaluation.outside import BASELINES, BartPics, Baseline, Espirit, Wavelet, read_cfl, write_cfl
 from raki.fourier import image_from_kspace, kspace_from_image
-from raki.grappa.noise_power import noise_power
-from raki.jobs import methods_by_name
+from raki.interpolation.noise_power import noise_power
 from tests.toys import acs_of, measured_only, random_kspace
 
 NEEDS_BART = pytest.mark.skipif(shutil.which('bart') is None, reason='needs the BART toolbox')

@@ -6,16 +6,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from raki.channels import CoilTransform, coil_transform
-from raki.coils import root_sum_of_squares
+from raki.coils.combine import root_sum_of_squares
+from raki.coils.noise import coloured_noise, noise_covariance, noise_factor
+from raki.coils.transform import CoilTransform, coil_transform
 from raki.data.sampling import undersample
 from raki.data.scan import Scan
 from raki.data.simulate import Simulation, simulate
 from raki.evaluation.metrics import image_metrics
 from raki.fourier import image_from_kspace
 from raki.grappa.method import Grappa
-from raki.interpolation import Method, fit
-from raki.noise import coloured_noise, noise_covariance, noise_factor
+from raki.interpolation.fit import Method, fit
 from raki.pipeline import reconstruct
 from tests.toys import METHODS, RAKI_QUICK, acs_of, lattice_with_acs, point_sources, random_kspace
 

@@ -14,13 +14,13 @@ import pytest
 import torch
 
 from raki.cli import main
+from raki.coils.noise import noise_covariance
 from raki.data.load import load_scan
 from raki.evaluation.noise_maps import analytic_noise_map
 from raki.fourier import image_from_kspace
 from raki.grappa.method import Grappa
-from raki.noise import noise_covariance
+from raki.networks.training import LOSSES
 from raki.pipeline import COMBINATION_WEIGHTS, COMBINATIONS, reconstruct
-from raki.training import LOSSES
 from tests.toys import attributes, random_kspace, stored
 
 Capture = pytest.CaptureFixture[str]

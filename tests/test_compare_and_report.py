@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from raki.coils import matched_weights
+from raki.coils.combine import matched_weights
+from raki.coils.noise import noise_covariance
+from raki.commands.jobs import compare_file, methods_by_name
 from raki.data.load import open_scan
 from raki.data.sampling import undersample
 from raki.data.save import write_scan
@@ -26,10 +28,8 @@ from raki.evaluation.pictures import picture
 from raki.evaluation.report import ERROR_QUANTILE
 from raki.fourier import image_from_kspace
 from raki.grappa.method import Grappa
-from raki.interpolation import fit, silent
-from raki.jobs import compare_file, methods_by_name
-from raki.kernel import Kernel
-from raki.noise import noise_covariance
+from raki.interpolation.fit import fit, silent
+from raki.interpolation.kernel import Kernel
 from raki.pipeline import reconstruct
 from tests.toys import RAKI_QUICK
 

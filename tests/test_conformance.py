@@ -6,8 +6,8 @@ import torch
 from raki.data.sampling import Sampling
 from raki.errors import CalibrationError
 from raki.grappa.method import Grappa
-from raki.interpolation import Method, fit, leave_empty
-from raki.kernel import Kernel
+from raki.interpolation.fit import Method, fit, leave_empty
+from raki.interpolation.kernel import Kernel
 from tests.toys import METHODS, acs_of, lattice_with_acs, measured_only, point_sources, random_kspace
 
 EVERY_METHOD = [pytest.param(method, id=name) for name, method in METHODS.items()]

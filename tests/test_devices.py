@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from raki.interpolation import Method, fit
+from raki.interpolation.fit import Method, fit
 from tests.pretended import elsewhere, here, pretending
 from tests.toys import METHODS, acs_of, lattice_with_acs, point_sources, random_kspace
 

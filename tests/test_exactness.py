@@ -6,8 +6,8 @@ from torch import Tensor
 
 from raki.data.sampling import Sampling
 from raki.grappa.method import Grappa
-from raki.interpolation import fit
-from raki.kernel import Kernel
+from raki.interpolation.fit import fit
+from raki.interpolation.kernel import Kernel
 from tests.toys import acs_of, lattice_with_acs, measured_only, plane_wave, point_sources
 
 LATTICES = [(rate, first) for rate in range(2, 7) for first in range(rate)]

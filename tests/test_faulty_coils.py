@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from raki.channels import coil_transform
-from raki.coils import root_sum_of_squares, walsh
+from raki.coils.combine import root_sum_of_squares, walsh
+from raki.coils.transform import coil_transform
 from raki.data.sampling import undersample
 from raki.data.scan import Scan
 from raki.data.simulate import Simulation, simulate
@@ -15,7 +15,7 @@ from raki.errors import CalibrationError
 from raki.evaluation.metrics import image_metrics
 from raki.fourier import image_from_kspace
 from raki.grappa.method import Grappa
-from raki.interpolation import Method
+from raki.interpolation.fit import Method
 from raki.pipeline import Reconstruction, reconstruct
 from tests.toys import RAKI_QUICK, random_kspace
 

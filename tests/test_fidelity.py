@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from raki.coils import matched_weights, root_sum_of_squares
+from raki.coils.combine import matched_weights, root_sum_of_squares
 from raki.data.sampling import undersample
 from raki.data.simulate import Simulation, simulate
 from raki.evaluation.fidelity import ghost_index, noise_figures, point_response

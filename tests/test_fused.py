@@ -1,13 +1,13 @@
-"""Blocked networks are the networks of `raki.networks`, and so are their gradients."""
+"""Blocked networks are the networks of `raki.networks.layers`, and so are their gradients."""
 
 import pytest
 import torch
 from torch import Tensor
 
 from raki import fused as module
-from raki import networks
-from raki.fused import fused
-from raki.networks import Shape
+from raki.networks import layers as networks
+from raki.networks.fused import fused
+from raki.networks.layers import Shape
 
 SHAPE = Shape(n_networks=3, n_inputs=4, widths=(6, 5), n_outputs=2)
 

@@ -6,13 +6,13 @@ from torch import Tensor
 
 from raki.data.sampling import undersample
 from raki.data.simulate import Simulation, simulate
-from raki.gated import Blend, GatedNetwork, patch_power, smoothed
 from raki.grappa.method import Grappa
-from raki.interpolation import Calibration, fit
-from raki.kernel import Kernel, patches
-from raki.linear import LinearMap, NormalEquations
-from raki.recommended import GatedRaki
-from raki.trust import Shares
+from raki.interpolation.fit import Calibration, fit
+from raki.interpolation.kernel import Kernel, patches
+from raki.interpolation.linear import LinearMap, NormalEquations
+from raki.networks.gated import Blend, GatedNetwork, patch_power, smoothed
+from raki.networks.recommended import GatedRaki
+from raki.networks.trust import Shares
 from tests.toys import acs_of, lattice_with_acs, plane_wave, point_sources, random_kspace
 
 KERNEL = Kernel(2, 5)

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from raki.channels import coil_transform
-from raki.coils import matched_weights, root_sum_of_squares, walsh_weights
+from raki.coils.combine import matched_weights, root_sum_of_squares, walsh_weights
+from raki.coils.noise import coloured_noise, noise_covariance, noise_factor, whitening_matrix
+from raki.coils.transform import coil_transform
 from raki.data.sampling import Sampling, undersample
 from raki.data.simulate import Simulation, simulate
 from raki.evaluation.metrics import object_mask
@@ -17,10 +18,9 @@ from raki.fourier import image_from_kspace
 from raki.grappa import gfactor
 from raki.grappa.gfactor import coil_noise
 from raki.grappa.method import Grappa
-from raki.interpolation import Interpolator, fit, leave_empty
-from raki.kernel import Kernel
-from raki.linear import LinearMap
-from raki.noise import coloured_noise, noise_covariance, noise_factor, whitening_matrix
+from raki.interpolation.fit import Interpolator, fit, leave_empty
+from raki.interpolation.kernel import Kernel
+from raki.interpolation.linear import LinearMap
 from tests.toys import RAKI_QUICK, acs_of, lattice_with_acs, point_sources, random_kspace
 
 N_COILS = 3
@@ -243,5 +243,7 @@ def test_what_does_not_fit_is_named() -> None:
         coil_noise(interpolator, covariance).std(weights.mT)
     kspace = toy_kspace(33, 14)
     network = fit(RAKI_QUICK, acs_of(kspace, interpolator.sampling), interpolator.sampling, kspace)
-    with pytest.raises(ValueError, match=r'needs weights, a raki.linear.LinearMap, got a .*: use replica_noise_map'):
+    with pytest.raises(
+        ValueError, match=r'needs weights, a raki.interpolation.linear.LinearMap, got a .*: use replica_noise_map'
+    ):
         analytic_noise_map(network, covariance, weights)

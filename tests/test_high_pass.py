@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from raki.high_pass import HighPass, HighPassMap
-from raki.interpolation import Calibration, fit
-from raki.kernel import Kernel
-from raki.linear import LinearMap
-from raki.methods import RAKI_2019
-from raki.place import Place
+from raki.interpolation.fit import Calibration, fit
+from raki.interpolation.kernel import Kernel
+from raki.interpolation.linear import LinearMap
+from raki.interpolation.place import Place
+from raki.networks.high_pass import HighPass, HighPassMap
+from raki.networks.raki import RAKI_2019
 from tests.toys import COMPLEX_QUICK, acs_of, lattice_with_acs, point_sources, random_kspace
 
 RATE, CENTRE = 3, (31, 14)

@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 import torch
 
-from raki.coils import root_sum_of_squares
+from raki.coils.combine import root_sum_of_squares
+from raki.coils.noise import noise_covariance
 from raki.data.load import load_scan, open_scan
 from raki.data.sampling import Sampling
 from raki.errors import ScanError
 from raki.fourier import centre_crop, image_from_kspace
 from raki.grappa.method import Grappa
-from raki.grappa.noise_power import noise_power
-from raki.noise import noise_covariance
+from raki.interpolation.noise_power import noise_power
 from raki.pipeline import reconstruct
 from tests.toys import random_kspace, stored
 

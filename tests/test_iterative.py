@@ -8,14 +8,14 @@ from torch import Tensor
 
 from raki.data.sampling import Sampling
 from raki.grappa.method import Grappa
-from raki.interpolation import Calibration, fit, silent
-from raki.iterative import IterativeRaki
-from raki.kernel import Kernel
-from raki.linear import LinearMap
-from raki.methods import NetworkMap
-from raki.networks import first_patches, forward, initial_weights
-from raki.place import Place
-from raki.training import Recipe
+from raki.interpolation.fit import Calibration, fit, silent
+from raki.interpolation.kernel import Kernel
+from raki.interpolation.linear import LinearMap
+from raki.interpolation.place import Place
+from raki.networks.iterative import IterativeRaki
+from raki.networks.layers import first_patches, forward, initial_weights
+from raki.networks.raki import NetworkMap
+from raki.networks.training import Recipe
 from tests.toys import (
     IRAKI_QUICK,
     acs_of,

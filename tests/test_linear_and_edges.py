@@ -7,9 +7,9 @@ from torch import Tensor
 from raki.data.sampling import Sampling
 from raki.data.simulate import Simulation, simulate
 from raki.grappa.method import Grappa
-from raki.interpolation import Calibration, fit, silent
-from raki.kernel import Kernel, patches
-from raki.linear import KernelPart, NormalEquations, calibration_targets
+from raki.interpolation.fit import Calibration, fit, silent
+from raki.interpolation.kernel import Kernel, patches
+from raki.interpolation.linear import KernelPart, NormalEquations, calibration_targets
 from tests.toys import acs_of, lattice_with_acs, random_kspace
 
 ACS = random_kspace(3, 17, 13)

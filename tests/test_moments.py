@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from raki.kernel import Kernel, patches
-from raki.linear import LinearMap
-from raki.moments import Moments, added, calibration_targets, energies, mean_power
+from raki.interpolation.kernel import Kernel, patches
+from raki.interpolation.linear import LinearMap
+from raki.interpolation.moments import Moments, added, calibration_targets, energies, mean_power
 from tests.toys import random_kspace
 
 KERNELS = [Kernel(2, 5), Kernel(4, 5), Kernel(3, 4), Kernel(2, 1), Kernel(4, 17)]

@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from raki import networks
 from raki.errors import TrainingError
-from raki.interpolation import Calibration, silent
-from raki.kernel import Kernel
-from raki.methods import RAKI_2019, RAKI_COMPLEX, NetworkMap, Raki
-from raki.networks import Shape
-from raki.training import Recipe, mean_square_loss, norm_loss, train
+from raki.interpolation.fit import Calibration, silent
+from raki.interpolation.kernel import Kernel
+from raki.networks import layers as networks
+from raki.networks.layers import Shape
+from raki.networks.raki import RAKI_2019, RAKI_COMPLEX, NetworkMap, Raki
+from raki.networks.training import Recipe, mean_square_loss, norm_loss, train
 from tests.toys import COMPLEX_QUICK, RAKI_QUICK, point_sources, random_kspace
 
 ACS = point_sources(9, 4, 24, 31) + 0.1 * random_kspace(4, 24, 31)

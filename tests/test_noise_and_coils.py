@@ -5,11 +5,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from raki.coils import matched_weights, root_sum_of_squares, walsh, walsh_weights
-from raki.data.phantoms import birdcage_maps
-from raki.errors import ScanError
-from raki.fourier import centre_crop, image_from_kspace, kspace_from_image, without_oversampling
-from raki.noise import (
+from raki.coils.combine import matched_weights, root_sum_of_squares, walsh, walsh_weights
+from raki.coils.noise import (
     coloured_noise,
     covariance_from_periphery,
     known_covariance,
@@ -17,6 +14,9 @@ from raki.noise import (
     noise_factor,
     whitening_matrix,
 )
+from raki.data.phantoms import birdcage_maps
+from raki.errors import ScanError
+from raki.fourier import centre_crop, image_from_kspace, kspace_from_image, without_oversampling
 from tests.toys import random_kspace
 
 
@@ -130,7 +130,7 @@ def test_the_unit_of_an_image_does_not_matter_to_adaptive_combination(factor: fl
 def test_adaptive_combination_does_not_see_its_blocks_of_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     images = random_kspace(4, 41, 24)
     whole = walsh_weights(images)
-    monkeypatch.setattr('raki.coils.ROWS_AT_ONCE', 7)
+    monkeypatch.setattr('raki.coils.combine.ROWS_AT_ONCE', 7)
     torch.testing.assert_close(walsh_weights(images), whole, rtol=1e-3, atol=1e-4)
 
 

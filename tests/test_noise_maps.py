@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from raki.coils import matched_weights, root_sum_of_squares
+from raki.coils.combine import matched_weights, root_sum_of_squares
+from raki.coils.noise import covariance_from_periphery, noise_covariance
 from raki.data.sampling import Sampling
 from raki.data.simulate import Simulation, simulate
 from raki.evaluation.metrics import object_mask
@@ -23,8 +24,7 @@ from raki.evaluation.noise_maps import (
 )
 from raki.fourier import image_from_kspace
 from raki.grappa.method import Grappa
-from raki.interpolation import Interpolator, Method, PatchMap, fit, leave_empty
-from raki.noise import covariance_from_periphery, noise_covariance
+from raki.interpolation.fit import Interpolator, Method, PatchMap, fit, leave_empty
 from tests.toys import METHODS, RAKI_QUICK, acs_of, lattice_with_acs, point_sources, random_kspace
 
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from raki.coils.noise import coloured_noise, noise_covariance, noise_factor
 from raki.data.simulate import Simulation, simulate
-from raki.grappa.noise_power import noise_gain, noise_power
-from raki.noise import coloured_noise, noise_covariance, noise_factor
+from raki.interpolation.noise_power import noise_gain, noise_power
 from tests.toys import random_kspace
 
 N_COILS = 4

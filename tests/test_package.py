@@ -38,7 +38,7 @@ def test_the_readmes_python_runs(
         file['mask'] = raki.undersample(scan.mask, 2, 16).mask.numpy()
     monkeypatch.chdir(tmp_path)
     quick = replace(raki.RAKI_2019, recipe=replace(raki.RAKI_2019.recipe, n_iterations=60))
-    monkeypatch.setattr('raki.methods.RAKI_2019', quick)
+    monkeypatch.setattr('raki.networks.raki.RAKI_2019', quick)
     code = re.findall(r'```python\n(.*?)```', README, flags=re.DOTALL)[0]
     exec(code, {})
     assert capsys.readouterr().out.count('torch.Size([1, 40, 32])') == 3

@@ -7,8 +7,8 @@ from raki.data.load import load_scan
 from raki.data.sampling import undersample
 from raki.evaluation.metrics import kspace_nrmse
 from raki.grappa.method import Grappa
-from raki.interpolation import fit
-from raki.kernel import Kernel
+from raki.interpolation.fit import fit
+from raki.interpolation.kernel import Kernel
 from tests.toys import acs_of, lattice_with_acs, measured_only, point_sources
 
 

@@ -8,7 +8,10 @@ from raki.data.sampling import undersample
 from raki.data.simulate import Simulation, simulate
 from raki.evaluation.metrics import kspace_nrmse
 from raki.grappa.method import Grappa
-from raki.grappa.regularization import (
+from raki.interpolation.fit import Calibration, fit, silent
+from raki.interpolation.kernel import Kernel, patches
+from raki.interpolation.linear import NormalEquations, calibration_targets
+from raki.interpolation.tuning import (
     RIDGES,
     Misfit,
     estimated_misfit,
@@ -17,9 +20,6 @@ from raki.grappa.regularization import (
     left_out_residuals,
     tune,
 )
-from raki.interpolation import Calibration, fit, silent
-from raki.kernel import Kernel, patches
-from raki.linear import NormalEquations, calibration_targets
 from tests.toys import random_kspace
 
 KERNEL, RATE = Kernel(2, 3), 3

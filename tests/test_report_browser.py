@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from raki.cli import main
+from raki.commands.jobs import compare_file
 from raki.data.load import open_scan
 from raki.data.save import write_scan
 from raki.data.simulate import Simulation, simulate
 from raki.evaluation.compare import Plan
 from raki.grappa.method import Grappa
-from raki.interpolation import silent
-from raki.jobs import compare_file
+from raki.interpolation.fit import silent
 from tests.toys import RAKI_QUICK
 
 if TYPE_CHECKING:

@@ -9,14 +9,14 @@ from torch import Tensor
 from raki.data.sampling import undersample
 from raki.data.simulate import Simulation, simulate
 from raki.grappa.method import Grappa
-from raki.interpolation import Interpolator, fit
-from raki.kernel import Kernel, patches
-from raki.linear import LinearMap, NormalEquations
-from raki.methods import RAKI_2019, NetworkMap, Raki
-from raki.networks import FIRST, RECEPTIVE_FIELD, initial_weights
-from raki.residual import ResidualMap, ResidualRaki, _Judged, _whitening
-from raki.training import Recipe
-from raki.trust import Draws
+from raki.interpolation.fit import Interpolator, fit
+from raki.interpolation.kernel import Kernel, patches
+from raki.interpolation.linear import LinearMap, NormalEquations
+from raki.networks.layers import FIRST, RECEPTIVE_FIELD, initial_weights
+from raki.networks.raki import RAKI_2019, NetworkMap, Raki
+from raki.networks.residual import ResidualMap, ResidualRaki, _Judged, _whitening
+from raki.networks.training import Recipe
+from raki.networks.trust import Draws
 from tests.toys import COMPLEX_QUICK, RRAKI_QUICK, acs_of, lattice_with_acs, point_sources, random_kspace
 
 KERNELS = [Kernel(2, 5), Kernel(2, 7)]

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
+from raki.coils.noise import noise_covariance
 from raki.data.load import load_scan
 from raki.data.sampling import undersample
 from raki.data.save import ReconstructionWriter, replacing, write_scan, write_text
 from raki.data.simulate import Simulation, simulate
 from raki.fourier import image_from_kspace
-from raki.noise import noise_covariance
 from tests.toys import attributes, random_kspace, stored
 
 

@@ -3,13 +3,13 @@
 import pytest
 import torch
 
+from raki.coils.noise import noise_covariance
 from raki.data.lattice import undersample_volume
 from raki.data.phantoms import ring_maps
 from raki.data.simulate_volume import VolumeSimulation, simulate_volume
 from raki.data.volume import Volume
 from raki.errors import SamplingError, ScanError
 from raki.fourier import image_from_kspace
-from raki.noise import noise_covariance
 from raki.pipeline import reconstruct
 from tests.toys import random_kspace
 

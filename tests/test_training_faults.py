@@ -10,11 +10,11 @@ from torch import Tensor
 
 from raki import methods, networks
 from raki.errors import TrainingError
-from raki.fused import fused
 from raki.grappa.method import Grappa
-from raki.interpolation import Interpolator, Method, fit
-from raki.methods import Raki
-from raki.training import N_RESTARTS, Recipe
+from raki.interpolation.fit import Interpolator, Method, fit
+from raki.networks.fused import fused
+from raki.networks.raki import Raki
+from raki.networks.training import N_RESTARTS, Recipe
 from tests.toys import (
     COMPLEX_QUICK,
     IRAKI_QUICK,

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from raki.cli import main
-from raki.data.reconstruction import open_reconstruction
+from raki.data.result import open_reconstruction
 from raki.data.save import ReconstructionWriter
 from raki.errors import ScanError
 

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from raki.channels import coil_transform
-from raki.coils import Combination, root_sum_of_squares, walsh
+from raki.coils.combine import Combination, root_sum_of_squares, walsh
+from raki.coils.transform import coil_transform
 from raki.data.lattice import Lattice, VolumeSampling, undersample_volume
 from raki.data.simulate_volume import VolumeSimulation, simulate_volume
 from raki.data.volume import Volume
@@ -15,11 +15,11 @@ from raki.errors import CalibrationError, SamplingError
 from raki.evaluation.metrics import nrmse
 from raki.fourier import image_from_kspace
 from raki.grappa.method import USUAL, Grappa
-from raki.interpolation import Method
-from raki.kernel import Kernel
-from raki.neighbourhood import Neighbourhood
+from raki.interpolation.fit import Method
+from raki.interpolation.kernel import Kernel
+from raki.interpolation.neighbourhood import Neighbourhood
+from raki.interpolation.volume import VolumeInterpolator, fit_volume
 from raki.pipeline import reconstruct
-from raki.volume import VolumeInterpolator, fit_volume
 from raki.volume_pipeline import reconstruct_volume
 from tests.toys import COMPLEX_QUICK, RAKI_QUICK, point_sources_volume, random_kspace, sampled_volume
 
@@ -84,7 +84,7 @@ def test_units_that_differ_by_a_power_of_two_change_no_bit(power: int) -> None:
 def test_a_volume_cut_along_kz_for_memory_is_filled_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     full = noisy()
     expected = fitted(full, LATTICES[1]).fill(full)
-    monkeypatch.setattr('raki.volume.SOURCES_AT_ONCE', 1)
+    monkeypatch.setattr('raki.interpolation.volume.SOURCES_AT_ONCE', 1)
     torch.testing.assert_close(fitted(full, LATTICES[1]).fill(full), expected, rtol=1e-5, atol=1e-5)
 
 

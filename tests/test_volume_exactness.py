@@ -7,9 +7,9 @@ from torch import Tensor
 from raki.data.lattice import Lattice, VolumeSampling
 from raki.data.sampling import Sampling
 from raki.grappa.method import Grappa
-from raki.interpolation import fit
-from raki.kernel import Kernel
-from raki.volume import fit_volume
+from raki.interpolation.fit import fit
+from raki.interpolation.kernel import Kernel
+from raki.interpolation.volume import fit_volume
 from tests.toys import point_sources_volume, random_kspace, sampled_volume
 
 RATES = [(1, 4), (2, 2), (2, 3), (3, 2)]

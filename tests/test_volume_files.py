@@ -14,7 +14,9 @@ import torch
 from torch import Tensor
 
 from raki.cli import main
-from raki.coils import matched_weights, rss_combination
+from raki.coils.combine import matched_weights, rss_combination
+from raki.coils.noise import noise_covariance
+from raki.commands.gfactor import gfactor_maps
 from raki.data.generic import DatasetLayout
 from raki.data.lattice import undersample_volume
 from raki.data.load import load_volume, open_scan
@@ -24,9 +26,7 @@ from raki.data.volume import Volume
 from raki.errors import ResourceError, ScanError
 from raki.evaluation.noise_maps import analytic_noise_map
 from raki.fourier import centre_crop, image_from_kspace, kspace_from_image
-from raki.gfactor_job import gfactor_maps
 from raki.grappa.method import Grappa
-from raki.noise import noise_covariance
 from raki.volume_pipeline import reconstruct_volume
 from tests.test_cli import failure
 from tests.test_ismrmrd import write as write_mrd

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from raki.channels import coil_transform
-from raki.coils import matched_weights, root_sum_of_squares
+from raki.coils.combine import matched_weights, root_sum_of_squares
+from raki.coils.noise import coloured_noise, noise_covariance, noise_factor
+from raki.coils.transform import coil_transform
 from raki.data.lattice import Lattice, VolumeSampling, undersample_volume
 from raki.data.sampling import Sampling
 from raki.data.simulate_volume import VolumeSimulation, simulate_volume
@@ -15,10 +16,9 @@ from raki.fourier import image_from_kspace
 from raki.grappa import gfactor
 from raki.grappa.gfactor import coil_noise
 from raki.grappa.method import Grappa
-from raki.interpolation import fit
-from raki.kernel import Kernel
-from raki.noise import coloured_noise, noise_covariance, noise_factor
-from raki.volume import VolumeInterpolator, fit_volume
+from raki.interpolation.fit import fit
+from raki.interpolation.kernel import Kernel
+from raki.interpolation.volume import VolumeInterpolator, fit_volume
 from tests.toys import lattice_with_acs, point_sources, point_sources_volume, random_kspace, sampled_volume
 
 N_COILS = 3

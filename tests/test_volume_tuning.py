@@ -9,13 +9,13 @@ from raki.errors import CalibrationError
 from raki.evaluation.metrics import nrmse_object
 from raki.fourier import image_from_kspace
 from raki.grappa.method import VOLUME_KERNELS, Grappa
-from raki.grappa.regularization import tune
-from raki.grappa.volume import tune_position
-from raki.interpolation import Calibration
-from raki.kernel import Kernel
-from raki.neighbourhood import Neighbourhood
-from raki.volume import PositionCalibration, fit_volume
-from raki.volume_power import VolumePower
+from raki.interpolation.fit import Calibration
+from raki.interpolation.kernel import Kernel
+from raki.interpolation.neighbourhood import Neighbourhood
+from raki.interpolation.tuning import tune
+from raki.interpolation.tuning_volume import tune_position
+from raki.interpolation.volume import PositionCalibration, fit_volume
+from raki.interpolation.volume_power import VolumePower
 from tests.toys import point_sources_volume, random_kspace, sampled_volume
 
 SHAPE = (11, 28, 19)

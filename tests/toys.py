@@ -13,12 +13,12 @@ from torch import Tensor
 from raki.data.lattice import Lattice, VolumeSampling
 from raki.data.sampling import Sampling
 from raki.grappa.method import Grappa
-from raki.iterative import IterativeRaki
-from raki.kernel import Kernel
-from raki.methods import RAKI_2019, RAKI_COMPLEX
-from raki.recommended import GatedRaki
-from raki.residual import ResidualRaki
-from raki.training import Recipe
+from raki.interpolation.kernel import Kernel
+from raki.networks.iterative import IterativeRaki
+from raki.networks.raki import RAKI_2019, RAKI_COMPLEX
+from raki.networks.recommended import GatedRaki
+from raki.networks.residual import ResidualRaki
+from raki.networks.training import Recipe
 
 QUICK = Recipe(n_iterations=60, learning_rate=3e-3)
 RAKI_QUICK = replace(RAKI_2019, recipe=QUICK)

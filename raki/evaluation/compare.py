@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from raki.baselines import Baseline, Filler
-from raki.channels import coil_transform
-from raki.coils import root_sum_of_squares
+from raki.coils.combine import root_sum_of_squares
+from raki.coils.noise import noise_covariance
+from raki.coils.transform import coil_transform
 from raki.data.sampling import Sampling, longest_run, undersample
 from raki.data.scan import Scan
 from raki.device import now
@@ -19,9 +19,9 @@ from raki.errors import CalibrationError
 from raki.evaluation.fidelity import ghost_index, noise_figures, point_response
 from raki.evaluation.metrics import energy_ratio, image_metrics, kspace_nrmse, object_mask
 from raki.evaluation.noise_maps import NoiseMap, covariance_without_noise_scan, replica_noise_map
+from raki.evaluation.outside import Baseline, Filler
 from raki.fourier import cropped, image_from_kspace
-from raki.interpolation import Interpolator, Method, Progress, fit, leave_empty, silent
-from raki.noise import noise_covariance
+from raki.interpolation.fit import Interpolator, Method, Progress, fit, leave_empty, silent
 
 NOISE_LINES = 32
 """Central lines from which the noise power is estimated where there are no noise samples."""

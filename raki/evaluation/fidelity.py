@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from raki.coils import matched_weights, root_sum_of_squares
+from raki.coils.combine import matched_weights, root_sum_of_squares
 from raki.data.sampling import Sampling
 from raki.evaluation.metrics import object_mask
 from raki.evaluation.noise_maps import NoiseMap

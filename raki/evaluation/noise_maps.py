@@ -7,16 +7,16 @@ import torch
 from torch import Tensor
 from torch.fft import fftshift, ifftshift
 
-from raki.coils import ROWS_AT_ONCE, matched_weights
+from raki.coils.combine import ROWS_AT_ONCE, matched_weights
+from raki.coils.noise import coloured_noise, covariance_from_periphery, noise_factor
 from raki.data.lattice import VolumeSampling
 from raki.data.sampling import Sampling
 from raki.errors import CalibrationError
 from raki.fourier import image_from_kspace
 from raki.grappa.gfactor import coil_noise
-from raki.grappa.noise_power import noise_power
-from raki.interpolation import Interpolator, Method, Progress, fit, silent
-from raki.noise import coloured_noise, covariance_from_periphery, noise_factor
-from raki.volume import VolumeInterpolator
+from raki.interpolation.fit import Interpolator, Method, Progress, fit, silent
+from raki.interpolation.noise_power import noise_power
+from raki.interpolation.volume import VolumeInterpolator
 
 Fill = Callable[[Tensor], Tensor]
 """From k-space (coil, ky, kx) or (coil, kz, ky, kx), where only measured lines are looked at, to filled k-space."""
@@ -207,12 +207,12 @@ def analytic_noise_map(
     Parameters
     ----------
     interpolator
-        A fitted method whose map is a `raki.linear.LinearMap`, one that fills nothing in, or a fitted volume.
+        A fitted method whose map is a `raki.interpolation.linear.LinearMap`, one that fills nothing in, or a fitted volume.
     covariance
         Noise covariance between coils of a k-space sample, axes (coil, coil).
     weights
         Any weights of the combination sum weights * images, axes (coil, y, x) or (coil, z, y, x). The root sum of
-        squares of `images` has `raki.coils.matched_weights(images).conj()`, an adaptive combination the conjugate of
+        squares of `images` has `raki.coils.combine.matched_weights(images).conj()`, an adaptive combination the conjugate of
         its own.
 
     Raises

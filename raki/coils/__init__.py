@@ -1,0 +1,1 @@
+"""Between the coils of a scan: their noise, the virtual coils to learn in, their combination."""

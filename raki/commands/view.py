@@ -1,0 +1,63 @@
+"""What `raki view` does: a reconstruction on a page, image by image."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from raki.data.result import ReconstructionFile, open_reconstruction
+from raki.data.save import write_text
+from raki.errors import ScanError
+from raki.evaluation.pictures import picture, quantile
+from raki.evaluation.web_page import Page, Panel, render
+
+LEVELS = 4095
+"""Of a stored image, up to its maximum, as scanners store them."""
+
+WINDOW = 0.999
+"""Images end at the largest of all images' quantiles."""
+
+
+def view_file(path: Path, output: Path, slices: Sequence[int] | None = None) -> None:
+    """Write a page that shows a reconstruction; memory stays that of one image and the page.
+
+    Raises
+    ------
+    ScanError
+        If the file holds no reconstruction, or not these slices.
+    """
+    file = open_reconstruction(path)
+    chosen = _chosen(file, slices)
+    method = str(file.manifest.get('method', 'reconstruction'))
+    panels, window = [], 0.0
+    for index, place in chosen:
+        image = file.read(index)
+        window = max(window, quantile(image, WINDOW))
+        panels.append(Panel(method, place, picture(image, float(image.max()) / LEVELS)))
+    write_text(output, render(_page(file, panels, window)))
+
+
+def _chosen(file: ReconstructionFile, slices: Sequence[int] | None) -> list[tuple[int, dict[str, int]]]:
+    """Number and place of every image that is wanted."""
+    places = [{'slice': index, 'repetition': repetition} for index, repetition in file.places]
+    there = sorted({place['slice'] for place in places})
+    for index in slices or ():
+        if index not in there:
+            raise ScanError(f'{file.path}: no slice {index}; the file has {", ".join(map(str, there))}')
+    return [(number, place) for number, place in enumerate(places) if not slices or place['slice'] in slices]
+
+
+def _page(file: ReconstructionFile, panels: Sequence[Panel], window: float) -> Page:
+    manifest = {name: value for name, value in file.manifest.items() if name not in ('slice', 'repetition')}
+    warnings = manifest.pop('warnings', [])
+    axes = {name: sorted({panel.place[name] or 0 for panel in panels}) for name in ('slice', 'repetition')}
+    size = f'{file.shape[1]} × {file.shape[2]}'
+    orientation = str(manifest.get('image_axes', 'image, y, x')).split(', ')[1:]
+    return Page(
+        title=Path(file.path).name,
+        axes={name: values for name, values in axes.items() if name == 'slice' or len(values) > 1},
+        panels=panels,
+        scales={'image': window or 1.0},
+        facts=[f'{len(panels)} image(s) of {size} pixels; vertical {orientation[0]}, horizontal {orientation[-1]}.'],
+        caption=['Magnitude in the unit of the file; one window for all images until it is changed.'],
+        footer=manifest,
+        warnings=warnings if isinstance(warnings, list) else [str(warnings)],
+    )

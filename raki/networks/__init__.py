@@ -1,0 +1,1 @@
+"""The RAKI family: networks that learn from the ACS of the scan itself."""

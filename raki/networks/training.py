@@ -1,0 +1,152 @@
+"""Full-batch training of tiny networks on the ACS of one scan."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from raki.errors import TrainingError
+from raki.interpolation.fit import Progress
+
+Weights = tuple[Tensor, ...]
+
+REPORT_EVERY = 25
+"""Iterations between two looks at the loss; each look waits for the device."""
+
+N_RESTARTS, SLOWER = 2, 10.0
+"""Most times that training starts again after numbers left the finite range, and how much slower each time [1]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How to train."""
+
+    n_iterations: int
+    """Full-batch iterations."""
+
+    learning_rate: float
+    """Step size of Adam."""
+
+    loss: Literal['norm', 'mean square'] = 'norm'
+    """Of each network's error: its un-squared norm, as in the authors' recipe, or its mean square, as in the paper."""
+
+    def __post_init__(self) -> None:
+        if self.loss not in ('norm', 'mean square'):
+            raise ValueError(f"loss must be 'norm' or 'mean square', got {self.loss!r}")
+        if self.n_iterations < 1 or not self.learning_rate > 0:
+            raise ValueError(f'need at least one iteration and a positive learning rate, got {self}')
+
+
+class Trained(NamedTuple):
+    """What training gives back."""
+
+    weights: Weights
+    """One tensor per layer."""
+
+    warnings: tuple[str, ...] = ()
+    """What a user must know of how it went, one sentence each."""
+
+
+class NotFiniteError(TrainingError):
+    """The loss or a weight became infinite or NaN."""
+
+
+def norm_loss(predicted: Tensor, targets: Tensor) -> Tensor:
+    """Sum over networks of the un-squared norm of each one's error, axes (network, ...).
+
+    No weight is shared between networks and Adam works weight by weight, so the sum trains each of them as if alone.
+    """
+    return network_norms(predicted - targets).sum()
+
+
+def network_norms(values: Tensor) -> Tensor:
+    """Norm of each network's part of (network, ...), axes (network,)."""
+    return torch.linalg.vector_norm(values.flatten(1), dim=1)
+
+
+def mean_square_loss(predicted: Tensor, targets: Tensor) -> Tensor:
+    """Sum over networks of the mean |error|^2 of each one, axes (network, ...)."""
+    return network_norms(predicted - targets).square().sum() / targets[0].numel()
+
+
+LOSSES = {'norm': norm_loss, 'mean square': mean_square_loss}
+
+
+def train(
+    predict: Callable[[Weights], Tensor], targets: Tensor, start: Weights, recipe: Recipe, progress: Progress
+) -> Trained:
+    """Minimise the loss of `predict(weights)` against `targets`, axes (network, ...), with Adam.
+
+    If the loss becomes infinite or NaN, training starts again with a learning rate SLOWER times lower, N_RESTARTS times
+    at most; a warning says so.
+
+    Raises
+    ------
+    TrainingError
+        If the loss becomes infinite or NaN every time, or in the end predicting zero would do better.
+    """
+    failures: list[NotFiniteError] = []
+    for _ in range(1 + N_RESTARTS):
+        try:
+            weights = _descend(predict, targets, start, recipe, progress)
+        except NotFiniteError as error:
+            failures.append(error)
+            recipe = replace(recipe, learning_rate=recipe.learning_rate / SLOWER)
+        else:
+            return Trained(weights, _restarted(failures, recipe))
+    raise TrainingError(
+        f'{failures[0]}; {N_RESTARTS} restarts, each {SLOWER:g} times slower, did not help: use a smaller one'
+    ) from failures[-1]
+
+
+def _restarted(failures: list[NotFiniteError], recipe: Recipe) -> tuple[str, ...]:
+    if not failures:
+        return ()
+    return (f'training restarted at learning rate {recipe.learning_rate:g}: {failures[0]}',)
+
+
+def _descend(
+    predict: Callable[[Weights], Tensor], targets: Tensor, start: Weights, recipe: Recipe, progress: Progress
+) -> Weights:
+    weights = tuple(weight.clone().requires_grad_() for weight in start)
+    optimiser = torch.optim.Adam(weights, lr=recipe.learning_rate)
+    loss_of = LOSSES[recipe.loss]
+    loss = every_loss = torch.zeros((), device=targets.device)
+    with torch.enable_grad():
+        for done in range(1, recipe.n_iterations + 1):
+            optimiser.zero_grad()
+            loss = loss_of(predict(weights), targets)
+            loss.backward()
+            optimiser.step()
+            every_loss = every_loss + loss.detach()
+            if done % REPORT_EVERY == 0 or done == recipe.n_iterations:
+                _require_finite([every_loss, *weights, *_moments(optimiser)], done, recipe)
+                progress(done, recipe.n_iterations)
+    _require_learnt(loss, targets, recipe)
+    return tuple(weight.detach() for weight in weights)
+
+
+def _moments(optimiser: torch.optim.Optimizer) -> list[Tensor]:
+    """What Adam remembers of gradients: an infinite square of one would stop its weight for good, silently."""
+    return [state['exp_avg_sq'] for state in optimiser.state.values()]
+
+
+def _require_finite(values: Sequence[Tensor], done: int, recipe: Recipe) -> None:
+    if not all(bool(value.isfinite().all()) for value in values):
+        raise NotFiniteError(
+            f'training left the finite range within {done} of {recipe.n_iterations} iterations at learning rate '
+            f'{recipe.learning_rate:g}'
+        )
+
+
+def _require_learnt(loss: Tensor, targets: Tensor, recipe: Recipe) -> None:
+    nothing = float(LOSSES[recipe.loss](torch.zeros_like(targets), targets))
+    reached = float(loss.detach())
+    if reached >= nothing > 0:
+        raise TrainingError(
+            f'after {recipe.n_iterations} iterations at learning rate {recipe.learning_rate:g} the networks predict '
+            f'the ACS no better than zero does (loss {reached:.3g} against {nothing:.3g}): '
+            'use a smaller rate or more iterations'
+        )
