@@ -4,7 +4,7 @@ Simulated scans with noise of three kinds of covariance and, where a folder is g
 all repetitions taken together. Every cell is reconstructed with whitened coils and without. Scans without noise samples
 show what whitening by the corners of k-space would do, which the package does not.
 
-    OMP_WAIT_POLICY=PASSIVE python benchmarks/coils.py --scans DIR --methods grappa raki-2019 --json OUT.json
+    OMP_WAIT_POLICY=PASSIVE python benchmarks/coils.py --scans DIR --methods grappa raki --json OUT.json
 """
 
 import argparse
@@ -22,7 +22,8 @@ from torch import Tensor
 
 from raki.coils.combine import root_sum_of_squares
 from raki.coils.noise import coloured_noise, known_covariance, noise_factor
-from raki.commands.jobs import methods_by_name, versions
+from raki.commands.catalogue import method_named
+from raki.commands.reconstruct import versions
 from raki.data.load import open_scan
 from raki.data.sampling import undersample
 from raki.data.scan import Scan
@@ -30,7 +31,7 @@ from raki.data.simulate import Simulation, simulate
 from raki.errors import CalibrationError
 from raki.evaluation.metrics import image_metrics
 from raki.fourier import image_from_kspace
-from raki.interpolation.fit import Method
+from raki.interpolation.calibration import Method
 from raki.pipeline import reconstruct
 
 CPU = torch.device('cpu')
@@ -75,6 +76,8 @@ def real_scans(folder: Path | None) -> Iterator[tuple[str, Scan]]:
     """Scans of the folder that have noise samples, or corners of k-space that are taken for such."""
     for path in sorted(folder.glob('*.h5')) if folder else ():
         file = open_scan(path)
+        if len(file.shape) > 4:
+            continue
         repetitions = [file.read([file.shape[0] // 2], repetition) for repetition in range(file.n_repetitions)]
         scan = merged(repetitions)
         if not bool(scan.mask.all()):
@@ -105,7 +108,7 @@ def corners(kspace: Tensor) -> Tensor:
     )
 
 
-def error(scan: Scan, full: Scan, method: Method | None, coils: int | None = None) -> tuple[float, float]:
+def error(scan: Scan, full: Scan, method: Method, coils: int | None = None) -> tuple[float, float]:
     """NRMSE in the object, and CPU time of fitting and filling [s]."""
     truth = root_sum_of_squares(image_from_kspace((full.kspace if full.reference is None else full.reference)[0]))
     start = process_time()
@@ -115,11 +118,11 @@ def error(scan: Scan, full: Scan, method: Method | None, coils: int | None = Non
 
 
 def whitening_rows(
-    name: str, full: Scan, methods: Mapping[str, Method | None], rates: Sequence[int], n_acs: int
+    name: str, full: Scan, methods: Mapping[str, Method], rates: Sequence[int], n_acs: int
 ) -> Iterator[dict[str, object]]:
     """Errors with and without whitening."""
     for rate, (label, method) in product(rates, methods.items()):
-        scan = replace(full, mask=undersample(full.mask, rate, n_acs).mask)
+        scan = replace(full, mask=undersample(full.mask, (rate,), (n_acs,)).mask)
         try:
             plain, white = (error(each, full, method)[0] for each in (replace(scan, noise=None), scan))
         except CalibrationError as refusal:
@@ -128,15 +131,19 @@ def whitening_rows(
         yield {'scan': name, 'method': label, 'rate': rate, 'acs': n_acs, 'plain': plain, 'white': white}
 
 
-def compression_rows(
-    methods: Mapping[str, Method | None], rates: Sequence[int], n_acs: int
-) -> Iterator[dict[str, object]]:
+def compression_rows(methods: Mapping[str, Method], rates: Sequence[int], n_acs: int) -> Iterator[dict[str, object]]:
     """Errors and times of 32 coils compressed to fewer."""
     full = simulate(COMPRESSED)
     for rate, (label, method), coils in product(rates, methods.items(), (None, 24, 16, 12, 8)):
-        scan = replace(full, mask=undersample(full.mask, rate, n_acs).mask)
+        scan = replace(full, mask=undersample(full.mask, (rate,), (n_acs,)).mask)
         found, seconds = error(scan, full, method, coils)
         yield {'method': label, 'rate': rate, 'coils': coils or 32, 'nrmse_object': found, 'cpu_seconds': seconds}
+
+
+def trained(method: Method, n_iterations: int | None) -> Method:
+    """With another number of iterations, if there is one."""
+    change = getattr(method, 'with_iterations', None)
+    return method if change is None or n_iterations is None else change(n_iterations)
 
 
 def label_of(row: Mapping[str, object]) -> str:
@@ -167,7 +174,7 @@ def main() -> None:
     parser.add_argument('--no-compression', action='store_true', help='leave compression out')
     parser.add_argument('--json', type=Path, help='where to store every row')
     options = parser.parse_args()
-    methods = methods_by_name(options.methods, options.iterations)
+    methods = {name: trained(method_named(name), options.iterations) for name in options.methods}
     whitened: list[dict[str, object]] = []
     for name, scan in (*simulations(), *real_scans(options.scans)):
         if options.only and options.only not in name:

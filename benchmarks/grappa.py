@@ -24,15 +24,18 @@ from time import perf_counter, process_time
 import torch
 from torch import Tensor
 
-from raki.commands.jobs import versions
+from raki.commands.reconstruct import versions
 from raki.data.sampling import Sampling, undersample
 from raki.data.simulate import Simulation, simulate
 from raki.evaluation.metrics import kspace_nrmse
 from raki.grappa.method import Grappa
-from raki.interpolation.fit import Method, fit
-from raki.interpolation.kernel import Kernel
+from raki.interpolation.calibration import Method
+from raki.interpolation.fit import fit
+from raki.interpolation.neighbours import Kernel
 
 RATE, N_ACS, KERNEL = 4, 24, Kernel(4, 5)
+SPAN = (KERNEL.lines - 1) * RATE + 1
+"""Lines of the full matrix that the kernel reaches over."""
 RIDGE = 1e-2  # the number that both peers take, each in its own unit
 CASES = {
     '256x256x8': Simulation((256, 256), 8, 1, 0.01),
@@ -51,8 +54,8 @@ def limit(kspace: Tensor, sampling: Sampling) -> Contestant:
     n_coils, _, n_readout = kspace.shape
     n_sources, n_targets = n_coils * KERNEL.lines * KERNEL.readout, n_coils * (RATE - 1)
     n_columns = n_readout - KERNEL.readout + 1
-    n_equations = (len(sampling.acs) - KERNEL.span(RATE) + 1) * n_columns
-    n_patches = (sampling.n_lattice_lines - KERNEL.lines + 1) * n_columns
+    n_equations = (len(sampling.acs[0]) - SPAN + 1) * n_columns
+    n_patches = (int(sampling.points.sum()) - KERNEL.lines + 1) * n_columns
     equations = torch.randn(n_equations, n_sources + n_targets, dtype=torch.complex128, device=kspace.device)
     patches = torch.randn(n_patches, n_sources, dtype=torch.complex64, device=kspace.device)
     weights = torch.randn(n_sources, n_targets, dtype=torch.complex64, device=kspace.device)
@@ -66,8 +69,7 @@ def limit(kspace: Tensor, sampling: Sampling) -> Contestant:
 
 def ours(method: Method, kspace: Tensor, sampling: Sampling) -> Contestant:
     """Calibration and filling in by this package."""
-    acs = kspace[:, sampling.acs.start : sampling.acs.stop]
-    return lambda: fit(method, acs, sampling, kspace).fill(kspace)
+    return lambda: fit(method, kspace, sampling).fill(kspace)
 
 
 def peers(kspace: Tensor, sampling: Sampling) -> dict[str, Contestant]:
@@ -78,8 +80,8 @@ def peers(kspace: Tensor, sampling: Sampling) -> dict[str, Contestant]:
         return {}
     precise = kspace.to(torch.complex128)
     measured = torch.where(sampling.mask[:, None], precise, 0).numpy()
-    acs = precise[:, sampling.acs.start : sampling.acs.stop].contiguous().numpy()
-    size = (KERNEL.span(RATE), KERNEL.readout)
+    acs = sampling.acs_block(precise).contiguous().numpy()
+    size = (SPAN, KERNEL.readout)
 
     def run(function: Callable[..., object]) -> Contestant:
         return lambda: torch.as_tensor(function(measured.copy(), acs, kernel_size=size, coil_axis=0))
@@ -105,7 +107,7 @@ def case(name: str, n_rounds: int, n_threads: int, with_peers: bool) -> dict[str
     torch.set_num_threads(n_threads)
     scan = simulate(CASES[name])
     kspace, truth = scan.kspace[0], scan.reference[0]  # type: ignore[index]
-    sampling = undersample(scan.mask, RATE, N_ACS)
+    sampling = undersample(scan.mask, (RATE,), (N_ACS,))
     contestants = own(kspace, sampling) | (peers(kspace, sampling) if with_peers else {})
     seconds = measure(contestants, n_rounds, process_time)
     errors = {}
@@ -128,7 +130,7 @@ def own(kspace: Tensor, sampling: Sampling) -> dict[str, Contestant]:
 def gpu_case(name: str, n_rounds: int) -> dict[str, object]:
     """One matrix on the GPU: wall times, with everything finished."""
     scan = simulate(CASES[name])
-    sampling = undersample(scan.mask, RATE, N_ACS)
+    sampling = undersample(scan.mask, (RATE,), (N_ACS,))
 
     def clock() -> float:
         torch.cuda.synchronize()

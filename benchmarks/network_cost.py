@@ -1,8 +1,8 @@
-"""What networks cost: against a loop over them, against the machine's own matrix product, and `raki` against them.
+"""What networks cost: against a loop over them, against the machine's own matrix product, and `gated` against them.
 
-1. One iteration of `raki-2019` in float32 and bfloat16, of a plain loop over its networks (convolutions of torch, one
+1. One iteration of `raki` in float32 and bfloat16, of a plain loop over its networks (convolutions of torch, one
    after the other), and of nothing but matrix products of the same FLOPs in each precision, in turn.
-2. What `raki` costs, its choices included, against 1000 iterations of `raki-2019`, and the error of both.
+2. What `gated` costs, its choices included, against 1000 iterations of `raki`, and the error of both.
 3. How all this grows with coils, matrix, rate and ACS, and with slices.
 
 Iterations are alike, so that a few tell what 1000 cost; `--quick` takes fewer and one case, and leaves the errors out.
@@ -25,16 +25,17 @@ from torch import Tensor
 from torch.nn.functional import conv2d
 
 from raki.coils.combine import root_sum_of_squares
-from raki.commands.jobs import versions
+from raki.commands.reconstruct import versions
 from raki.data.sampling import Sampling, undersample
 from raki.data.simulate import Simulation, simulate
 from raki.evaluation.metrics import image_metrics, kspace_nrmse
 from raki.fourier import image_from_kspace
-from raki.interpolation.fit import Method, fit
+from raki.interpolation.calibration import Calibration, Method
+from raki.interpolation.fit import fit
 from raki.networks import layers as networks
+from raki.networks.gated import Gated
 from raki.networks.layers import FIRST, LAST
 from raki.networks.raki import RAKI_2019
-from raki.networks.recommended import GatedRaki
 from raki.networks.training import Recipe
 
 ITERATIONS = 1000
@@ -75,22 +76,22 @@ class Problem:
         """Simulated."""
         size = (case.matrix, case.matrix)
         made = [simulate(Simulation(size, case.n_coils, 1, 0.01, seed)) for seed in range(case.n_slices)]
-        sampling = undersample(made[0].mask, case.rate, case.n_acs)
+        sampling = undersample(made[0].mask, (case.rate,), (case.n_acs,))
         truths = [scan.reference[0] for scan in made if scan.reference is not None]
         return cls(tuple(scan.kspace[0].to(device) for scan in made), tuple(truths), sampling)
 
     def acs(self, kspace: Tensor) -> Tensor:
         """Axes (coil, line, readout)."""
-        return kspace[:, self.sampling.acs.start : self.sampling.acs.stop]
+        return self.sampling.acs_block(kspace)
 
     def fitted(self, method: Method) -> list[Tensor]:
         """Every slice, reconstructed."""
-        return [fit(method, self.acs(scan), self.sampling, scan).fill(scan) for scan in self.scans]
+        return [fit(method, scan, self.sampling).fill(scan) for scan in self.scans]
 
     def learnt(self, method: Method) -> None:
         """Every slice, trained only."""
         for scan in self.scans:
-            fit(method, self.acs(scan), self.sampling, scan)
+            fit(method, scan, self.sampling)
 
 
 def raki_2019(n_iterations: int, *, is_bfloat16: bool = False) -> Method:
@@ -108,7 +109,8 @@ def loop(problem: Problem, n_iterations: int) -> None:
 
 
 def _train_one(channels: Tensor, rate: int, n_iterations: int) -> None:
-    shape = networks.Shape(1, channels.shape[1], (32, 8), rate - 1)
+    seen = FIRST.lines * FIRST.readout, LAST.lines * LAST.readout
+    shape = networks.Shape(1, channels.shape[1], (32, 8), rate - 1, *seen)
     first, second, last = networks.initial_weights(shape, 0.1, torch.float32, seed=0)
     layers = [
         first.view(32, -1, FIRST.lines, FIRST.readout),
@@ -131,7 +133,7 @@ def products(problem: Problem, n_iterations: int, dtype: torch.dtype) -> Run:
     """Matrix products of the first layers, forwards and backwards, and as many more as the other layers have FLOPs."""
     scan, rate = problem.scans[0], problem.sampling.acceleration
     acs = problem.acs(scan)
-    shape = RAKI_2019.shape(len(acs), rate)
+    shape = RAKI_2019.shape(Calibration(acs, problem.sampling.lattice, problem.sampling))
     n_lines, n_columns = acs.shape[1] - (FIRST.lines - 1) * rate, acs.shape[2] - FIRST.readout + 1
     n_units, n_inputs = shape.n_networks * shape.widths[0], shape.weights[0][2]
     kinds = {'dtype': dtype, 'device': scan.device}
@@ -156,12 +158,12 @@ def contestants(problem: Problem, n_iterations: int) -> dict[str, Run]:
         'limit float32': products(problem, n_iterations, torch.float32),
         'limit bfloat16': products(problem, n_iterations, torch.bfloat16),
         'loop': lambda: loop(problem, n_iterations),
-        'raki': lambda: problem.fitted(GatedRaki()),
+        'gated': lambda: problem.fitted(Gated()),
     }
     for label, is_bfloat16 in (('float32', False), ('bfloat16', True)):
         for times in (1, 2):
             method = raki_2019(times * n_iterations, is_bfloat16=is_bfloat16)
-            found[f'raki-2019 {label} {times}'] = lambda method=method: problem.learnt(method)
+            found[f'raki {label} {times}'] = lambda method=method: problem.learnt(method)
     return found
 
 
@@ -190,9 +192,9 @@ def case(size: Case, n_iterations: int, n_rounds: int, device: str) -> dict[str,
     factor = ITERATIONS / n_iterations
     seconds = {name: spent[name] * factor for name in ('limit float32', 'limit bfloat16', 'loop')}
     for label in ('float32', 'bfloat16'):
-        once, twice = spent[f'raki-2019 {label} 1'], spent[f'raki-2019 {label} 2']
-        seconds[f'raki-2019 {label}'] = (twice - once) * factor + max(0.0, 2 * once - twice)
-    seconds['raki'] = spent['raki']
+        once, twice = spent[f'raki {label} 1'], spent[f'raki {label} 2']
+        seconds[f'raki {label}'] = (twice - once) * factor + max(0.0, 2 * once - twice)
+    seconds['gated'] = spent['gated']
     where = 'CPU' if device == 'cpu' else torch.cuda.get_device_name()
     return {'case': str(size), 'device': where, 'seconds': seconds, 'ratios': summary(seconds)}
 
@@ -200,21 +202,21 @@ def case(size: Case, n_iterations: int, n_rounds: int, device: str) -> dict[str,
 def summary(seconds: Mapping[str, float]) -> dict[str, float]:
     """Ratios that the design asks for, and two more."""
     return {
-        'raki_2019_over_limit': seconds['raki-2019 float32'] / seconds['limit float32'],
-        'loop_over_raki_2019_bf16': seconds['loop'] / seconds['raki-2019 bfloat16'],
-        'raki_2019_over_raki': seconds['raki-2019 float32'] / seconds['raki'],
-        'bf16_over_its_limit': seconds['raki-2019 bfloat16'] / seconds['limit bfloat16'],
-        'loop_over_raki_2019': seconds['loop'] / seconds['raki-2019 float32'],
+        'raki_2019_over_limit': seconds['raki float32'] / seconds['limit float32'],
+        'loop_over_raki_2019_bf16': seconds['loop'] / seconds['raki bfloat16'],
+        'raki_2019_over_raki': seconds['raki float32'] / seconds['gated'],
+        'bf16_over_its_limit': seconds['raki bfloat16'] / seconds['limit bfloat16'],
+        'loop_over_raki_2019': seconds['loop'] / seconds['raki float32'],
     }
 
 
 def errors(size: Case, device: str) -> dict[str, dict[str, float]]:
-    """Errors of the whole recipe in both precisions, and of `raki`."""
+    """Errors of the whole recipe in both precisions, and of `gated`."""
     problem = Problem.of(size, device)
     methods = {
-        'raki': GatedRaki(),
-        'raki-2019 float32': raki_2019(ITERATIONS),
-        'raki-2019 bfloat16': raki_2019(ITERATIONS, is_bfloat16=True),
+        'gated': Gated(),
+        'raki float32': raki_2019(ITERATIONS),
+        'raki bfloat16': raki_2019(ITERATIONS, is_bfloat16=True),
     }
     found = {}
     for name, method in methods.items():
@@ -228,7 +230,7 @@ def errors(size: Case, device: str) -> dict[str, dict[str, float]]:
 
 def show(result: Mapping[str, object]) -> None:
     """Print one case."""
-    print(f'\n{result["case"]}, {result["device"]}: seconds for {ITERATIONS} iterations, extrapolated; raki in full')
+    print(f'\n{result["case"]}, {result["device"]}: seconds for {ITERATIONS} iterations, extrapolated; gated in full')
     for name in ('seconds', 'ratios'):
         values: Mapping[str, float] = result[name]  # type: ignore[assignment]
         print('  ' + ', '.join(f'{label} {value:.3g}' for label, value in values.items()), flush=True)

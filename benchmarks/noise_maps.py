@@ -23,17 +23,15 @@ from torch import Tensor
 
 from raki.coils.combine import matched_weights, root_sum_of_squares
 from raki.coils.noise import noise_covariance
-from raki.commands.jobs import versions
-from raki.data.lattice import undersample_volume
+from raki.commands.reconstruct import versions
 from raki.data.sampling import undersample
 from raki.data.simulate import Simulation, simulate
-from raki.data.simulate_volume import VolumeSimulation, simulate_volume
 from raki.evaluation.metrics import object_mask
 from raki.evaluation.noise_maps import analytic_noise_map, jvp_noise_map, replica_noise_map
 from raki.fourier import image_from_kspace
 from raki.grappa.method import Grappa
-from raki.interpolation.fit import Interpolator, Method, fit
-from raki.interpolation.volume import fit_volume
+from raki.interpolation.calibration import Method
+from raki.interpolation.fit import Interpolator, fit
 from raki.networks.raki import RAKI_2019, RAKI_COMPLEX
 from raki.networks.training import Recipe
 
@@ -55,13 +53,13 @@ class Case:
     n_iterations: int
     """Training iterations of the networks; they cost the same trained and untrained."""
 
-    volume: VolumeSimulation
+    volume: Simulation
     """For the agreement where two axes are accelerated."""
 
 
 COSTLY = Simulation((320, 320), 16, 1, 0.01)
-FULL = Case(Simulation((160, 128), 8, 1, 0.01), COSTLY, 1000, 200, VolumeSimulation((36, 72, 64), 8, 0.01))
-QUICK = Case(Simulation((96, 80), 8, 1, 0.01), COSTLY, 1000, 30, VolumeSimulation((20, 40, 32), 8, 0.01))
+FULL = Case(Simulation((160, 128), 8, 1, 0.01), COSTLY, 1000, 200, Simulation((36, 72, 64), 8, 1, 0.01))
+QUICK = Case(Simulation((96, 80), 8, 1, 0.01), COSTLY, 1000, 30, Simulation((20, 40, 32), 8, 1, 0.01))
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,8 +93,8 @@ class Slice:
 
     def fitted(self, method: Method) -> Interpolator:
         """Fit to the ACS."""
-        sampling = undersample(torch.ones(self.kspace.shape[1], dtype=torch.bool), RATE, N_ACS)
-        return fit(method, self.kspace[:, sampling.acs.start : sampling.acs.stop], sampling, self.kspace)
+        sampling = undersample(torch.ones(self.kspace.shape[1], dtype=torch.bool), (RATE,), (N_ACS,))
+        return fit(method, self.kspace, sampling)
 
     def disagreement(self, one: Tensor, other: Tensor) -> float:
         """Median |ratio - 1| of two maps (y, x) inside the object."""
@@ -127,17 +125,18 @@ def agreement(case: Case) -> dict[str, float]:
 
 def volumes(case: Case) -> list[dict[str, object]]:
     """Of GRAPPA's exact map and replicas where two axes are accelerated, with embedded ACS, one row per lattice."""
-    scan = simulate_volume(case.volume)
+    scan = simulate(case.volume)
+    kspace = scan.kspace[0]
     assert scan.noise is not None
     covariance, rows = noise_covariance(scan.noise), list[dict[str, object]]()
     for rate, shift in LATTICES:
-        sampling = undersample_volume(scan.mask, rate, shift, (12, 24))
-        fitted = fit_volume(Grappa(), sampling.acs_block(scan.kspace), sampling, scan.kspace)
-        images = image_from_kspace(fitted.fill(scan.kspace), SPACE)
+        sampling = undersample(scan.mask, rate, (12, 24), shift)
+        fitted = fit(Grappa(), kspace, sampling)
+        images = image_from_kspace(fitted.fill(kspace), SPACE)
         start = process_time()
         exact = analytic_noise_map(fitted, covariance, matched_weights(images).conj())
         seconds = process_time() - start
-        replicas = replica_noise_map(fitted.fill, scan.kspace, sampling, covariance, n_replicas=case.n_replicas)
+        replicas = replica_noise_map(fitted.fill, kspace, sampling, covariance, n_replicas=case.n_replicas)
         inside = object_mask(root_sum_of_squares(images))
         ratio = (replicas.gfactor / exact.gfactor)[inside]
         row: dict[str, object] = {'lattice': str(sampling.lattice), 'gfactor_mean': float(exact.gfactor[inside].mean())}
@@ -151,7 +150,7 @@ def cost(case: Case, n_rounds: int) -> list[dict[str, object]]:
     """A map of 64 probes over one filling, for every kind of map."""
     scan, recipe = Slice(case.cost), Recipe(20, 3e-3)
     methods: dict[str, Method] = {
-        'raki-2019': replace(RAKI_2019, recipe=recipe),
+        'raki': replace(RAKI_2019, recipe=recipe),
         'raki-complex': replace(RAKI_COMPLEX, recipe=recipe),
         'grappa': Grappa(),
     }
@@ -225,7 +224,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     content: dict[str, object] = {'memory': memory(case), 'cost': cost(case, 1 if options.quick else 3)}
     content['agreement'] = found = agreement(case)
     content['volumes'] = of_volumes = volumes(case)
-    network = next(row for row in content['cost'] if row['method'] == 'raki-2019')  # type: ignore[attr-defined]
+    network = next(row for row in content['cost'] if row['method'] == 'raki')  # type: ignore[attr-defined]
     summary = {name: found[name] for name in ('analytic_vs_replica', 'jvp_vs_replica')}
     summary['analytic_vs_replica_volumes'] = max(row['analytic_vs_replica'] for row in of_volumes)  # type: ignore[type-var, assignment]
     summary['jvp64_over_fill'] = network['jvp64_over_fill']

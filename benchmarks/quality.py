@@ -3,7 +3,7 @@
 For each scan, axis, rate and ACS length: undersample, reconstruct with every method, and with GRAPPA over a grid of
 ridge weights and kernels; print the ratio of each method's error to the least error of that grid, by the same metric.
 
-    python benchmarks/quality.py --scans DIR --methods grappa raki-2019 --json OUT.json
+    python benchmarks/quality.py --scans DIR --methods grappa gated --json OUT.json
 """
 
 import argparse
@@ -16,22 +16,23 @@ from itertools import product
 from pathlib import Path
 
 import torch
+from hindsight import grappas
 from torch import Tensor
 
 from raki.coils.combine import root_sum_of_squares
-from raki.commands.jobs import methods_by_name, versions
+from raki.commands.catalogue import method_named
+from raki.commands.reconstruct import versions
 from raki.data.load import open_scan
 from raki.data.sampling import Sampling, undersample
 from raki.data.scan import Scan
 from raki.data.simulate import Simulation, simulate
 from raki.errors import CalibrationError, SamplingError
 from raki.evaluation.compare import has_seed, with_seed
-from raki.evaluation.metrics import image_metrics, kspace_nrmse
+from raki.evaluation.metrics import kspace_nrmse, nrmse_object, object_mask
 from raki.fourier import image_from_kspace
-from raki.interpolation.edges import edge_maps
-from raki.interpolation.fit import Interpolator, Method, fit
-from raki.interpolation.kernel import Kernel
-from raki.interpolation.linear import LinearMap, NormalEquations
+from raki.interpolation.calibration import Method
+from raki.interpolation.fit import fit
+from raki.interpolation.neighbours import Kernel
 
 METRICS = ('kspace_nrmse', 'nrmse_object')
 KERNELS = tuple(Kernel(lines, readout) for readout, lines in ((5, 2), (5, 4), (7, 4), (3, 2)))
@@ -59,11 +60,10 @@ class Cell:
     """Axes (coil, line, readout), fully sampled."""
     truth: Tensor
     """What it is judged against, same axes."""
-
-    @property
-    def acs_lines(self) -> Tensor:
-        """Axes (coil, line, readout)."""
-        return self.kspace[:, self.sampling.acs.start : self.sampling.acs.stop]
+    image: Tensor
+    """Image of the truth, axes (y, x)."""
+    inside: Tensor
+    """The object, boolean, same axes."""
 
     @property
     def measured(self) -> Tensor:
@@ -72,32 +72,47 @@ class Cell:
 
     def errors(self, filled: Tensor) -> dict[str, float]:
         """Every metric of filled k-space."""
-        image, truth = (root_sum_of_squares(image_from_kspace(kspace)) for kspace in (filled, self.truth))
-        found = image_metrics(image, truth) | {'kspace_nrmse': kspace_nrmse(filled, self.truth, ~self.sampling.mask)}
-        return {name: found[name] for name in METRICS}
+        missed = kspace_nrmse(filled, self.truth, ~self.sampling.mask)
+        return {'kspace_nrmse': missed, 'nrmse_object': nrmse_object(magnitude(filled), self.image, self.inside)}
 
 
-def scans(folder: Path | None, names: Sequence[str]) -> Iterator[tuple[str, Scan]]:
-    """Fully sampled scans of a folder, and simulations."""
+def magnitude(kspace: Tensor) -> Tensor:
+    """Image (y, x) of k-space (coil, line, readout)."""
+    return root_sum_of_squares(image_from_kspace(kspace))
+
+
+def scans(folder: Path | None, only: Sequence[str], *, are_simulated: bool) -> Iterator[tuple[str, Scan]]:
+    """Fully sampled slices of a folder, and simulations; only those of these names, if there are any."""
     for path in sorted(folder.glob('*.h5')) if folder else ():
+        if only and path.stem not in only:
+            continue
         file = open_scan(path)
+        if len(file.shape) > 4:
+            continue
         scan = file.read([file.shape[0] // 2])
         if bool(scan.mask.all()) and file.n_repetitions == 1:
             yield path.stem, scan
     for name, settings in SIMULATIONS.items():
-        if 'simulations' in names:
+        if are_simulated and (not only or name in only):
             yield name, simulate(settings)
 
 
-def cells(name: str, scan: Scan, rates: Sequence[int], acs: Sequence[int]) -> Iterator[Cell]:
-    """Every cell of one scan that its matrix allows: the lattice must leave out lines beside the ACS."""
+def cells(
+    name: str, scan: Scan, rates: Sequence[int], acs: Sequence[int], threshold: float | None = None
+) -> Iterator[Cell]:
+    """Every cell of one scan that its matrix allows: the lattice must leave out lines beside the ACS.
+
+    The object is what `object_mask` finds, or where the image exceeds a part of its maximum.
+    """
     truth = scan.kspace if scan.reference is None else scan.reference
     for axis, rate, n_acs in product(('ky', 'kx'), rates, acs):
         kspace, wanted = (array[0] if axis == 'ky' else array[0].mT.contiguous() for array in (scan.kspace, truth))
         if n_acs > 2 * kspace.shape[1] // 3:
             continue
-        sampling = undersample(torch.ones(kspace.shape[1], dtype=torch.bool), rate, n_acs)
-        yield Cell(name, axis, n_acs, sampling, kspace, wanted)
+        sampling = undersample(torch.ones(kspace.shape[1], dtype=torch.bool), (rate,), (n_acs,))
+        image = magnitude(wanted)
+        inside = object_mask(image) if threshold is None else image > threshold * image.max()
+        yield Cell(name, axis, n_acs, sampling, kspace, wanted, image, inside)
 
 
 def best_grappa(cell: Cell) -> dict[str, dict[str, object]]:
@@ -112,25 +127,11 @@ def best_grappa(cell: Cell) -> dict[str, dict[str, object]]:
 
 def grappa_grid(cell: Cell) -> Iterator[tuple[Kernel, float, dict[str, float]]]:
     """Errors of every kernel that the ACS holds and every ridge weight; edges as the package fills them."""
-    rate, measured = cell.sampling.acceleration, cell.measured
-    for kernel in KERNELS:
-        if len(cell.sampling.acs) < kernel.span(rate):
-            continue
-        equations = NormalEquations.from_acs(cell.acs_lines, rate, kernel)
-        lines = cell.sampling.lattice_lines(measured)
-        edges = edge_maps(equations, 1e-3, cell.sampling, measured.shape[-1], lines)
-        for regularization in LAMBDAS:
-            try:
-                weights = equations.solve(regularization).to(torch.complex64)
-            except CalibrationError:
-                continue
-            n_coils, _, n_readout = measured.shape
-            patch_map = LinearMap(weights, kernel)
-            interpolator = Interpolator(cell.sampling, n_readout, n_coils, kernel, patch_map, edges)
-            yield kernel, regularization, cell.errors(interpolator.fill(measured))
+    for kernel, ridge, interpolator in grappas(cell.measured, cell.sampling, KERNELS, LAMBDAS):
+        yield kernel, ridge, cell.errors(interpolator.fill(cell.measured))
 
 
-def measure(cell: Cell, methods: Mapping[str, Method | None], seeds: Sequence[int]) -> list[dict[str, object]]:
+def measure(cell: Cell, methods: Mapping[str, Method], seeds: Sequence[int]) -> list[dict[str, object]]:
     """One row per method and seed: errors and their ratios to the best GRAPPA."""
     best, rows = best_grappa(cell), []
     if not best:
@@ -139,20 +140,14 @@ def measure(cell: Cell, methods: Mapping[str, Method | None], seeds: Sequence[in
     for name, method in methods.items():
         for seed in seeds if has_seed(method) else (0,):
             try:
-                errors = cell.errors(filled(cell, with_seed(method, seed)))
+                interpolator = fit(with_seed(method, seed), cell.measured, cell.sampling)
+                errors = cell.errors(interpolator.fill(cell.measured))
             except (CalibrationError, SamplingError) as error:
                 rows.append({**place, 'method': name, 'seed': seed, 'refused': str(error)})
                 continue
             ratios = {f'{metric}_ratio': errors[metric] / best[metric]['error'] for metric in METRICS}  # type: ignore[operator]
             rows.append({**place, 'method': name, 'seed': seed, **errors, **ratios, 'best': best})
     return rows
-
-
-def filled(cell: Cell, method: Method | None) -> Tensor:
-    """Reconstruct from what was measured."""
-    if method is None:
-        return cell.measured
-    return fit(method, cell.acs_lines, cell.sampling, cell.measured).fill(cell.measured)
 
 
 def summary(rows: Sequence[Mapping[str, object]]) -> dict[str, dict[str, float]]:
@@ -201,12 +196,14 @@ def main() -> None:
     parser.add_argument('--rates', nargs='+', type=int, default=[2, 3, 4, 5, 6])
     parser.add_argument('--acs', nargs='+', type=int, default=[16, 24, 32, 40])
     parser.add_argument('--seeds', nargs='+', type=int, default=[0])
+    parser.add_argument('--only', nargs='+', default=[], metavar='NAME', help='only scans of these names')
+    parser.add_argument('--object', type=float, metavar='THRESHOLD', help='the object is brighter than this [maximum]')
     parser.add_argument('--simulations', action='store_true', help='simulated scans, too')
     options = parser.parse_args()
-    methods = methods_by_name(options.methods)
+    methods = {name: method_named(name) for name in options.methods}
     rows: list[dict[str, object]] = []
-    for name, scan in scans(options.scans, ['simulations'] if options.simulations else []):
-        for cell in cells(name, scan, options.rates, options.acs):
+    for name, scan in scans(options.scans, options.only, are_simulated=options.simulations):
+        for cell in cells(name, scan, options.rates, options.acs, options.object):
             for row in measure(cell, methods, options.seeds):
                 show(row)
                 rows.append(row)
@@ -216,7 +213,7 @@ def main() -> None:
         print(f'{name:14}', '  '.join(f'{label} {value:.3f}' for label, value in figures.items()))
     if options.json:
         machine = {'processor': platform.processor() or platform.machine(), 'threads': torch.get_num_threads()}
-        settings = {'methods': {name: asdict(method) if method else {} for name, method in methods.items()}}
+        settings = {'methods': {name: asdict(method) for name, method in methods.items()}, 'object': options.object}
         content = {'summary': found, 'settings': settings, 'versions': versions(), 'machine': machine, 'rows': rows}
         options.json.write_text(_json(content))
 

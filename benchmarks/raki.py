@@ -19,3 +19,4 @@ if __name__ == '__main__':
     runpy.run_path(str(HERE / 'network_cost.py'), run_name='__main__')
 else:
     import_module('raki')
+    sys.path.append(str(HERE))  # for what benchmarks share: the package is known from here on

@@ -24,15 +24,15 @@ from playwright.sync_api import Browser, sync_playwright
 from torch import Tensor
 
 from raki.coils.combine import root_sum_of_squares
-from raki.commands.jobs import versions
+from raki.commands.reconstruct import versions
 from raki.data.simulate import Simulation, simulate
 from raki.evaluation.compare import Cell, Row
-from raki.evaluation.metrics import image_metrics
+from raki.evaluation.metrics import FIGURES, image_metrics, object_mask
 from raki.evaluation.report import Report, ShownSlice, render_report, shown_cell, shown_slice
 from raki.fourier import image_from_kspace
 
 CHROMIUM = '/usr/bin/chromium'
-METHODS = ('zero-filled', 'grappa', 'raki-2019', 'raki-complex', 'raki-fourth')
+METHODS = ('zero-filled', 'grappa', 'raki', 'raki-complex', 'gated')
 RATES, N_SLICES, MATRIX = (2, 3, 4, 5, 6), 3, (320, 320)
 NOISE, N_REPLICAS = 0.01, 100
 N_OPENED = 5
@@ -51,19 +51,12 @@ def cells(reference: Tensor, index: int, generator: torch.Generator) -> Iterator
 
 def row(method: str, rate: int, index: int, metrics: dict[str, float]) -> Row:
     """A row with what cannot be measured here set to something."""
-    rest: dict[str, Any] = dict.fromkeys(Row.__dataclass_fields__, 1.0) | {
-        'method': method,
-        'rate': rate,
-        'acs': 24,
-        'slice': index,
-        'seed': None,
+    figures: dict[str, Any] = dict.fromkeys((figure.name for figure in FIGURES), 1.0) | {
         'gfactor_standard_error': (2 * (N_REPLICAS - 1)) ** -0.5,
         'gfactor_mean': 1.5 * rate**0.5,
         'gfactor_p95': 2.0 * rate**0.5,
-        'warnings': (),
-        'device': 'cpu',
     }
-    return Row(**(rest | metrics))
+    return Row(method, rate, 24, index, None, figures | metrics)
 
 
 def report() -> Report:
@@ -76,12 +69,19 @@ def report() -> Report:
         reference = root_sum_of_squares(image_from_kspace(truth))
         shown = []
         for cell in cells(reference, index, generator):
-            rows.append({name: getattr(cell.row, name) for name in Row.__dataclass_fields__})
+            rows.append(cell.row.flat())
             shown.append(shown_cell(cell, reference))
-        slices[index] = shown_slice(reference, shown)
+        slices[index] = shown_slice(reference, object_mask(reference), shown)
     shape = {'slice': N_SLICES, 'coil': 8, 'ky': MATRIX[0], 'kx': MATRIX[1]}
     described = {'file': 'worst case', 'format': 'simulated', 'shape': shape, 'reference': 'itself', 'noise': 'drawn'}
-    settings = {'image': 'root sum of squares', 'object': 'bright', 'lattice': 'none', 'n_replicas': N_REPLICAS}
+    settings = {
+        'image': 'root sum of squares',
+        'object': 'bright',
+        'lattice': 'none',
+        'coils': 'whitened',
+        'n_replicas': N_REPLICAS,
+    }
+    settings['coils'] = 'as they are'
     return Report({'scan': described, 'versions': versions(), 'settings': settings, 'rows': rows}, slices)
 
 

@@ -21,29 +21,11 @@ LEFT_OUT = {
 }
 """Flags (counted from 1, as the standard does) of acquisitions that are neither image nor calibration."""
 
-HEAD = {
-    'flags',
-    'active_channels',
-    'number_of_samples',
-    'center_sample',
-    'discard_pre',
-    'discard_post',
-    'encoding_space_ref',
-    'sample_time_us',
-    'idx',
-}
-"""Fields of an acquisition header that are needed."""
+FIELDS = {'flags', 'idx', 'active_channels', 'encoding_space_ref', 'sample_time_us'}
+SAMPLES = {'number_of_samples', 'center_sample', 'discard_pre', 'discard_post'}
+"""Fields of an acquisition header that are needed, about all of it and about its samples."""
 
-COUNTERS = {
-    'kspace_encode_step_1',
-    'kspace_encode_step_2',
-    'slice',
-    'repetition',
-    'average',
-    'contrast',
-    'phase',
-    'set',
-}
+INDICES = {'kspace_encode_step_1', 'kspace_encode_step_2', 'slice', 'repetition', 'average', 'contrast', 'phase', 'set'}
 """Encoding counters that are needed."""
 
 
@@ -65,15 +47,11 @@ class Acquisitions:
         lines = cls(np.asarray(data['head']), path)
         if not lines.is_image.any():
             kinds = {**lines.left_out, 'noise': int(lines.is_noise.sum())}
-            raise ScanError(
-                f'{path}: none of the {len(data)} acquisitions is an image line '
-                f'({", ".join(f"{count} {kind}" for kind, count in kinds.items() if count) or "calibration only"})'
-            )
-        channels = np.unique(lines.head['active_channels'][~lines._is_left_out])
-        if len(channels) != 1:
-            raise ScanError(
-                f'{path}: acquisitions have different numbers of coils {channels.tolist()}, which is not handled yet'
-            )
+            there = ', '.join(f'{count} {kind}' for kind, count in kinds.items() if count) or 'calibration only'
+            raise ScanError(f'{path}: none of the {len(data)} acquisitions is an image line ({there})')
+        n_coils = np.unique(lines.head['active_channels'][~lines._is_left_out]).tolist()
+        if len(n_coils) != 1:
+            raise ScanError(f'{path}: acquisitions have different numbers of coils {n_coils}, which is not handled yet')
         return lines
 
     def has(self, flag: int) -> np.ndarray:
@@ -83,6 +61,10 @@ class Acquisitions:
     @property
     def _is_left_out(self) -> np.ndarray:
         return np.logical_or.reduce([self.has(flag) for flag in LEFT_OUT])
+
+    @property
+    def _is_imaging(self) -> np.ndarray:
+        return ~self._is_left_out & ~self.is_noise
 
     @property
     def left_out(self) -> dict[str, int]:
@@ -98,12 +80,17 @@ class Acquisitions:
     @property
     def is_calibration(self) -> np.ndarray:
         """Parallel-imaging calibration, whether or not also part of the image."""
-        return (self.has(CALIBRATION) | self.has(CALIBRATION_AND_IMAGE)) & ~self._is_left_out & ~self.is_noise
+        return (self.has(CALIBRATION) | self.has(CALIBRATION_AND_IMAGE)) & self._is_imaging
 
     @property
     def is_image(self) -> np.ndarray:
         """Part of the image, whether or not also calibration."""
-        return ~(self.has(CALIBRATION) & ~self.has(CALIBRATION_AND_IMAGE)) & ~self._is_left_out & ~self.is_noise
+        return (~self.has(CALIBRATION) | self.has(CALIBRATION_AND_IMAGE)) & self._is_imaging
+
+    @property
+    def is_calibration_only(self) -> np.ndarray:
+        """Calibration that is not part of the image."""
+        return self.is_calibration & ~self.is_image
 
     @property
     def is_reversed(self) -> np.ndarray:
@@ -147,4 +134,4 @@ class Acquisitions:
 def _holds_acquisitions(dtype: np.dtype) -> bool:
     if dtype.names is None or not {'head', 'data'} <= set(dtype.names):
         return False
-    return set(dtype['head'].names or ()) >= HEAD and set(dtype['head']['idx'].names or ()) >= COUNTERS
+    return set(dtype['head'].names or ()) >= FIELDS | SAMPLES and set(dtype['head']['idx'].names or ()) >= INDICES

@@ -4,19 +4,19 @@ Zbontar et al. 2018, arXiv:1811.08839. Beyond it: `acs` (separate calibration, a
 (coil, sample), `reference` (fully sampled truth, shaped like kspace).
 """
 
+from dataclasses import replace
+
 import h5py
 import numpy as np
 from torch import Tensor
 
-from raki.data.hdf5 import complex_tensor, dataset, is_complex, opened, require_finite, require_memory, text_of
-from raki.data.header import Header, parse_header
+from raki.data.generic import DatasetLayout
+from raki.data.hdf5 import complex_tensor, dataset, facts_of, finite, is_complex, noise_of, opened, require_memory
+from raki.data.header import header_of
 from raki.data.measured import calibration_block, lines_in_file
 from raki.data.scan import Scan, ScanFile
 from raki.errors import ScanError
 from raki.fourier import without_oversampling
-
-ATTRIBUTES = ('acquisition', 'source', 'notes')
-"""Attributes that people want to see."""
 
 
 def is_fastmri(file: h5py.File) -> bool:
@@ -24,32 +24,32 @@ def is_fastmri(file: h5py.File) -> bool:
     return isinstance(file.get('kspace'), h5py.Dataset)
 
 
-def open_fastmri(path: str, mask: str | None = None) -> ScanFile:
-    """Read the headers; `mask` as in `open_scan`, by default the dataset of that name where there is one.
-
-    Raises
-    ------
-    ScanError
-        If the dataset is not laid out as fastMRI does it.
-    """
+def open_fastmri(path: str, _layout: DatasetLayout | None = None, mask: str | None = None) -> ScanFile:
+    """Read the headers, `mask` as in `open_scan`; a ScanError if the dataset is not laid out as fastMRI does it."""
     with opened(path) as file:
         kspace = dataset(file, 'kspace')
         _require_layout(kspace, path)
         require_memory(kspace.nbytes // len(kspace), f'{path}: one slice')
-        header = _header(file, path)
+        header = header_of(file, 'ismrmrd_header') if 'ismrmrd_header' in file else None
         n_slices, n_coils, n_readout, n_lines = kspace.shape
-        crop = _readout_crop(header, n_readout)
-        facts = dict(header.facts) if header else {}
-        facts |= {name: text_of(file.attrs[name]) for name in ATTRIBUTES if name in file.attrs}
-        mask = mask or ('mask' if 'mask' in file else None)
-    notes = [f'readout oversampling removed: {n_readout} to {crop} samples'] if crop < n_readout else []
+        crop = header.image_shape(2)[1] if header and header.encoded.matrix[0] == n_readout else n_readout
+        image_shape = tuple(map(min, header.image_shape(2), (n_lines, crop))) if header else None
+        voxel_size = header.voxel_size(2) if header else None
+        facts = {**(header.facts if header else {}), **facts_of(file)}
+        notes = [f'readout oversampling removed: {n_readout} to {crop} samples'] if crop < n_readout else []
+        if header is None and 'reconstruction_rss' in file:
+            notes.append('images have phase encoding vertical, reconstruction_rss of the file has the readout vertical')
     return ScanFile(
         path=path,
         format='fastMRI-layout HDF5',
         shape=(n_slices, n_coils, n_lines, crop),
-        read_slice=lambda index, _repetition: _read_slice(path, index, header, crop, mask),
+        read_slab=lambda index, _repetition: replace(
+            _read_slice(path, index, crop, mask), image_shape=image_shape, voxel_size=voxel_size
+        ),
+        image_shape=image_shape,
         facts=facts,
         notes=notes,
+        readout_is_rows=header is not None,  # others only have the layout of fastMRI, and lie as other formats do
     )
 
 
@@ -64,64 +64,35 @@ def _require_layout(kspace: h5py.Dataset, path: str) -> None:
     if kspace.shape[1] > min(kspace.shape[2:]):
         raise ScanError(
             f'{path}: kspace must have axes (slice, coil, readout, phase encode), got {kspace.shape}, '
-            'more coils than lines; '
-            'if the coils are the last axis, give --dataset kspace --axes slice,kx,ky,coil'
+            'more coils than lines; if the coils are the last axis, give --dataset kspace --axes slice,kx,ky,coil'
         )
 
 
-def _header(file: h5py.File, path: str) -> Header | None:
-    if 'ismrmrd_header' not in file:
-        return None
-    return parse_header(text_of(dataset(file, 'ismrmrd_header')[()]), path)
-
-
-def _readout_crop(header: Header | None, n_readout: int) -> int:
-    return header.image_shape[1] if header is not None and header.encoded.matrix[0] == n_readout else n_readout
-
-
-def _read_slice(path: str, index: int, header: Header | None, n_readout: int, mask: str | None) -> Scan:
+def _read_slice(path: str, index: int, n_readout: int, mask: str | None) -> Scan:
     name = f'{path}: slice {index}'
     with opened(path) as file:
-        shape = dataset(file, 'kspace').shape
         kspace = without_oversampling(_lines(dataset(file, 'kspace')[index], name), n_readout)
-        reference = _reference(file, index, shape, name)
-        measured = lines_in_file(file, kspace, mask, name)
-        calibration = _calibration(file, index, n_readout, path)
-        noise = _noise(file, path)
-    return Scan(
-        kspace=kspace[None],
-        mask=measured,
-        calibration=calibration,
-        noise=noise,
-        reference=None if reference is None else without_oversampling(reference, n_readout)[None],
-        image_shape=_image_shape(header, (shape[3], n_readout)),
-        voxel_size=header.voxel_size if header else None,
-        readout_is_rows=True,
-    )
+        return Scan(
+            kspace=kspace[None],
+            mask=lines_in_file(file, kspace, mask, name),
+            calibration=_calibration(file, index, n_readout, path),
+            noise=noise_of(file),
+            reference=_reference(file, index, n_readout, name),
+        )
 
 
 def _lines(samples: np.ndarray, name: str) -> Tensor:
     """(coil, readout, phase encode) of the file to (coil, ky, kx)."""
-    kspace = complex_tensor(samples, name).transpose(-1, -2).contiguous()
-    require_finite(kspace, name)
-    return kspace
+    return finite(complex_tensor(samples.swapaxes(-1, -2), name), name)
 
 
-def _reference(file: h5py.File, index: int, shape: tuple[int, ...], name: str) -> Tensor | None:
+def _reference(file: h5py.File, index: int, n_readout: int, name: str) -> Tensor | None:
     if 'reference' not in file:
         return None
-    reference = dataset(file, 'reference')
+    reference, shape = dataset(file, 'reference'), dataset(file, 'kspace').shape
     if reference.shape != shape:
         raise ScanError(f'{name}: reference must have the shape of kspace {shape}, got {reference.shape}')
-    return _lines(reference[index], f'{name} of the reference')
-
-
-def _noise(file: h5py.File, path: str) -> Tensor | None:
-    if 'noise' not in file:
-        return None
-    noise = complex_tensor(dataset(file, 'noise')[()], f'{path}: noise')
-    require_finite(noise[:, None], f'{path}: noise')
-    return noise
+    return without_oversampling(_lines(reference[index], f'{name} of the reference'), n_readout)[None]
 
 
 def _calibration(file: h5py.File, index: int, n_readout: int, path: str) -> Tensor | None:
@@ -142,10 +113,3 @@ def _calibration(file: h5py.File, index: int, n_readout: int, path: str) -> Tens
         )
     lines = _lines(acs[index] if acs.ndim == 4 else acs[()], f'{path}: acs')
     return calibration_block(lines, n_readout if n_readout < n_samples else lines.shape[-1])[None]
-
-
-def _image_shape(header: Header | None, matrix: tuple[int, int]) -> tuple[int, int] | None:
-    if header is None:
-        return None
-    y, x = header.image_shape
-    return min(y, matrix[0]), min(x, matrix[1])

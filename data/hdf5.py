@@ -18,8 +18,9 @@ COMPLEX64_BYTES = 8
 MEMORY_SHARE = 0.5
 """Part of the machine's memory that one read may take."""
 
-VOLUME_COPIES = 7
-"""A volume is read whole, and this many of it are in memory while its images are computed [1]."""
+WORKING_BYTES, COPIES = 1_200_000_000, 8
+"""What a reconstruction takes whatever the size of a slab, the libraries included [byte], and how many of the slab are
+in memory with the default method [1], as `benchmarks/volume_memory.py` measures."""
 
 
 @contextmanager
@@ -33,57 +34,39 @@ def opened(path: str | Path) -> Iterator[h5py.File]:
     except BlockingIOError as error:
         raise ScanError(f'{path}: another program is writing it: try again when it is complete') from error
     except (OSError, RuntimeError) as error:
-        raise ScanError(
-            f'{path}: cannot be read as HDF5, it may be truncated or damaged ({" ".join(str(error).split())})'
-        ) from error
+        reason = ' '.join(str(error).split())
+        raise ScanError(f'{path}: cannot be read as HDF5, it may be truncated or damaged ({reason})') from error
 
 
 def dataset(file: h5py.File | h5py.Group, name: str) -> h5py.Dataset:
-    """Get the dataset of that name.
-
-    Raises
-    ------
-    ScanError
-        If there is none (the names there are are told), or its samples lie in another file.
-    """
-    found = file.get(name)
+    """Get the dataset of that name; a ScanError if there is none, or its samples lie in another file."""
+    found, path = file.get(name), file.file.filename
     if not isinstance(found, h5py.Dataset):
-        raise ScanError(
-            f'{file.file.filename}: no dataset {name!r}; the file has {", ".join(dataset_names(file)) or "none"}'
-        )
-    if found.external or found.is_virtual or found.file.filename != file.file.filename:
-        raise ScanError(
-            f'{file.file.filename}: {name} points to samples in another file, which is not followed: '
-            'copy them into one file'
-        )
+        raise ScanError(f'{path}: no dataset {name!r}; the file has {", ".join(dataset_names(file)) or "none"}')
+    if found.external or found.is_virtual or found.file.filename != path:
+        raise ScanError(f'{path}: {name} points to samples in another file, which is not followed: copy them into one')
     return found
 
 
 def text_of(value: object) -> str:
-    """Text as HDF5 stores it: str or bytes, alone or as the only entry of an array; other values as Python writes them.
-
-    Raises
-    ------
-    ScanError
-        If it is an empty array.
-    """
+    """Text as HDF5 stores it: str or bytes, alone or first in an array (not empty); others as Python writes them."""
     if isinstance(value, np.ndarray):
         if value.size == 0:
             raise ScanError('a text is wanted, got an empty array')
-        value = value.ravel()[0]
+        value = value.flat[0]
     return value.decode(errors='replace') if isinstance(value, bytes) else str(value)
+
+
+def facts_of(file: h5py.File) -> dict[str, str]:
+    """Attributes of a file that people want to see."""
+    return {name: text_of(file.attrs[name]) for name in ('acquisition', 'source', 'notes') if name in file.attrs}
 
 
 def dataset_names(file: h5py.File | h5py.Group) -> list[str]:
     """Names of all datasets with their shapes, such as `kspace (1, 16, 128, 128)`."""
-    names: list[str] = []
-
-    def visit(name: str, item: object) -> None:
-        if isinstance(item, h5py.Dataset):
-            names.append(f'{name} {item.shape}')
-
-    file.visititems(visit)
-    return names
+    items: list[tuple[str, object]] = []
+    file.visititems(lambda *named: items.append(named))
+    return [f'{name} {item.shape}' for name, item in items if isinstance(item, h5py.Dataset)]
 
 
 def is_complex(dtype: np.dtype) -> bool:
@@ -101,6 +84,14 @@ def complex_tensor(array: np.ndarray, name: str) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(array, dtype=np.complex64))
 
 
+def noise_of(file: h5py.File) -> Tensor | None:
+    """Noise samples of the dataset `noise`, axes (coil, sample), where there is one."""
+    if 'noise' not in file:
+        return None
+    name = f'{file.filename}: noise'
+    return finite(complex_tensor(dataset(file, 'noise')[()], name)[:, None], name)[:, 0]
+
+
 def memory_bytes() -> int:
     """Memory of this machine [byte]."""
     return os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
@@ -116,30 +107,50 @@ def require_memory(n_bytes: int, name: str) -> None:
         )
 
 
-def volume_bytes(shape: Sequence[int], name: str) -> int:
-    """Memory that a volume of this shape, axes (coil, kz, ky, kx), takes from reading to images [byte].
+def reconstruction_bytes(shape: Sequence[int]) -> int:
+    """Memory from reading a slab of k-space, axes (slab, coil, phase axes, kx), to its images [byte]."""
+    return WORKING_BYTES + COPIES * COMPLEX64_BYTES * prod(shape[1:])
 
-    Raises
-    ------
-    ResourceError
-        If the machine has less.
+
+def require_memory_of_slab(shape: Sequence[int], n_bytes: int, path: str) -> list[str]:
+    """Note what a volume, `shape` (slab, coil, kz, ky, kx), takes; a ResourceError if the machine has less.
+
+    Of slices, axes (slab, coil, ky, kx), nothing is noted; one takes `n_bytes` to read.
     """
-    n_bytes = VOLUME_COPIES * COMPLEX64_BYTES * prod(shape)
-    if n_bytes > memory_bytes():
+    if len(shape) == 4:
+        require_memory(n_bytes, f'{path}: one slice')
+        return []
+    gigabytes, memory = reconstruction_bytes(shape) / 1e9, memory_bytes() / 1e9
+    if gigabytes > memory:
         raise ResourceError(
-            f'{name}: a volume of {" x ".join(map(str, shape))} (coil, kz, ky, kx) is read whole and needs '
-            f'{n_bytes / 1e9:.1f} GB, of {memory_bytes() / 1e9:.1f} GB of memory: use a larger machine'
+            f'{path}: a volume of {" x ".join(map(str, shape[1:]))} (coil, kz, ky, kx) is read whole and needs '
+            f'{gigabytes:.1f} GB, of {memory:.1f} GB of memory: use a larger machine'
         )
-    return n_bytes
+    return [f'a volume is read whole and needs {gigabytes:.2g} GB of memory']
 
 
-def require_finite(kspace: Tensor, name: str) -> None:
-    """Raise a ScanError that names the first coil and line with NaN or infinity, axes (..., coil, line, readout)."""
+def finite(kspace: Tensor, name: str) -> Tensor:
+    """Give samples (..., coil, line, readout) back; a ScanError names the first that is NaN or infinite."""
     bad = ~torch.isfinite(torch.view_as_real(kspace)).all(-1)
     if bool(bad.any()):
         *_, coil, line, sample = (int(index) for index in bad.nonzero()[0])
         raise ScanError(
             f'{name}: {int(bad.sum())} samples are NaN or infinite, the first in coil {coil}, line {line}, '
-            f'sample {sample}: '
-            'repair the file or leave out that line'
+            f'sample {sample}: repair the file or leave out that line'
         )
+    return kspace
+
+
+def read_mask(path: Path) -> Tensor:
+    """Boolean mask of a .npy file, or of the dataset `object` or `mask` of an HDF5; a ScanError if there is none."""
+    if path.suffix == '.npy':
+        try:
+            values = np.load(path, allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise ScanError(f'{path}: cannot be read as .npy ({error})') from error
+    else:
+        with opened(path) as file:
+            values = dataset(file, 'object' if 'object' in file else 'mask')[()]
+    if values.ndim not in (2, 3, 4) or not np.isin(values, (0, 1)).all():
+        raise ScanError(f'{path}: a mask needs values 0 and 1 on 2 to 4 axes, got {values.dtype} {values.shape}')
+    return torch.from_numpy(values.astype(bool))

@@ -5,6 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
+import h5py
+
+from raki.data.hdf5 import dataset, text_of
 from raki.errors import ScanError
 
 ROUNDED = 0.01
@@ -57,17 +60,22 @@ class Header:
     """What people want to know and patients do not mind: field strength, system, protocol."""
 
     @property
-    def image_shape(self) -> tuple[int, int]:
-        """Size (y, x) of images: the part of the encoded matrix that covers the wanted field of view.
+    def is_volume(self) -> bool:
+        """Whether there is a second phase-encoding axis."""
+        return self.encoded.matrix[2] > 1
+
+    def image_shape(self, n_axes: int) -> tuple[int, ...]:
+        """Size (y, x), or (z, y, x) of 3 axes, of images: the part of the encoded matrix in the wanted field of view.
 
         A wanted matrix that is finer or coarser over the same field of view asks for interpolation, not for a crop.
         """
-        return self._wanted_size(1), self._wanted_size(0)
+        return tuple(self._wanted_size(axis) for axis in reversed(range(n_axes)))
 
-    @property
-    def n_slices_of_volume(self) -> int:
-        """Number of slices of a volume: the part of the encoded matrix that covers the wanted slab."""
-        return self._wanted_size(2)
+    def voxel_size(self, n_axes: int) -> tuple[float, ...] | None:
+        """Size (y, x), or (z, y, x) of 3 axes, of a voxel of the encoded matrix [m]."""
+        space = self.encoded
+        sizes = tuple(space.field_of_view[axis] / space.matrix[axis] for axis in reversed(range(n_axes)))
+        return sizes if min(sizes) > 0 else None
 
     def _wanted_size(self, axis: int) -> int:
         encoded, wanted = self.encoded, self.reconstructed
@@ -78,27 +86,13 @@ class Header:
         stated = [n for n in (n_encoded, n_wanted) if abs(size / n - 1) < ROUNDED]
         return min(n_encoded, stated[0] if stated else max(1, round(size)))
 
-    @property
-    def voxel_size(self) -> tuple[float, float] | None:
-        """Size (y, x) of a voxel of the encoded matrix [m]."""
-        (x, y, _), (width, height, _) = self.encoded.matrix, self.encoded.field_of_view
-        return (height / y, width / x) if width > 0 and height > 0 else None
 
-    @property
-    def voxel_size_of_volume(self) -> tuple[float, float, float] | None:
-        """Size (z, y, x) of a voxel of the encoded matrix [m]."""
-        depth, plane = self.encoded.field_of_view[2], self.voxel_size
-        return (depth / self.encoded.matrix[2], *plane) if plane and depth > 0 else None
+def header_of(file: h5py.File, name: str) -> Header:
+    """Read the header in the dataset `name`; unknown elements and any namespace are accepted.
 
-
-def parse_header(xml: str, path: str) -> Header:
-    """Read the header; unknown elements and any namespace are accepted.
-
-    Raises
-    ------
-    ScanError
-        If it is not XML, declares a document type or entities, or lacks the encoding.
+    A ScanError if it is not XML, declares a document type or entities, or lacks the encoding.
     """
+    path, xml = file.filename, text_of(dataset(file, name)[()])
     if '<!DOCTYPE' in xml or '<!ENTITY' in xml:
         raise ScanError(f'{path}: the XML header declares a document type or entities, which no ISMRMRD header needs')
     try:
@@ -111,6 +105,7 @@ def parse_header(xml: str, path: str) -> Header:
     if encoding is None:
         raise ScanError(f'{path}: the ISMRMRD header has no <encoding>')
     encoded = _space(encoding, 'encodedSpace', path)
+    bandwidth = _number(root, 'acquisitionSystemInformation/relativeReceiverNoiseBandwidth')
     return Header(
         encoded=encoded,
         reconstructed=_space(encoding, 'reconSpace', path),
@@ -120,41 +115,35 @@ def parse_header(xml: str, path: str) -> Header:
         calibration_mode=encoding.findtext('parallelImaging/calibrationMode', '').strip().lower(),
         acceleration=_integer(encoding, 'parallelImaging/accelerationFactor/kspace_encoding_step_1', 0),
         is_multiband=encoding.find('parallelImaging/multiband') is not None or encoding.find('multiband') is not None,
-        noise_bandwidth=_noise_bandwidth(root),
+        noise_bandwidth=bandwidth if 0 < bandwidth < math.inf else None,
         facts=_facts(root),
     )
 
 
 def _space(encoding: ElementTree.Element, name: str, path: str) -> Space:
-    def number(part: str, axis: str) -> float:
-        text = encoding.findtext(f'{name}/{part}/{axis}')
-        try:
-            value = float(text or 'nothing')
-        except ValueError:
-            value = math.nan
-        if not math.isfinite(value):
-            raise ScanError(f'{path}: the ISMRMRD header needs a number in {name}/{part}/{axis}, got {text!r}')
-        return value
-
-    x, y, z = (int(number('matrixSize', axis)) for axis in 'xyz')
+    elements = [f'{name}/{part}/{axis}' for part in ('matrixSize', 'fieldOfView_mm') for axis in 'xyz']
+    *sizes, width, height, depth = numbers = [_number(encoding, element) for element in elements]
+    for element, number in zip(elements, numbers, strict=True):
+        if not math.isfinite(number):
+            text = encoding.findtext(element)
+            raise ScanError(f'{path}: the ISMRMRD header needs a number in {element}, got {text!r}')
+    x, y, z = map(int, sizes)
     if min(x, y, z) < 1:
         raise ScanError(f'{path}: the ISMRMRD header has an empty {name}: {x} x {y} x {z}')
-    width, height, depth = (number('fieldOfView_mm', axis) / 1000 for axis in 'xyz')
-    return Space((x, y, z), (width, height, depth))
+    return Space((x, y, z), (width / 1000, height / 1000, depth / 1000))
+
+
+def _number(parent: ElementTree.Element, name: str) -> float:
+    """Number in an element; NaN where there is none."""
+    try:
+        return float(parent.findtext(name, ''))
+    except ValueError:
+        return math.nan
 
 
 def _integer(encoding: ElementTree.Element, name: str, default: int) -> int:
-    text = encoding.findtext(name, '').strip()
-    return int(text) if text.lstrip('-').isdigit() else default
-
-
-def _noise_bandwidth(root: ElementTree.Element) -> float | None:
-    text = root.findtext('acquisitionSystemInformation/relativeReceiverNoiseBandwidth', '')
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if 0 < value < math.inf else None
+    value = _number(encoding, name)
+    return int(value) if value.is_integer() else default
 
 
 def _facts(root: ElementTree.Element) -> dict[str, str]:

@@ -5,6 +5,7 @@ at a time. What is not handled yet is refused by its name.
 """
 
 from dataclasses import dataclass
+from math import prod
 
 import h5py
 import numpy as np
@@ -12,12 +13,12 @@ import torch
 from torch import Tensor
 
 from raki.data.acquisitions import Acquisitions
-from raki.data.hdf5 import COMPLEX64_BYTES, dataset, opened, require_finite, require_memory, text_of, volume_bytes
-from raki.data.header import Header, parse_header
+from raki.data.generic import DatasetLayout
+from raki.data.hdf5 import COMPLEX64_BYTES, dataset, finite, opened, require_memory_of_slab
+from raki.data.header import Header, header_of
 from raki.data.measured import calibration_block, measured_lines
 from raki.data.sampling import longest_run
 from raki.data.scan import Scan, ScanFile
-from raki.data.volume import Volume, slices_of
 from raki.errors import ScanError
 from raki.fourier import without_oversampling
 
@@ -33,35 +34,31 @@ def is_ismrmrd(file: h5py.File) -> bool:
     return bool(_measurements(file))
 
 
-def open_ismrmrd(path: str) -> ScanFile:
+def open_ismrmrd(path: str, _layout: DatasetLayout | None = None, mask: str | None = None) -> ScanFile:
     """Read the headers of the last measurement in the file.
 
-    Raises
-    ------
-    ScanError
-        If the header or the acquisitions are not those of one Cartesian scan that we can read.
+    A ScanError if they are not those of one Cartesian scan that we can read, or a mask is given.
     """
+    if mask is not None:
+        raise ScanError(f'{path}: an ISMRMRD file tells itself which lines were measured: leave the mask {mask!r} out')
     with opened(path) as file:
         groups = _measurements(file)
-        header = parse_header(text_of(dataset(file, f'{groups[-1]}/xml')[()]), path)
+        header = header_of(file, f'{groups[-1]}/xml')
         lines = Acquisitions.read(dataset(file, f'{groups[-1]}/data'), path)
     _require_handled(header, lines, path)
     reader = _Reader(path, groups[-1], header, lines)
-    n_readout, n_lines, n_partitions = header.encoded.matrix
-    notes = _notes(groups, header, lines, reader.n_readout)
-    if reader.is_volume:
-        n_bytes = volume_bytes((lines.n_coils, n_partitions, n_lines, reader.n_readout), path)
-        notes.append(f'a volume is read whole and needs {n_bytes / 1e9:.2g} GB of memory')
-    require_memory(COMPLEX64_BYTES * lines.n_coils * n_lines * n_readout, f'{path}: one slice')
+    n_slabs = 1 if header.is_volume else len(lines.counters('slice'))
+    shape = (n_slabs, lines.n_coils, *reader.phase_shape, reader.n_readout)
+    memory = require_memory_of_slab(shape, COMPLEX64_BYTES * lines.n_coils * prod(header.encoded.matrix[:2]), path)
     return ScanFile(
         path=path,
         format='ISMRMRD HDF5',
-        shape=(reader.n_slices, lines.n_coils, n_lines, reader.n_readout),
-        read_slice=slices_of(reader.read_volume) if reader.is_volume else reader.read_slice,
+        shape=shape,
+        read_slab=reader.read_slab,
         n_repetitions=len(lines.counters('repetition')),
+        image_shape=header.image_shape(reader.n_axes),
         facts=dict(header.facts),
-        notes=notes,
-        read_volume=reader.read_volume if reader.is_volume else None,
+        notes=_notes(groups, header, lines, reader.n_readout) + memory,
     )
 
 
@@ -73,75 +70,71 @@ class _Reader:
     lines: Acquisitions
 
     @property
-    def is_volume(self) -> bool:
-        """Whether there is a second phase-encoding axis."""
-        return self.header.encoded.matrix[2] > 1
+    def n_axes(self) -> int:
+        """Number of axes of an image."""
+        return 3 if self.header.is_volume else 2
 
     @property
-    def n_slices(self) -> int:
-        """Number of slices, of a volume those within the wanted field of view."""
-        return self.header.n_slices_of_volume if self.is_volume else len(self.lines.counters('slice'))
+    def phase_shape(self) -> tuple[int, ...]:
+        """Size (ky,) or (kz, ky)."""
+        return self.header.encoded.matrix[self.n_axes - 1 : 0 : -1]
 
     @property
     def n_readout(self) -> int:
         """Readout samples after removal of oversampling."""
-        return self.header.image_shape[1]
+        return self.header.image_shape(2)[1]
 
-    def read_slice(self, index: int, repetition: int) -> Scan:
-        """Read one slice of one repetition."""
+    def read_slab(self, index: int, repetition: int) -> Scan:
+        """Read one slice, or the volume, of one repetition."""
         lines, name = self.lines, f'{self.path}: slice {index}, repetition {repetition}'
-        of_slice = lines.at('slice', index)
-        here = of_slice & lines.at('repetition', repetition)
+        of_slab = lines.at('slice', index)
+        here = of_slab & lines.at('repetition', repetition)
         if not (here & lines.is_image).any():
             raise ScanError(f'{name}: no image lines')
-        is_embedded = self._is_merged and (here & lines.is_calibration).any()
+        is_separate = not (self.header.is_volume or (self._is_merged and (here & lines.is_calibration).any()))
         with opened(self.path) as file:
             data = dataset(file, f'{self.group}/data')
-            kspace, held = self._merged(data, here, name)
-            acs = None if is_embedded else self._separate(data, of_slice, here, name)
-            noise = self._noise(data)
-        return Scan(
-            kspace=without_oversampling(kspace, self.n_readout)[None],
-            mask=measured_lines(kspace, held, name),
-            calibration=None if acs is None else acs[None],
-            noise=noise,
-            image_shape=self.header.image_shape,
-            voxel_size=self.header.voxel_size,
-        )
+            kspace, mask = (
+                self._partitions(data, here, repetition) if self.header.is_volume else self._lines(data, here, name)
+            )
+            return Scan(
+                kspace=kspace[None],
+                mask=mask,
+                calibration=self._separate(data, of_slab, here, name) if is_separate else None,
+                noise=self._noise(data),
+                image_shape=self.header.image_shape(self.n_axes),
+                voxel_size=self.header.voxel_size(self.n_axes),
+            )
 
-    def read_volume(self, repetition: int) -> Volume:
-        """Read all partitions of one repetition."""
-        lines, (_, n_lines, n_partitions) = self.lines, self.header.encoded.matrix
+    def _partitions(self, data: h5py.Dataset, here: np.ndarray, repetition: int) -> tuple[Tensor, Tensor]:
+        """K-space (coil, kz, ky, kx) of a volume, and which readouts (kz, ky) were measured."""
+        lines, (n_partitions, n_lines) = self.lines, self.phase_shape
         kspace = torch.zeros(lines.n_coils, n_partitions, n_lines, self.n_readout, dtype=torch.complex64)
         mask = torch.zeros(n_partitions, n_lines, dtype=torch.bool)
-        here = lines.at('repetition', repetition) & (lines.is_image | lines.is_calibration)
         steps = lines.head['idx']['kspace_encode_step_2']
-        with opened(self.path) as file:
-            data = dataset(file, f'{self.group}/data')
-            for step in np.unique(steps[here]).tolist():
-                name = f'{self.path}: partition {step}, repetition {repetition}'
-                partition = step + n_partitions // 2 - self.header.kz_centre
-                if not 0 <= partition < n_partitions:
-                    raise ScanError(f'{name} lies outside the encoded matrix of {n_partitions} partitions')
-                samples, held = self._merged(data, here & (steps == step), name)
-                kspace[:, partition] = without_oversampling(samples, self.n_readout)
-                mask[partition] = measured_lines(samples, held, name)
-            noise = self._noise(data)
-        shape = (self.n_slices, *self.header.image_shape)
-        return Volume(kspace, mask, noise, image_shape=shape, voxel_size=self.header.voxel_size_of_volume)
+        for step in np.unique(steps[here & (lines.is_image | lines.is_calibration)]).tolist():
+            name = f'{self.path}: partition {step}, repetition {repetition}'
+            partition = step + n_partitions // 2 - self.header.kz_centre
+            if not 0 <= partition < n_partitions:
+                raise ScanError(f'{name} lies outside the encoded matrix of {n_partitions} partitions')
+            kspace[:, partition], mask[partition] = self._lines(data, here & (steps == step), name)
+        return kspace, mask
+
+    def _lines(self, data: h5py.Dataset, here: np.ndarray, name: str) -> tuple[Tensor, Tensor]:
+        """K-space (coil, ky, kx) of a slice or partition, and which lines (ky,) were measured.
+
+        With calibration lines where these belong to the image.
+        """
+        kspace, held = self._matrix(data, here & self.lines.is_image, name)
+        more = here & self.lines.is_calibration_only
+        if self._is_merged and more.any():
+            extra, extra_held = self._matrix(data, more, name)
+            kspace, held = torch.where(held[:, None], kspace, extra), held | extra_held
+        return without_oversampling(kspace, self.n_readout), measured_lines(kspace, held, name)
 
     @property
     def _is_merged(self) -> bool:
         return self.header.calibration_mode in MERGED_CALIBRATION
-
-    def _merged(self, data: h5py.Dataset, here: np.ndarray, name: str) -> tuple[Tensor, Tensor]:
-        """Image lines (coil, ky, kx), with calibration lines where these belong to the image, and which there are."""
-        kspace, held = self._matrix(data, here & self.lines.is_image, name)
-        more = here & self.lines.is_calibration & ~self.lines.is_image
-        if not self._is_merged or not more.any():
-            return kspace, held
-        extra, extra_held = self._matrix(data, more, name)
-        return torch.where(held[:, None], kspace, extra), held | extra_held
 
     def _matrix(self, data: h5py.Dataset, chosen: np.ndarray, name: str) -> tuple[Tensor, Tensor]:
         """Place the chosen acquisitions: k-space (coil, ky, kx) and which lines it holds."""
@@ -149,25 +142,24 @@ class _Reader:
         kspace = torch.zeros(lines.n_coils, n_lines, n_readout, dtype=torch.complex64)
         held = torch.zeros(n_lines, dtype=torch.bool)
         for position, samples in zip(np.flatnonzero(chosen), lines.samples(data, chosen), strict=True):
-            row = int(lines.head['idx']['kspace_encode_step_1'][position]) + n_lines // 2 - self.header.ky_centre
-            start = n_readout // 2 - int(lines.head['center_sample'][position])
-            discarded = int(lines.head['discard_pre'][position]), int(lines.head['discard_post'][position])
-            kept = samples[:, discarded[0] : samples.shape[1] - discarded[1]]
-            start += discarded[0]
-            if not 0 <= row < n_lines or start < 0 or start + kept.shape[1] > n_readout:
+            head = lines.head[position]
+            row = int(head['idx']['kspace_encode_step_1']) + n_lines // 2 - self.header.ky_centre
+            kept = samples[:, int(head['discard_pre']) : samples.shape[1] - int(head['discard_post'])]
+            start = n_readout // 2 - int(head['center_sample']) + int(head['discard_pre'])
+            stop = start + kept.shape[1]
+            if not 0 <= row < n_lines or start < 0 or stop > n_readout:
                 raise ScanError(
-                    f'{name}: acquisition {position} (line {row}, samples {start} to {start + kept.shape[1] - 1}) '
+                    f'{name}: acquisition {position} (line {row}, samples {start} to {stop - 1}) '
                     f'lies outside the encoded matrix of {n_lines} lines x {n_readout} samples'
                 )
             if held[row]:
                 raise ScanError(f'{name}: line {row} was measured twice, and averaging is not handled yet')
-            kspace[:, row, start : start + kept.shape[1]] = torch.from_numpy(kept)
+            kspace[:, row, start:stop] = torch.from_numpy(kept)
             held[row] = True
-        require_finite(kspace, name)
-        return kspace, held
+        return finite(kspace, name), held
 
     def _separate(self, data: h5py.Dataset, of_slice: np.ndarray, here: np.ndarray, name: str) -> Tensor | None:
-        """Calibration lines (coil, line, kx) of this repetition, else of the first one that has any."""
+        """Calibration lines (slab, coil, line, kx) of this repetition, else of the first one that has any."""
         lines, calibration = self.lines, of_slice & self.lines.is_calibration
         if not calibration.any():
             return None
@@ -178,10 +170,9 @@ class _Reader:
         kspace, held = self._matrix(data, chosen, name)
         run = longest_run(held)
         if len(run) != int(held.sum()):
-            raise ScanError(
-                f'{name}: the separate calibration lines {held.nonzero().flatten().tolist()} are not one block'
-            )
-        return calibration_block(kspace[:, run.start : run.stop], self.n_readout)
+            positions = held.nonzero().flatten().tolist()
+            raise ScanError(f'{name}: the separate calibration lines {positions} are not one block')
+        return calibration_block(kspace[:, run.start : run.stop], self.n_readout)[None]
 
     def _noise(self, data: h5py.Dataset) -> Tensor | None:
         """Noise samples with the variance that an image sample has.
@@ -198,8 +189,7 @@ class _Reader:
         of_noise, of_image = float(dwell[lines.is_noise].mean()), float(dwell[lines.is_image].mean())
         ratio = of_noise / of_image if of_noise > 0 and of_image > 0 else 1.0
         noise = (ratio / (self.header.noise_bandwidth or 1.0)) ** 0.5 * torch.from_numpy(samples)
-        require_finite(noise[:, None], f'{self.path}: noise')
-        return noise
+        return finite(noise[:, None], f'{self.path}: noise')[:, 0]
 
 
 def _measurements(file: h5py.File) -> list[str]:
@@ -209,21 +199,17 @@ def _measurements(file: h5py.File) -> list[str]:
 
 
 def _require_handled(header: Header, lines: Acquisitions, path: str) -> None:
-    image = lines.is_image | lines.is_calibration
-    mode, is_volume = header.calibration_mode, header.encoded.matrix[2] > 1
+    image, is_volume = lines.is_image | lines.is_calibration, header.is_volume
+    mode, has_own_calibration = header.calibration_mode, bool(lines.is_calibration_only.any())
+    is_tgrappa = mode == 'interleaved' and header.acceleration > 1 and not lines.is_calibration.any()
     unhandled = {
         f'trajectory {header.trajectory}': header.trajectory != 'cartesian',
         'simultaneous multi-slice': header.is_multiband,
         'partitions of a two-dimensional matrix': not is_volume and len(lines.counters('kspace_encode_step_2')) > 1,
         'several slabs': is_volume and len(lines.counters('slice')) > 1,
-        'separate calibration of a volume': is_volume
-        and mode not in MERGED_CALIBRATION
-        and bool((lines.is_calibration & ~lines.is_image).any()),
-        f'calibration mode {mode}': mode not in (*MERGED_CALIBRATION, *SEPARATE_CALIBRATION)
-        and bool((lines.is_calibration & ~lines.is_image).any()),
-        'interleaved calibration (TGRAPPA)': mode == 'interleaved'
-        and header.acceleration > 1
-        and not lines.is_calibration.any(),
+        'separate calibration of a volume': is_volume and mode not in MERGED_CALIBRATION and has_own_calibration,
+        f'calibration mode {mode}': mode not in MERGED_CALIBRATION + SEPARATE_CALIBRATION and has_own_calibration,
+        'interleaved calibration (TGRAPPA)': is_tgrappa,
         'reversed readouts (EPI)': bool(lines.is_reversed[image].any()),
         'a second encoding space': bool(lines.head['encoding_space_ref'][image].any()),
     }
@@ -234,36 +220,25 @@ def _require_handled(header: Header, lines: Acquisitions, path: str) -> None:
 
 
 def _notes(groups: list[str], header: Header, lines: Acquisitions, n_readout: int) -> list[str]:
-    notes = [f'{int(count)} {name} acquisitions left out' for name, count in lines.left_out.items()]
-    if len(groups) > 1:
-        notes.append(f'{len(groups)} measurements in the file, the last ({groups[-1]}) is read')
-    if n_readout < header.encoded.matrix[0]:
-        notes.append(f'readout oversampling removed: {header.encoded.matrix[0]} to {n_readout} samples')
-    if lines.is_noise.any() and header.noise_bandwidth is None:
-        notes.append(
-            'the header does not state relativeReceiverNoiseBandwidth: 1 is assumed, and if it is 0.79 as on many '
-            'scanners, the noise is 12 % more than its samples tell'
-        )
-    notes += [note for note, is_due in _calibration_notes(header, lines).items() if is_due]
-    found = _spacing(lines)
-    if header.acceleration > 0 and found not in (header.acceleration, 0):
-        notes.append(f'the header says R={header.acceleration}, the lines say R={found}: the lines are believed')
-    return notes
-
-
-def _calibration_notes(header: Header, lines: Acquisitions) -> dict[str, bool]:
-    flagged, mode = bool(lines.is_calibration.any()), header.calibration_mode
-    with_calibration = np.unique(lines.head['idx']['repetition'][lines.is_calibration])
-    return {
-        'the header says interleaved calibration, but lines are flagged as calibration: taken as embedded': flagged
-        and mode == 'interleaved',
-        'the header does not say whether calibration lines belong to the image: they train, and do not enter it': bool(
-            (lines.is_calibration & ~lines.is_image).any()
-        )
-        and mode == '',
-        f'calibration was measured in repetition {with_calibration[:1].tolist()} only, and serves all': flagged
-        and 1 == len(with_calibration) < len(lines.counters('repetition')),
+    mode, n_encoded, spacing = header.calibration_mode, header.encoded.matrix[0], _spacing(lines)
+    calibrated = np.unique(lines.head['idx']['repetition'][lines.is_calibration]).tolist()
+    embedded, unmerged = mode == 'interleaved' and calibrated, lines.is_calibration_only.any()
+    is_shared = 1 == len(calibrated) < len(lines.counters('repetition'))
+    is_denied = header.acceleration > 0 and spacing not in (header.acceleration, 0)
+    notes = {f'{count} {name} acquisitions left out': True for name, count in lines.left_out.items()}
+    notes |= {
+        f'{len(groups)} measurements in the file, the last ({groups[-1]}) is read': len(groups) > 1,
+        f'readout oversampling removed: {n_encoded} to {n_readout} samples': n_readout < n_encoded,
+        'the header does not state relativeReceiverNoiseBandwidth: 1 is assumed, and if it is 0.79 as on many '
+        'scanners, the noise is 12 % more than its samples tell': lines.is_noise.any() and not header.noise_bandwidth,
+        'the header says interleaved calibration, but lines are flagged as calibration: taken as embedded': embedded,
+        'the header does not say whether calibration lines belong to the image: they train, and do not enter it': mode
+        == ''
+        and unmerged,
+        f'calibration was measured in repetition {calibrated[:1]} only, and serves all': is_shared,
+        f'the header says R={header.acceleration}, the lines say R={spacing}: the lines are believed': is_denied,
     }
+    return [note for note, is_due in notes.items() if is_due]
 
 
 def _spacing(lines: Acquisitions) -> int:

@@ -35,13 +35,7 @@ class ReconstructionFile:
         return list(zip(slices, repetitions, strict=True))
 
     def read(self, index: int) -> Tensor:
-        """One magnitude image, axes (y, x), in the orientation of the file.
-
-        Raises
-        ------
-        ScanError
-            If a value is NaN or infinite.
-        """
+        """One magnitude image, axes (y, x), in the orientation of the file; a ScanError if it is not finite."""
         with opened(self.path) as file:
             image = torch.from_numpy(np.abs(dataset(file, NAME)[index]).astype(np.float32))
         if not bool(torch.isfinite(image).all()):
@@ -52,19 +46,15 @@ class ReconstructionFile:
 def open_reconstruction(path: str | Path) -> ReconstructionFile:
     """Read the attributes of a reconstruction in fastMRI's layout, `reconstruction` (image, y, x).
 
-    Raises
-    ------
-    ScanError
-        If there is no such file, it is not HDF5, or holds no reconstruction.
+    A ScanError if there is no such file, it is not HDF5, or holds no reconstruction.
     """
     with opened(path) as file:
         if NAME not in file:
             raise ScanError(f'{path}: holds no dataset {NAME!r}: name a file that raki reconstruct wrote')
         images = dataset(file, NAME)
         if images.ndim != 3 or 0 in images.shape or images.dtype.kind not in 'fiuc':
-            raise ScanError(
-                f'{path}: {NAME} must hold numbers with axes (image, y, x), got {images.dtype} {images.shape}'
-            )
+            got = f'{images.dtype} {images.shape}'
+            raise ScanError(f'{path}: {NAME} must hold numbers with axes (image, y, x), got {got}')
         n_images, height, width = images.shape
         manifest = {name: _value(value) for name, value in file.attrs.items()}
     found = ReconstructionFile(str(path), (n_images, height, width), manifest)

@@ -1,169 +1,279 @@
-"""Which phase-encoding lines were measured: the lattice, the ACS block and the acquired range, read off the mask."""
+"""Which phase-encoding positions were measured: a lattice, the ACS block and the acquired range, read off the mask."""
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import torch
 from torch import Tensor
 
+from raki.data.lattice import Lattice, Offset
 from raki.errors import SamplingError
 
+Box = tuple[range, ...]
+"""A block of neighbouring positions, one side per phase axis; all sides empty where there is none."""
 
-@dataclass(frozen=True, slots=True, eq=False)
+NAMES = ('partitions', 'lines')
+"""Of positions along (kz, ky)."""
+
+
+@dataclass(frozen=True, eq=False)
 class Sampling:
-    """A regular lattice of lines with an optional block of autocalibration lines (ACS).
+    """A lattice of positions with an optional rectangular block of autocalibration lines (ACS).
 
-    The lattice is `first_line`, `first_line + acceleration`, ... A margin of fewer than `acceleration` lines before
-    its first or after its last line belongs to it and is filled; a wider one is partial Fourier or padding and
-    stays empty.
+    Margins narrower than the spacing of the lattice belong to it and are filled; wider ones are partial Fourier or
+    padding and stay empty.
     """
 
     mask: Tensor
-    """Boolean, axes (ky,): the measured lines."""
+    """Boolean, axes (ky,) or (kz, ky): the measured positions."""
 
-    acceleration: int
-    """Spacing R of lattice lines [line]."""
+    lattice: Lattice
+    """The regular pattern among them."""
 
-    first_line: int
-    """Index of the first lattice line."""
-
-    n_lattice_lines: int
-    """How many lattice lines were measured."""
+    filled: Box
+    """Block of positions that are measured or to be filled; every lattice point in it was measured."""
 
     def __post_init__(self) -> None:
-        if self.acceleration < 1 or self.n_lattice_lines < 1 or self.first_line < 0:
+        lost = _lost(self.lattice, self.mask, self.filled)
+        if lost or not all(self.filled):
             raise SamplingError(
-                f'a lattice needs R >= 1, a first line >= 0 and at least one line, got R={self.acceleration}, '
-                f'first line {self.first_line}, {self.n_lattice_lines} lines'
+                f'measured positions must be a regular lattice over {_words(self.filled)}, but {len(lost)} points of '
+                f'{self.lattice} are missing{f", first {_place(lost[0])}" if lost else ""}'
+                ': elliptical and random patterns are not handled yet'
             )
-        lattice = self.lattice
-        if lattice[-1] >= len(self.mask) or not bool(self.mask[lattice.start : lattice.stop : lattice.step].all()):
-            raise SamplingError(f'not every line of the lattice {lattice} is measured')
 
     @classmethod
     def from_mask(cls, mask: Tensor | Sequence[bool]) -> 'Sampling':
-        """Read the regular pattern off a line mask, axes (ky,).
+        """Read the lattice, its shift and the ACS block off a mask, axes (ky,) or (kz, ky).
 
-        All gaps between measured lines outside the ACS block must be equal; that gap is R. The ACS block is the
-        longest run of neighbouring lines. R is not looked up in any header: the lines win.
+        R is the widest gap between partitions, and between lines of one partition, outside the ACS, which is the
+        largest block of neighbouring positions. No header is asked: the positions win.
 
         Raises
         ------
         SamplingError
-            If fewer than two lines were measured, or the gaps are uneven (they are named).
+            If fewer than two lines were measured (on a partition), or they are not a regular lattice.
         """
-        mask = torch.as_tensor(mask, dtype=torch.bool)
-        lines: list[int] = mask.nonzero().flatten().tolist()
-        if len(lines) < 2:
-            raise SamplingError(f'need at least two measured lines, got {len(lines)} of {len(mask)}')
-        acs = _acs_of(mask)
-        acceleration = max(b - a for a, b in pairwise(lines))
-        on_lattice = [line for line in lines if line not in acs]
-        offset = (on_lattice or list(acs))[0] % acceleration
-        lattice = [line for line in lines if line % acceleration == offset]
-        if _is_uneven(lines, lattice, acs, acceleration):
-            raise SamplingError(_uneven_message(lines, acs))
-        return cls(mask, acceleration, lattice[0], len(lattice))
+        mask = torch.as_tensor(mask)
+        if mask.ndim not in (1, 2) or mask.dtype != torch.bool:
+            raise SamplingError(f'a mask must be boolean, axes (ky,) or (kz, ky), got {mask.dtype} {_by(mask.shape)}')
+        acs = acs_of(mask)
+        outside = mask.clone()
+        outside[slices(acs)] = False
+        if not bool(outside.any()) and all(acs):
+            return cls(mask, Lattice.of((1,) * mask.ndim, first=tuple(side.start for side in acs)), acs)
+        lattice = _lattice_of(mask, outside, acs)
+        strays = (outside & ~lattice.on(mask.shape)).nonzero().tolist()
+        if mask.ndim == 1 and (strays or _lost(lattice, mask, _bounding_box(mask))):
+            raise SamplingError(_uneven_message(_indices(mask), acs[0]))
+        if strays:
+            raise SamplingError(
+                f'measured positions must be a regular lattice{f" outside the ACS ({_words(acs)})" if all(acs) else ""}'
+                f', but {len(strays)} of them do not lie on {lattice}, first {_place(strays[0])}: elliptical and '
+                'random patterns are not handled yet'
+            )
+        return cls(mask, lattice, _filled_by(lattice, mask, outside, acs))
 
     @property
-    def lattice(self) -> range:
-        """Indices of the lattice lines."""
-        stop = self.first_line + (self.n_lattice_lines - 1) * self.acceleration + 1
-        return range(self.first_line, stop, self.acceleration)
+    def acceleration(self) -> int:
+        """R: positions per lattice point."""
+        return self.lattice.rate
 
-    def lattice_lines(self, kspace: Tensor) -> Tensor:
-        """View of the lattice lines of k-space, axes (..., ky, kx)."""
-        return kspace[..., self.lattice.start : self.lattice.stop : self.lattice.step, :]
+    @cached_property
+    def acs(self) -> Box:
+        """The largest block of neighbouring measured positions; empty where no two lines of it touch."""
+        return acs_of(self.mask)
 
-    @property
-    def acs(self) -> range:
-        """Indices of the autocalibration block, the longest run of measured lines; empty where no two touch."""
-        return _acs_of(self.mask)
+    def acs_block(self, kspace: Tensor) -> Tensor:
+        """View of the ACS of k-space, axes (..., phase axes, kx)."""
+        return kspace[(..., *slices(self.acs), slice(None))]
 
-    @property
-    def filled_range(self) -> range:
-        """Lines that are measured or to be filled: the lattice with its margins, and the ACS."""
-        lattice, n_lines, acs = self.lattice, len(self.mask), self.acs
-        after = n_lines - 1 - lattice[-1]
-        start = 0 if self.first_line < self.acceleration else self.first_line
-        stop = n_lines if after < self.acceleration else lattice[-1] + 1
-        return range(min(start, acs.start), max(stop, acs.stop)) if acs else range(start, stop)
+    @cached_property
+    def inside(self) -> Tensor:
+        """The block `filled`, boolean on the matrix."""
+        inside = torch.zeros_like(self.mask)
+        inside[slices(self.filled)] = True
+        return inside
 
-    @property
-    def missing(self) -> Tensor:
-        """Which lines of every gap are to be filled, boolean, axes (gap, line of the gap); gap -1 comes first."""
-        wanted, rate = torch.zeros_like(self.mask), self.acceleration
-        wanted[self.filled_range.start : self.filled_range.stop] = True
-        lines = torch.nn.functional.pad(wanted & ~self.mask, (rate, rate))[self.first_line + 1 :]
-        return lines.unfold(0, rate - 1, rate)[: self.n_lattice_lines + 1]
+    @cached_property
+    def points(self) -> Tensor:
+        """Lattice points that were measured as such, boolean on the matrix."""
+        return self.inside & self.lattice.on(self.mask.shape)
 
     @property
     def net_acceleration(self) -> float:
-        """Lines within the filled range over measured lines, R_net, ACS included."""
-        return len(self.filled_range) / int(self.mask.sum())
+        """Positions measured or filled over positions measured, R_net, ACS included."""
+        return int((self.inside | self.mask).sum()) / int(self.mask.sum())
 
 
-def undersample(measured: Tensor, acceleration: int, n_acs: int, first_line: int = 0) -> Sampling:
-    """Keep every `acceleration`-th line and a central ACS block of a fully sampled scan.
+def undersample(
+    measured: Tensor, rate: Sequence[int], acs: Sequence[int], shift: int = 0, first: Offset | None = None
+) -> Sampling:
+    """Keep a lattice and a central ACS block of a fully sampled scan.
 
     Parameters
     ----------
     measured
-        Boolean, axes (ky,): the lines there are; one run (a partial-Fourier scan stays one).
-    acceleration
-        Spacing R of the lattice [line].
-    n_acs
-        Length of the ACS block [line]; it starts at (n_lines - n_acs + 1) // 2.
-    first_line
-        Lattice offset, counted from the first line there is [line].
+        Boolean, axes (ky,) or (kz, ky): the positions there are; one block (a partial-Fourier scan stays one).
+    rate
+        Spacing (R,) or (Rz, Ry) of the lattice [line].
+    acs
+        Size of the ACS block [line]; it starts at (n - n_acs + 1) // 2.
+    shift
+        CAIPI shift from one lattice partition to the next, modulo Ry [line].
+    first
+        Lattice offset, counted from the first position there is.
 
     Raises
     ------
     SamplingError
-        If the scan is not fully sampled, or too short for the request.
+        If the scan is not fully sampled, or too small for the request.
     """
-    n_lines, run = len(measured), longest_run(measured)
-    if len(run) != int(measured.sum()):
+    names = NAMES[-measured.ndim :]
+    if len(rate) != measured.ndim or len(acs) != measured.ndim:
         raise SamplingError(
-            f'need a fully sampled scan to undersample, but only {int(measured.sum())} of {n_lines} lines are measured'
+            f'a scan with {measured.ndim} phase axes needs as many sizes of rate and ACS, got {_by(rate)}, {_by(acs)}'
         )
-    start = (n_lines - n_acs + 1) // 2
-    if not 0 <= n_acs <= len(run) or start < run.start or start + n_acs > run.stop:
+    block = _bounding_box(measured)
+    if not all(block) or not bool(measured[slices(block)].all()):
         raise SamplingError(
-            f'an ACS of {n_acs} lines does not fit into the measured lines {run.start} to {run.stop - 1}'
+            f'need a fully sampled scan to undersample, but only {int(measured.sum())} of {measured.numel()} '
+            'lines are measured'
         )
-    mask = torch.zeros_like(measured)
-    mask[run.start + first_line % acceleration : run.stop : acceleration] = True
-    lattice: list[int] = mask.nonzero().flatten().tolist()
-    if len(lattice) < 2:
-        raise SamplingError(f'R={acceleration} leaves {len(lattice)} of {len(run)} lines; need at least two')
-    mask[start : start + n_acs] = True
-    return Sampling(mask, acceleration, lattice[0], len(lattice))
+    start = [(size - n_acs + 1) // 2 for size, n_acs in zip(measured.shape, acs, strict=True)]
+    centre = tuple(range(begin, begin + n_acs) for begin, n_acs in zip(start, acs, strict=True))
+    for name, wanted, there in zip(names, centre, block, strict=True):
+        if wanted and (wanted.start < there.start or wanted.stop > there.stop):
+            raise SamplingError(f'an ACS of {len(wanted)} {name} does not fit into the measured {name} {_ends(there)}')
+    offsets = first or (0,) * measured.ndim
+    origin = tuple(side.start + own % step for side, own, step in zip(block, offsets, rate, strict=True))
+    for name, side, begin, step in zip(names, block, origin, rate, strict=True):
+        if len(side) > 1 and len(range(begin, side.stop, step)) < 2:
+            raise SamplingError(f'R={step} leaves 1 of {len(side)} {name}; need at least two')
+    lattice = Lattice.of(rate, shift % rate[-1], origin)
+    mask = lattice.on(measured.shape) & measured
+    mask[slices(centre)] = True
+    return Sampling(mask, lattice, block)
+
+
+def slices(box: Box) -> tuple[slice, ...]:
+    """Index of a block on the phase axes."""
+    return tuple(slice(side.start, side.stop) for side in box)
 
 
 def longest_run(mask: Tensor) -> range:
     """Find the longest run of True in a boolean mask, axes (ky,); the first of equals; empty without any."""
-    best, start = range(0), None
-    for index, value in enumerate([*mask.tolist(), False]):
-        if value and start is None:
-            start = index
-        elif not value and start is not None:
-            best = max(best, range(start, index), key=len)
-            start = None
+    runs = [range(0)]
+    for line in _indices(mask):
+        start = runs.pop().start if line == runs[-1].stop else line
+        runs.append(range(start, line + 1))
+    return max(runs, key=len)
+
+
+def acs_of(mask: Tensor) -> Box:
+    """Find the largest block of True in a mask, two or more lines of two or more partitions; empty without any.
+
+    One partition suffices where there is no other. The first of equals.
+    """
+    if mask.ndim == 1:
+        return acs_of(mask[None])[1:]
+    best, area, least = (range(0), range(0)), 1, min(2, len(mask))
+    for start in range(len(mask)):
+        common = torch.ones_like(mask[0])
+        for stop in range(start + 1, len(mask) + 1):
+            common = common & mask[stop - 1]
+            n_lines = int(common.sum())
+            if n_lines * (len(mask) - start) <= area:
+                break
+            if stop - start >= least and n_lines * (stop - start) > area:
+                run = longest_run(common)
+                if len(run) > 1 and len(run) * (stop - start) > area:
+                    best, area = (range(start, stop), run), len(run) * (stop - start)
     return best
 
 
-def _acs_of(mask: Tensor) -> range:
-    run = longest_run(mask)
-    return run if len(run) > 1 else range(0)
+def _lattice_of(mask: Tensor, outside: Tensor, acs: Box) -> Lattice:
+    """Spacings, shift and first point of the positions outside the ACS."""
+    if mask.ndim == 1:
+        lines = _indices(mask)
+        if len(lines) < 2:
+            raise SamplingError(f'need at least two measured lines, got {len(lines)} of {len(mask)}')
+        return Lattice.of((max(b - a for a, b in pairwise(lines)),), first=(_indices(outside)[0],))
+    is_hidden = len(acs[1]) == len(_bounding_box(mask)[1])  # whole lattice partitions may lie inside the ACS
+    rows = _indices((mask if is_hidden else outside).any(1))
+    seen = _indices(outside.any(1))
+    gaps = [b - a for row in seen for a, b in pairwise(_indices(mask[row]))]
+    if not gaps or (len(rows) < 2 and len(mask) > 1):
+        raise SamplingError(
+            f'need at least two measured lines on each of two partitions, got {int(mask.sum())} positions on '
+            f'{len(rows)} of {len(mask)} partitions'
+        )
+    steps = [b - a for a, b in pairwise(rows)] or [1]
+    usual = max(steps) if is_hidden else min(steps, key=lambda step: (-steps.count(step), step))
+    lines = [_indices(outside[row])[0] for row in seen]
+    shifts = [lines[i + 1] - lines[i] for i in range(len(seen) - 1) if seen[i + 1] - seen[i] == usual]
+    return Lattice.of((usual, max(gaps)), shifts[0] % max(gaps) if shifts else 0, (seen[0], lines[0]))
 
 
-def _is_uneven(lines: list[int], lattice: list[int], acs: range, acceleration: int) -> bool:
-    strays = [line for line in lines if line not in acs and line % acceleration != lattice[0] % acceleration]
-    complete = range(lattice[0], lattice[-1] + 1, acceleration)
-    return bool(strays) or len(complete) != len(lattice)
+def _filled_by(lattice: Lattice, mask: Tensor, outside: Tensor, acs: Box) -> Box:
+    """Bounding box of the lattice points, with margins narrower than its spacing in which none of them is missing."""
+    seen = _bounding_box(outside)
+    box = tuple(_joined(seen, acs, axis) for axis in range(mask.ndim))
+    for axis, (size, spacing) in enumerate(zip(mask.shape, lattice.spacing, strict=True)):
+        for margin in (range(box[axis].start), range(box[axis].stop, size)):
+            wider = (*box[:axis], _hull(box[axis], margin), *box[axis + 1 :])
+            box = wider if len(margin) < spacing and not _lost(lattice, mask, wider) else box
+    return box
+
+
+def _joined(seen: Box, acs: Box, axis: int) -> range:
+    """What is seen outside the ACS, and the ACS where it reaches all across: there it hides lattice points."""
+    across = all(
+        own.start <= there.start and own.stop >= there.stop
+        for other, (own, there) in enumerate(zip(acs, seen, strict=True))
+        if other != axis
+    )
+    return _hull(seen[axis], acs[axis]) if across else seen[axis]
+
+
+def _lost(lattice: Lattice, mask: Tensor, box: Box) -> list[list[int]]:
+    """Lattice points in a box that were not measured."""
+    inside = torch.zeros_like(mask)
+    inside[slices(box)] = True
+    return (lattice.on(mask.shape) & inside & ~mask).nonzero().tolist()
+
+
+def _hull(side: range, other: range) -> range:
+    """Everything from the first to the last of both."""
+    return range(min(side.start, other.start), max(side.stop, other.stop)) if other else side
+
+
+def _bounding_box(mask: Tensor) -> Box:
+    sides = [_indices(mask.movedim(axis, 0).flatten(1).any(1) if mask.ndim > 1 else mask) for axis in range(mask.ndim)]
+    return tuple(range(side[0], side[-1] + 1) if side else range(0) for side in sides)
+
+
+def _indices(mask: Tensor) -> list[int]:
+    return mask.nonzero().flatten().tolist()
+
+
+def _ends(side: range) -> str:
+    return f'{side.start} to {side.stop - 1}'
+
+
+def _words(box: Box) -> str:
+    return ', '.join(f'{name} {_ends(side)}' for name, side in zip(NAMES[-len(box) :], box, strict=True))
+
+
+def _place(position: Sequence[int]) -> str:
+    return f'(kz, ky) = {tuple(position)}' if len(position) > 1 else f'line {position[0]}'
+
+
+def _by(sizes: Sequence[int]) -> str:
+    return 'x'.join(map(str, sizes))
 
 
 def _uneven_message(lines: list[int], acs: range) -> str:
@@ -172,7 +282,7 @@ def _uneven_message(lines: list[int], acs: range) -> str:
     usual = gaps.most_common(1)[0][0]
     first = next(((a, b) for a, b in outside if b - a != usual and not (a in acs or b in acs)), outside[0])
     named = ', '.join(f'{gap} ({count}x)' for gap, count in gaps.most_common())
-    block = f' outside the ACS (lines {acs.start} to {acs.stop - 1})' if acs else ''
+    block = f' outside the ACS (lines {_ends(acs)})' if acs else ''
     return (
         f'measured lines must be evenly spaced{block}, '
         f'got gaps of {named}, first between lines {first[0]} and {first[1]}: '

@@ -3,18 +3,17 @@
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from tempfile import mkstemp
-from types import TracebackType
-from typing import Self
+from secrets import token_hex
+from typing import Any, Self
 
 import h5py
 import torch
 from torch import Tensor
 
 from raki.data.scan import Scan
-from raki.data.volume import Volume
+from raki.errors import ScanError
 
 METADATA_BYTES = 1 << 16
 """Room for what a file holds beside its arrays."""
@@ -22,31 +21,17 @@ METADATA_BYTES = 1 << 16
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path in the same folder; put it in place of `path` if the block succeeds, remove it otherwise.
-
-    Raises
-    ------
-    OSError
-        If the folder cannot be written to, or is full.
-    """
+    """Give a new file in the same folder; put it in place of `path` if the block succeeds, remove it otherwise."""
     path = Path(path)
-    handle, name = mkstemp(prefix=f'.{path.name}.', suffix='.part', dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.with_name(f'.{path.name}.{token_hex(8)}.part')
+    temporary.touch(exist_ok=False)
     try:
         yield temporary
         with temporary.open('rb+') as file:
             os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -56,17 +41,10 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def reserve(path: Path, n_bytes: int) -> None:
-    """Make the disk hold room for a file before it is written: HDF5 does not survive a disk that fills up under it.
-
-    Raises
-    ------
-    OSError
-        If the disk is too full.
-    """
-    if not hasattr(os, 'posix_fallocate'):
-        return
-    with path.open('rb+') as file:
-        os.posix_fallocate(file.fileno(), 0, n_bytes + METADATA_BYTES)
+    """Make the disk hold room for a file, or raise an OSError: HDF5 does not survive a disk that fills up under it."""
+    if hasattr(os, 'posix_fallocate'):
+        with path.open('rb+') as file:
+            os.posix_fallocate(file.fileno(), 0, n_bytes + METADATA_BYTES)
 
 
 @contextmanager
@@ -91,32 +69,25 @@ class ReconstructionWriter:
         self._path, self._n_images = path, n_images
 
     def __enter__(self) -> Self:
-        with ExitStack() as stack:
-            self._file = stack.enter_context(new_hdf5(self._path))
-            self._open = stack.pop_all()
+        self._open = new_hdf5(self._path)
+        self._file = self._open.__enter__()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool | None:
-        return self._open.__exit__(kind, error, trace)
+    def __exit__(self, *error: Any) -> bool | None:
+        return self._open.__exit__(*error)
 
     def put(
         self, index: int, image: Tensor, kspace: Tensor | None, gfactor: Tensor | None = None, *, readout_is_rows: bool
     ) -> None:
-        """Write one image (y, x), in the orientation of the input file, and on request what belongs to it.
-
-        That is k-space (coil, ky, kx) and g-factors (y, x).
-        """
+        """Write one image (y, x), oriented as in the input file, its k-space (coil, ky, kx) and g-factors (y, x)."""
         maps = {'reconstruction': image} | ({} if gfactor is None else {'gfactor': gfactor})
         arrays = {name: each.float().mT if readout_is_rows else each.float() for name, each in maps.items()}
         if kspace is not None:
             arrays['kspace'] = kspace.transpose(-1, -2)
         if not len(self._file):
             reserve(Path(self._file.filename), self._n_images * sum(array.nbytes for array in arrays.values()))
-            self._file.attrs['image_axes'] = 'image, ' + (
-                'readout, phase encode' if readout_is_rows else 'phase encode, readout'
-            )
+            axes = ('phase encode, readout', 'readout, phase encode')[readout_is_rows]
+            self._file.attrs['image_axes'] = f'image, {axes}'
         for name, array in arrays.items():
             values = array.cpu().numpy()
             self._file.require_dataset(name, (self._n_images, *values.shape), values.dtype)[index] = values
@@ -127,35 +98,38 @@ class ReconstructionWriter:
             self._file.attrs[name] = value if isinstance(value, str | int | float) else json.dumps(value)
 
 
+WRITERS = {'.h5': ReconstructionWriter}
+"""What writes a reconstruction, by the suffix of its file."""
+
+
+def reconstruction_writer(path: str | Path, n_images: int) -> ReconstructionWriter:
+    """Give the writer for a file; HDF5 where the suffix tells no other."""
+    return WRITERS.get(Path(path).suffix.lower(), ReconstructionWriter)(path, n_images)
+
+
 def write_scan(path: str | Path, scan: Scan, attributes: Mapping[str, object]) -> None:
-    """Write a scan in fastMRI layout: kspace (slice, coil, readout, phase encode), mask, and what else it has."""
-    arrays = {
-        'kspace': torch.where(scan.mask[:, None], scan.kspace, 0),
-        'reference': scan.reference,
-        'acs': scan.calibration,
-    }
+    """Write kspace and, where there are, mask, noise (coil, sample) and reference, all or nothing.
+
+    Slices are in fastMRI layout: kspace (slice, coil, readout, phase encode), and separate calibration in `acs`. A
+    volume names its axes (coil, kz, ky, kx) in an attribute. A ScanError if there are several volumes, or a volume with
+    separate calibration: no reader would find them.
+    """
+    is_volume = scan.n_phase_axes == 2
+    if is_volume and (scan.n_slabs > 1 or scan.calibration is not None):
+        raise ScanError(
+            f'a file holds one volume without separate calibration, got {scan.n_slabs} volumes'
+            f'{"" if scan.calibration is None else " with calibration"}: write them one by one'
+        )
+    kspace = torch.where(scan.mask[..., None], scan.kspace, 0)
+    arrays = {'kspace': kspace, 'reference': scan.reference, 'acs': scan.calibration}
     present = {name: array for name, array in arrays.items() if array is not None}
     with new_hdf5(path, sum(array.nbytes for array in present.values())) as file:
         for name, array in present.items():
-            file[name] = array.transpose(-1, -2).contiguous().numpy()
+            file[name] = (array[0] if is_volume else array.transpose(-1, -2).contiguous()).numpy()
+        if is_volume:
+            file['kspace'].attrs['axes'] = 'coil,kz,ky,kx'
         if scan.noise is not None:
             file['noise'] = scan.noise.numpy()
         if not bool(scan.mask.all()):
             file['mask'] = scan.mask.numpy()
-        file.attrs.update(dict(attributes))
-
-
-def write_volume(path: str | Path, volume: Volume, attributes: Mapping[str, object]) -> None:
-    """Write a volume: kspace, its axes (coil, kz, ky, kx) in an attribute, mask (kz, ky), and what else it has."""
-    arrays = {
-        'kspace': torch.where(volume.mask[..., None], volume.kspace, 0),
-        'reference': volume.reference,
-        'noise': volume.noise,
-        'mask': volume.mask,
-    }
-    present = {name: array for name, array in arrays.items() if array is not None}
-    with new_hdf5(path, sum(array.nbytes for array in present.values())) as file:
-        for name, array in present.items():
-            file[name] = array.numpy()
-        file['kspace'].attrs['axes'] = 'coil,kz,ky,kx'
         file.attrs.update(dict(attributes))

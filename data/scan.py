@@ -1,16 +1,16 @@
 """What a scan is, once it has been read: frozen domain types without any file access."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from raki.errors import ScanError
+from raki.errors import SamplingError, ScanError
+from raki.fourier import centre_crop, image_from_kspace
 
-if TYPE_CHECKING:
-    from raki.data.volume import Volume
+SLABBED = ('kspace', 'calibration', 'reference')
+"""Fields of a scan with slabs along their first axis."""
 
 
 def _require(condition: bool, wanted: str, got: object) -> None:
@@ -18,60 +18,70 @@ def _require(condition: bool, wanted: str, got: object) -> None:
         raise ScanError(f'{wanted}, got {got}')
 
 
+def _shape_of(array: Tensor | None) -> tuple[int, ...] | None:
+    return None if array is None else tuple(array.shape)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Scan:
-    """Slices of one Cartesian multi-coil acquisition with one sampling pattern. Never changed after loading."""
+    """Slabs of one Cartesian multi-coil acquisition with one sampling pattern. Never changed after loading.
+
+    A slab is a slice, with the phase axis ky, or a volume, with the phase axes kz and ky.
+    """
 
     kspace: Tensor
-    """Complex k-space, axes (slice, coil, ky, kx); kx is the readout, DC at n//2 on both. Zero where not measured."""
+    """Complex k-space, axes (slab, coil, ky, kx) or (slab, coil, kz, ky, kx); kx is the readout, DC at n//2 on all but
+    slab and coil. Zero where not measured."""
 
     mask: Tensor
-    """Boolean, axes (ky,): which phase-encoding lines were measured. The only truth about sampling."""
+    """Boolean, axes (ky,) or (kz, ky): which readouts were measured. The only truth about sampling."""
 
     calibration: Tensor | None = None
-    """Separately measured calibration lines, axes (slice, coil, line, kx); None where the ACS is part of kspace."""
+    """Separately measured calibration, axes as kspace with its own number of readouts; None where the ACS is part of
+    kspace."""
 
     noise: Tensor | None = None
     """Noise-only samples with the variance of a k-space sample, axes (coil, sample), where the scan has them."""
 
     reference: Tensor | None = None
-    """Fully sampled truth for kspace, axes (slice, coil, ky, kx), where it is known."""
+    """Fully sampled truth for kspace, axes as kspace, where it is known."""
 
-    image_shape: tuple[int, int] | None = None
-    """Size (y, x) that images are cropped to [pixel]; None keeps the size of kspace."""
+    image_shape: tuple[int, ...] | None = None
+    """Size (y, x) or (z, y, x) that images are cropped to [pixel]; None keeps the size of kspace."""
 
-    voxel_size: tuple[float, float] | None = None
-    """Size of a voxel along (y, x) [m], where the file tells."""
-
-    readout_is_rows: bool = False
-    """Whether the file's own images have the readout along their rows (fastMRI); results are written likewise."""
+    voxel_size: tuple[float, ...] | None = None
+    """Size of a voxel along (y, x) or (z, y, x) [m], where the file tells."""
 
     def __post_init__(self) -> None:
-        kspace, mask = self.kspace, tuple(self.mask.shape)
+        kspace, mask, shape, n_axes = self.kspace, self.mask, tuple(self.kspace.shape), self.n_phase_axes + 1
+        calibration, reference, noise = map(_shape_of, (self.calibration, self.reference, self.noise))
         _require(
-            kspace.ndim == 4 and kspace.is_complex(),
-            'kspace must be complex with axes (slice, coil, ky, kx)',
-            f'{kspace.dtype} {tuple(kspace.shape)}',
+            kspace.ndim in (4, 5) and kspace.is_complex(),
+            'kspace must be complex with axes (slab, coil, ky, kx) or (slab, coil, kz, ky, kx)',
+            f'{kspace.dtype} {shape}',
         )
-        _require(self.mask.dtype == torch.bool, 'mask must be boolean', self.mask.dtype)
-        _require(mask == kspace.shape[2:3], f'mask must have one entry per ky line ({kspace.shape[2]})', mask)
-        for name, array in (('calibration', self.calibration), ('reference', self.reference)):
-            if array is not None:
-                _require(
-                    array.ndim == 4 and array.shape[:2] == kspace.shape[:2],
-                    f'{name} must have 4 axes and the slices and coils {tuple(kspace.shape[:2])} of kspace',
-                    tuple(array.shape),
-                )
-        if self.noise is not None:
-            _require(
-                self.noise.ndim == 2 and len(self.noise) == self.n_coils,
-                f'noise must have axes (coil, sample) with {self.n_coils} coils',
-                tuple(self.noise.shape),
-            )
+        _require(
+            mask.dtype == torch.bool and tuple(mask.shape) == shape[2:-1],
+            f'mask must be boolean with axes {("(ky,)", "(kz, ky)")[n_axes - 2]} of size {shape[2:-1]}',
+            f'{mask.dtype} {tuple(mask.shape)}',
+        )
+        _require(
+            calibration is None or (len(calibration) == len(shape) and calibration[:2] == shape[:2]),
+            f'calibration must have {len(shape)} axes and the slabs and coils {shape[:2]} of kspace',
+            calibration,
+        )
+        _require(reference in (None, shape), f'reference must have the shape of kspace {shape}', reference)
+        _require(
+            noise is None or (len(noise) == 2 and noise[0] == self.n_coils),
+            f'noise must have axes (coil, sample) with {self.n_coils} coils',
+            noise,
+        )
+        for name, sizes in (('image_shape', self.image_shape), ('voxel_size', self.voxel_size)):
+            _require(sizes is None or len(sizes) == n_axes, f'{name} must have {n_axes} entries', sizes)
 
     @property
-    def n_slices(self) -> int:
-        """Number of slices."""
+    def n_slabs(self) -> int:
+        """Number of slices or volumes."""
         return self.kspace.shape[0]
 
     @property
@@ -80,23 +90,64 @@ class Scan:
         return self.kspace.shape[1]
 
     @property
-    def n_lines(self) -> int:
-        """Number of phase-encoding lines of the matrix, measured or not."""
-        return self.kspace.shape[2]
+    def n_phase_axes(self) -> int:
+        """1 of slices (ky), 2 of volumes (kz, ky)."""
+        return self.kspace.ndim - 3
+
+    @property
+    def has_full_kz(self) -> bool:
+        """Whether all partitions were measured alike, so that it is slices; true of slices, not of a plane (kx = 1)."""
+        partitions = self.mask.reshape(-1, self.mask.shape[-1])
+        return not self._is_plane and bool((partitions == partitions[0]).all()) and bool(partitions.any())
+
+    @property
+    def _is_plane(self) -> bool:
+        return self.n_phase_axes == 2 and self.kspace.shape[-1] == 1
 
     def only(self, index: int) -> 'Scan':
-        """One slice of it."""
+        """One slab of it."""
+        return self._with(lambda array: array[index : index + 1])
 
-        def at(array: Tensor | None) -> Tensor | None:
-            return None if array is None else array[index : index + 1]
+    def _with(self, change: Callable[[Tensor], Tensor], **others: object) -> 'Scan':
+        """Change kspace, calibration and reference alike, and other fields to what is given."""
+        arrays = {name: getattr(self, name) for name in SLABBED}
+        changed = {name: change(array) for name, array in arrays.items() if array is not None}
+        return replace(self, **changed, **others)
 
-        kspace = self.kspace[index : index + 1]
-        return replace(self, kspace=kspace, calibration=at(self.calibration), reference=at(self.reference))
+    def as_slices(self) -> 'Scan':
+        """Transform kz of a volume away where all partitions were measured alike: slices, a slab each.
+
+        There are as many as images are cropped to; of a plane, a readout of one sample, one with axes (kz, ky), where
+        all was measured. The noise of a sample keeps its variance, because the transform is
+        orthonormal. Slices stay as they are. A SamplingError if partitions, those of a separate calibration included,
+        were measured differently, or some not at all.
+        """
+        if self.n_phase_axes == 1:
+            return self
+        sizes = {name: getattr(self, name) for name in ('image_shape', 'voxel_size') if getattr(self, name)}
+        if self._is_plane and bool(self.mask.all()):
+            kept = {name: size[:-1] for name, size in sizes.items()}
+            return self._with(lambda array: array[..., 0], mask=self.mask.any(1), **kept)
+        calibration, n_partitions = self.calibration, len(self.mask)
+        if not self.has_full_kz or (calibration is not None and calibration.shape[2] != n_partitions):
+            raise SamplingError(
+                f'kz can be transformed away where all {n_partitions} partitions have the same lines, but they have '
+                f'{sorted(set(self.mask.sum(1).tolist()))} lines at different positions'
+                f'{"" if calibration is None else f" and calibration has {calibration.shape[2]} partitions"}: '
+                'two axes are accelerated, so reconstruct the volume as a whole'
+            )
+        n_slices = self.image_shape[0] if self.image_shape else n_partitions
+
+        def slices_of(kspace: Tensor) -> Tensor:
+            slices = centre_crop(image_from_kspace(kspace, (-3,)), (n_slices, *kspace.shape[-2:]))
+            return slices.transpose(1, 2).flatten(0, 1).contiguous()
+
+        return self._with(slices_of, mask=self.mask[0], **{name: size[1:] for name, size in sizes.items()})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScanFile:
-    """A recognised file, of which only the headers have been read; samples come slice by slice."""
+    """A recognised file, of which only the headers have been read; samples come slab by slab."""
 
     path: str
     """The file, as the user named it."""
@@ -104,14 +155,17 @@ class ScanFile:
     format: str
     """What the file was recognised as, in words."""
 
-    shape: tuple[int, int, int, int]
-    """Size of one repetition's kspace, axes (slice, coil, ky, kx)."""
+    shape: tuple[int, ...]
+    """Size of one repetition's kspace, axes as `Scan.kspace`."""
 
-    read_slice: Callable[[int, int], Scan]
-    """Read one slice: (slice, repetition) to a Scan with one slice."""
+    read_slab: Callable[[int, int], Scan]
+    """Read one slice or volume: (slab, repetition) to a Scan with one slab."""
 
     n_repetitions: int = 1
-    """How many times the whole volume was measured; every repetition may have its own mask."""
+    """How many times all of it was measured; every repetition may have its own mask."""
+
+    image_shape: tuple[int, ...] | None = None
+    """As `Scan.image_shape`."""
 
     facts: Mapping[str, str] = field(default_factory=dict)
     """What the header states, for people."""
@@ -119,42 +173,44 @@ class ScanFile:
     notes: Sequence[str] = ()
     """What the reader decided or found remarkable, one sentence each."""
 
-    read_volume: 'Callable[[int], Volume] | None' = None
-    """Read a repetition before kz is transformed away, where there is a second phase-encoding axis."""
+    readout_is_rows: bool = False
+    """Whether the file's own images have the readout along their rows (fastMRI); results are written likewise."""
 
-    def read(self, slices: Sequence[int] | None = None, repetition: int = 0) -> Scan:
-        """Read `slices` (default all) of one repetition into memory.
+    @property
+    def n_slices(self) -> int:
+        """Number of images (y, x) of one repetition."""
+        images = self.image_shape or self.shape[2:]
+        return self.shape[0] if len(images) == 2 or images[-1] == 1 else self.shape[0] * images[0]
 
-        Raises
-        ------
-        ScanError
-            If a slice or the repetition does not exist, or slices have different sampling patterns.
+    def read(self, slabs: Sequence[int] | None = None, repetition: int = 0) -> Scan:
+        """Read `slabs` (default all), which are slices or volumes, of one repetition into memory.
+
+        A ScanError if a slab or the repetition does not exist, or slabs have different sampling patterns.
         """
-        chosen = range(self.shape[0]) if slices is None else slices
-        self.require_known(chosen, [repetition])
-        return stack_slices([self.read_slice(index, repetition) for index in chosen])
+        chosen = range(self.shape[0]) if slabs is None else slabs
+        self._require_below(self.shape[0], 'slice' if len(self.shape) == 4 else 'volume', chosen)
+        self.require_known((), [repetition])
+        return stacked([self.read_slab(index, repetition) for index in chosen])
 
-    def require_known(self, slices: Sequence[int], repetitions: Sequence[int] = (0,)) -> None:
-        """Raise a ScanError if one of these slices or repetitions does not exist."""
-        for kind, chosen, number in (('slice', slices, self.shape[0]), ('repetition', repetitions, self.n_repetitions)):
-            unknown = [index for index in chosen if not 0 <= index < number]
-            if unknown:
-                raise ScanError(f'{self.path}: no {kind} {unknown[0]}; the file has {kind}s 0 to {number - 1}')
+    def require_known(self, slices: Iterable[int], repetitions: Iterable[int] = (0,)) -> None:
+        """Raise a ScanError if one of these slices (images of a repetition) or repetitions does not exist."""
+        self._require_below(self.n_slices, 'slice', slices)
+        self._require_below(self.n_repetitions, 'repetition', repetitions)
+
+    def _require_below(self, number: int, kind: str, chosen: Iterable[int]) -> None:
+        unknown = [index for index in chosen if not 0 <= index < number]
+        if unknown:
+            raise ScanError(f'{self.path}: no {kind} {unknown[0]}; the file has {kind}s 0 to {number - 1}')
 
 
-def stack_slices(scans: Sequence[Scan]) -> Scan:
-    """Join scans of the same pattern along the slice axis."""
+def stacked(scans: Sequence[Scan]) -> Scan:
+    """Join scans of the same pattern along the slab axis."""
     first = scans[0]
     if any(not torch.equal(first.mask, scan.mask) for scan in scans):
         raise ScanError('these slices have different sampling patterns: read and reconstruct them one by one')
 
-    def joined(arrays: Sequence[Tensor | None]) -> Tensor | None:
-        present = [array for array in arrays if array is not None]
-        return torch.cat(present) if len(present) == len(scans) else None
+    def joined(name: str) -> Tensor | None:
+        arrays = [getattr(scan, name) for scan in scans]
+        return None if any(array is None for array in arrays) else torch.cat(arrays)
 
-    return replace(
-        first,
-        kspace=torch.cat([scan.kspace for scan in scans]),
-        calibration=joined([scan.calibration for scan in scans]),
-        reference=joined([scan.reference for scan in scans]),
-    )
+    return replace(first, **{name: joined(name) for name in SLABBED})

@@ -9,12 +9,15 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from raki.data.phantoms import birdcage_maps, shepp_logan
+from raki.data.phantoms import birdcage_maps, head
 from raki.data.scan import Scan
 from raki.fourier import centre_crop, image_from_kspace, kspace_from_image
 
 FINER = 2
 """The object is rendered this many times finer than the matrix."""
+
+TEXTURE = 0.06
+"""Standard deviation of the texture relative to the signal [1]."""
 
 N_NOISE_SAMPLES = 4096
 
@@ -23,14 +26,14 @@ N_NOISE_SAMPLES = 4096
 class Simulation:
     """What to simulate."""
 
-    matrix: tuple[int, int] = (160, 128)
-    """Size (ky, kx)."""
+    matrix: tuple[int, ...] = (160, 128)
+    """Size (ky, kx) of slices, (kz, ky, kx) of a volume."""
 
     n_coils: int = 8
-    """Number of coils."""
+    """Number of coils; of a volume, on two rings."""
 
     n_slices: int = 1
-    """Number of slices; the phantom shrinks from slice to slice."""
+    """Number of slices, from the middle of the head upwards; 1 of a volume."""
 
     noise: float = 0.003
     """Root mean square over coils of the complex noise in a coil image, relative to the brightest object voxel [1]."""
@@ -39,57 +42,68 @@ class Simulation:
     """Seed of texture, phase and noise."""
 
     def __post_init__(self) -> None:
+        if len(self.matrix) not in (2, 3):
+            raise ValueError(f'the matrix must have 2 sizes (ky, kx), or 3 of a volume, got {self.matrix}')
         if min(*self.matrix, self.n_coils, self.n_slices) < 1 or self.noise < 0:
             raise ValueError(f'matrix, coils and slices must be positive and noise not negative, got {self}')
+        if len(self.matrix) == 3 and self.n_slices > 1:
+            raise ValueError(f'a volume has partitions instead of slices, got {self.n_slices} slices')
 
 
 def simulate(settings: Simulation) -> Scan:
     """Simulate a fully sampled scan with noise samples and its noise-free truth in `reference`."""
     generator = Generator().manual_seed(settings.seed)
     reference = torch.stack([_noise_free(settings, index, generator) for index in range(settings.n_slices)])
-    peak = image_from_kspace(reference).abs().square().sum(1).sqrt().max()
-    mixing = settings.noise * peak * noise_mixing(settings.n_coils, generator)
-    noise = (mixing @ complex_normal(mixing.shape[0], reference[:, 0].numel(), generator)).unflatten(
-        1, (settings.n_slices, *settings.matrix)
-    )
+    axes = tuple(range(-len(settings.matrix), 0))
+    peak = image_from_kspace(reference, axes).abs().square().sum(1).sqrt().max()
+    mixing = settings.noise * peak * _noise_mixing(settings.n_coils, generator)
+    noise = mixing @ _complex_normal(settings.n_coils, reference[:, 0].numel(), generator)
     return Scan(
-        kspace=reference + noise.transpose(0, 1),
-        mask=torch.ones(settings.matrix[0], dtype=torch.bool),
-        noise=mixing @ complex_normal(mixing.shape[0], N_NOISE_SAMPLES, generator),
+        kspace=reference + noise.unflatten(1, (settings.n_slices, *settings.matrix)).transpose(0, 1),
+        mask=torch.ones(settings.matrix[:-1], dtype=torch.bool),
+        noise=mixing @ _complex_normal(settings.n_coils, N_NOISE_SAMPLES, generator),
         reference=reference,
-        readout_is_rows=True,
     )
 
 
 def _noise_free(settings: Simulation, index: int, generator: Generator) -> Tensor:
-    fine = (FINER * settings.matrix[0], FINER * settings.matrix[1])
-    magnitude = _shrunk(shepp_logan(fine), 1 - 0.5 * index / settings.n_slices)
-    texture = 1 + 0.3 * smooth_field(fine, fine[0] // 8, generator)
-    phase = 1.5 * smooth_field(fine, 3, generator)
-    image = birdcage_maps(settings.n_coils, fine) * torch.polar(magnitude * texture.clamp(min=0), phase)
-    return centre_crop(kspace_from_image(image), settings.matrix) / FINER
+    """K-space of a slab, axes (coil, *phase, kx), coil by coil: a volume of all at once would not fit into memory."""
+    matrix = settings.matrix
+    fine, axes = tuple(FINER * length for length in matrix), tuple(range(-len(matrix), 0))
+    n_waves = (fine[0] if len(matrix) == 2 else min(fine)) // 8
+    texture = 1 + TEXTURE * _smooth_field(fine, n_waves, generator)
+    phase = 1.5 * _smooth_field(fine, 3, generator)
+    magnetisation = torch.polar(_upright(fine, index / settings.n_slices) * texture.clamp(min=0), phase)
+    maps = birdcage_maps(settings.n_coils, matrix)
+    seen = [centre_crop(kspace_from_image(_finer(each) * magnetisation, axes), matrix) for each in maps]
+    return torch.stack(seen) / FINER ** (len(matrix) / 2)
 
 
-def _shrunk(image: Tensor, factor: float) -> Tensor:
-    size = [max(1, round(length * factor)) for length in image.shape]
-    small = torch.nn.functional.interpolate(image[None, None], size=size, mode='bilinear', align_corners=False)[0, 0]
-    canvas = torch.zeros_like(image)
-    top, left = ((whole - part) // 2 for whole, part in zip(image.shape, size, strict=True))
-    canvas[top : top + size[0], left : left + size[1]] = small
-    return canvas
+def _upright(shape: tuple[int, ...], height: float) -> Tensor:
+    """The head as it is written and shown upright: axes (y, x) of an axial slice, or (z, y, x) of coronal ones."""
+    if len(shape) == 2:
+        return head(shape, 0.6 * height)
+    n_partitions, n_lines, n_columns = shape
+    return head((n_lines, n_partitions, n_columns)).transpose(0, 1)
 
 
-def smooth_field(shape: tuple[int, ...], n_waves: int, generator: Generator) -> Tensor:
-    """Real random field of unit standard deviation, with up to `n_waves` waves across."""
-    n_waves = min(n_waves, *shape)
+def _finer(sensitivity: Tensor) -> Tensor:
+    """Interpolate a smooth sensitivity, axes (y, x) or (z, y, x), to the resolution that the object is rendered in."""
+    parts = torch.view_as_real(sensitivity).movedim(-1, 0)[None]
+    mode = 'bilinear' if sensitivity.ndim == 2 else 'trilinear'
+    return torch.complex(*torch.nn.functional.interpolate(parts, scale_factor=FINER, mode=mode, align_corners=False)[0])
+
+
+def _smooth_field(shape: tuple[int, ...], n_waves: int, generator: Generator) -> Tensor:
+    """Real random field of unit standard deviation, with up to `n_waves` waves (2 at least) across."""
+    size = (min(max(2, n_waves), *shape),) * len(shape)
     spectrum = torch.zeros(shape, dtype=torch.complex64)
-    size = (n_waves,) * len(shape)
     centre_crop(spectrum, size).copy_(torch.randn(size, dtype=torch.complex64, generator=generator))
     field = image_from_kspace(spectrum, tuple(range(len(shape)))).real
     return (field - field.mean()) / field.std()
 
 
-def noise_mixing(n_coils: int, generator: Generator) -> Tensor:
+def _noise_mixing(n_coils: int, generator: Generator) -> Tensor:
     """Mix white noise so that its mean power over coils is 1, neighbours correlate, and some coils are noisier."""
     distance = torch.arange(n_coils)[:, None] - torch.arange(n_coils)
     gain = 0.7 + 0.6 * torch.rand(n_coils, generator=generator)
@@ -97,6 +111,6 @@ def noise_mixing(n_coils: int, generator: Generator) -> Tensor:
     return torch.linalg.cholesky(covariance / covariance.diagonal().mean()).to(torch.complex64)
 
 
-def complex_normal(rows: int, columns: int, generator: Generator) -> Tensor:
+def _complex_normal(rows: int, columns: int, generator: Generator) -> Tensor:
     """Complex white noise of unit power."""
     return torch.randn(rows, columns, dtype=torch.complex64, generator=generator)

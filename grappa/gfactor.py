@@ -14,9 +14,8 @@ import torch
 from torch import Tensor
 
 from raki.coils.noise import noise_factor
-from raki.grappa.situations import Situations, Taps, linear_maps
+from raki.grappa.situations import Situations, Taps, fillings
 from raki.interpolation.fit import Interpolator
-from raki.interpolation.volume import VolumeInterpolator
 
 BLOCK_ELEMENTS = 2**22
 """Elements of the covariances between coils, of pixels or situations, that are in memory together; 32 MiB."""
@@ -36,15 +35,8 @@ class CoilNoise:
     def std(self, weights: Tensor) -> Tensor:
         """Standard deviation of one component, as that in phase with the signal, of the image sum weights * images.
 
-        Parameters
-        ----------
-        weights
-            Any combination weights, complex, axes (coil, y, x) or (coil, z, y, x).
-
-        Returns
-        -------
-        Axes (y, x) or (z, y, x), float32 [unit of the image]. Linear maps leave noise circular: every phase has the
-        same.
+        Weights of any combination are complex, axes (coil, y, x) or (coil, z, y, x); the result has axes (y, x) or
+        (z, y, x), float32 [unit of the image]. Linear maps leave noise circular: every phase has the same.
 
         Raises
         ------
@@ -81,18 +73,13 @@ class CoilNoise:
         return torch.polar(torch.ones_like(turns), 2 * torch.pi * turns).to(self.coefficients)
 
 
-def coil_noise(interpolator: Interpolator | VolumeInterpolator, covariance: Tensor) -> CoilNoise:
+def coil_noise(interpolator: Interpolator, covariance: Tensor) -> CoilNoise:
     """Follow the noise of every measured sample through a fitted linear reconstruction into the coil images.
 
     Embedded ACS lines stay as they were measured, lattice lines fill only what was not, and the kernels at the edges
-    are the ones that fill there: the second moment of `interpolator.fill` itself, not of a convolution.
-
-    Parameters
-    ----------
-    interpolator
-        A fitted method whose map is a `raki.interpolation.linear.LinearMap`, one that fills nothing in, or a fitted volume.
-    covariance
-        Noise covariance between coils of a k-space sample, axes (coil, coil); the result is on its device.
+    are the ones that fill there: the second moment of `interpolator.fill` itself, not of a convolution. Its map must be
+    a `raki.interpolation.least_squares.LinearMap`, or fill nothing in. The noise covariance is that of k-space samples,
+    axes (coil, coil); the result is on its device.
 
     Raises
     ------
@@ -106,7 +93,7 @@ def coil_noise(interpolator: Interpolator | VolumeInterpolator, covariance: Tens
     if interpolator.n_coils not in {None, len(covariance)}:
         raise ValueError(f'fitted for {interpolator.n_coils} coils, got a noise covariance of {len(covariance)}')
     mask, n_readout, transform = interpolator.sampling.mask.cpu(), interpolator.n_readout, interpolator.transform
-    maps = linear_maps(interpolator)
+    maps = fillings(interpolator)
     taps = Taps.of(maps, len(covariance) if transform is None else transform.n_virtual)
     if transform is not None:
         taps = replace(taps, weights=transform.between_coils(taps.weights))

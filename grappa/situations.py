@@ -1,8 +1,7 @@
 """Which missing samples a measured one helps to fill, and by which weights: the situations that samples are in.
 
-Lines are the case of one partition: every missing line of a gap gets a map of its own, as a missing position of a
-volume has, and what follows knows no difference. Along the readout all is measured or nothing, and all positions meet
-the same two edges, so situations are patterns of (kz, ky) positions times patterns of columns: a handful of each.
+Slices are the case of one partition. Along the readout all is measured or nothing, and all positions meet the same two
+edges, so situations are patterns of (kz, ky) positions times patterns of columns: a handful of each.
 """
 
 from collections.abc import Iterator
@@ -14,10 +13,27 @@ from torch.nn.functional import pad
 
 from raki.interpolation.edges import EdgeMap
 from raki.interpolation.fit import Interpolator
-from raki.interpolation.kernel import Kernel
-from raki.interpolation.linear import KernelPart, LinearMap
-from raki.interpolation.neighbourhood import Sources, at
-from raki.interpolation.volume import VolumeInterpolator, VolumeMap
+from raki.interpolation.least_squares import LinearMap
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Filling:
+    """A linear kernel for those samples that have the same sources."""
+
+    offsets: Tensor
+    """From a sample to its source lines, integers, axes (source line, (kz, ky))."""
+
+    samples: range
+    """From a sample to its sources along kx."""
+
+    weights: Tensor
+    """Complex, axes (source, coil); a source is (coil, source line, sample)."""
+
+    lines: Tensor
+    """Numbers of the lines it fills, axes (line,)."""
+
+    columns: range
+    """Readout samples it fills."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,67 +50,55 @@ class Taps:
     """Which tap, axes (map, kz distance, ky distance, kx distance); 0 where there is no such source. Map 0 has none."""
 
     @classmethod
-    def of(cls, maps: tuple[VolumeMap, ...], n_coils: int) -> 'Taps':
+    def of(cls, maps: tuple[Filling, ...], n_coils: int) -> 'Taps':
         """Of all maps of a reconstruction in this number of (virtual) coils."""
-        steps = [(*zip(*part.sources.offsets, strict=True), part.sources.samples) for part in maps]
+        steps = [(*part.offsets.mT.tolist(), part.samples) for part in maps]
         every = [{0, *(-step for own in steps for step in own[axis])} for axis in range(3)]
         sides = tuple(range(min(found), max(found) + 1) for found in every)
         weights = [torch.zeros(1, n_coils, n_coils, dtype=torch.complex64)]
         number, n_taps = torch.zeros(1 + len(maps), *map(len, sides), dtype=torch.int64), 1
         for own, part in zip(number[1:], maps, strict=True):
-            offsets = torch.tensor(part.sources.offsets)
-            samples = sides[2].index(0) - torch.tensor(part.sources.samples)
-            z, y = (side.index(0) - offset[:, None] for side, offset in zip(sides, offsets.mT, strict=False))
+            samples = sides[2].index(0) - torch.tensor(part.samples)
+            z, y = (side.index(0) - step[:, None] for side, step in zip(sides, part.offsets.mT, strict=False))
             taps = part.weights.cpu().unflatten(0, (n_coils, -1)).permute(1, 2, 0)
-            own[z, y, samples] = torch.arange(n_taps, n_taps + len(taps)).view(len(offsets), -1)
+            own[z, y, samples] = torch.arange(n_taps, n_taps + len(taps)).view(len(part.offsets), -1)
             weights.append(taps)
             n_taps += len(taps)
         return cls(sides, torch.cat(weights), number)
 
 
-def linear_maps(interpolator: Interpolator | VolumeInterpolator) -> tuple[VolumeMap, ...]:
-    """All kernels of a reconstruction with the positions that they fill, those of lines as of one partition.
+def fillings(interpolator: Interpolator) -> tuple[Filling, ...]:
+    """All kernels of a reconstruction with the samples that they fill.
 
     Raises
     ------
     ValueError
         If its map is not linear.
     """
-    if isinstance(interpolator, VolumeInterpolator):
-        return interpolator.maps
-    kernel, inner = interpolator.kernel, interpolator.patch_map
-    if kernel is None or inner is None:
+    inner = interpolator.inner
+    if inner is None:
         return ()
-    if not isinstance(inner, LinearMap):
+    linear = inner.patch_map if isinstance(inner.patch_map, LinearMap) else getattr(inner.patch_map, 'linear', None)
+    if linear is None:
         raise ValueError(
-            f'an analytic noise map needs weights, a raki.interpolation.linear.LinearMap, got a {type(inner).__name__}: '
+            f'an analytic noise map needs weights, a LinearMap, got a {type(inner.patch_map).__name__}: '
             'use replica_noise_map, which takes any method'
         )
-    every = (_inner(interpolator, kernel, inner.weights), *interpolator.edges)
-    maps = (part for edge in every for part in _maps_of_gaps(interpolator, kernel, edge))
-    return tuple(part for part in maps if all(part.regions[0]))
+    columns = inner.cells.neighbourhood.columns(interpolator.n_readout)
+    whole = EdgeMap(inner.cells, columns, linear.weights)
+    every = (part for edge in (whole, *interpolator.edges) for part in _of_targets(edge))
+    return tuple(part for part in every if len(part.lines) and part.columns)
 
 
-def _inner(interpolator: Interpolator, kernel: Kernel, weights: Tensor) -> EdgeMap:
-    """The whole kernel as one for gaps and columns where all of it exists."""
-    half, n_readout = kernel.readout // 2, interpolator.n_readout
-    gaps = range(kernel.before - 1, interpolator.sampling.n_lattice_lines - kernel.after)
-    columns = range(half, half + n_readout - kernel.readout + 1)
-    return EdgeMap(gaps, columns, KernelPart(range(kernel.lines), range(kernel.readout)), weights)
-
-
-def _maps_of_gaps(interpolator: Interpolator, kernel: Kernel, edge: EdgeMap) -> Iterator[VolumeMap]:
-    """One map for each missing line of some gaps; regions may be empty."""
-    sampling, half = interpolator.sampling, kernel.readout // 2
-    rate, samples = sampling.acceleration, range(edge.part.samples.start - half, edge.part.samples.stop - half)
-    weights = edge.weights.unflatten(1, (-1, rate - 1))
-    for missing in range(1, rate):
-        offsets = tuple((0, (line - kernel.before + 1) * rate - missing) for line in edge.part.lines)
-        lines = [sampling.first_line + gap * rate + missing for gap in edge.gaps]
-        inside = [line for line in lines if line in sampling.filled_range]
-        filled = range(inside[0], inside[-1] + 1, rate) if inside else range(0)
-        region = range(1), filled, edge.columns
-        yield VolumeMap(Sources(offsets, samples), (region,), weights[..., missing - 1])
+def _of_targets(edge: EdgeMap) -> Iterator[Filling]:
+    """One for each target of a neighbourhood."""
+    around = edge.cells.neighbourhood
+    weights = edge.weights.unflatten(1, (-1, len(around.targets)))
+    for number, target in enumerate(around.targets):
+        offsets = torch.tensor(around.sources) - torch.tensor(target)
+        lines = edge.cells.targets[:, number]
+        plane = pad(offsets, (2 - offsets.shape[1], 0))
+        yield Filling(plane, around.samples, weights[..., number], lines[lines >= 0], edge.columns)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,7 +124,7 @@ class Situations:
     """Columns with each pattern, axes (pattern of columns,)."""
 
     @classmethod
-    def of(cls, taps: Taps, maps: tuple[VolumeMap, ...], mask: Tensor, n_readout: int) -> 'Situations':
+    def of(cls, taps: Taps, maps: tuple[Filling, ...], mask: Tensor, n_readout: int) -> 'Situations':
         """Of all measured positions, boolean, axes (kz, ky)."""
         numbers = _map_of_missing(maps, mask, n_readout, taps.sides)
         planes, kind_of_column = numbers.flatten(0, 1).unique(dim=1, return_inverse=True)
@@ -143,14 +147,14 @@ class Situations:
             yield found.unflatten(1, self.taps.number.shape[1:3]), n_positions * self.n_columns
 
 
-def _map_of_missing(maps: tuple[VolumeMap, ...], mask: Tensor, n_readout: int, sides: tuple[range, ...]) -> Tensor:
+def _map_of_missing(maps: tuple[Filling, ...], mask: Tensor, n_readout: int, sides: tuple[range, ...]) -> Tensor:
     """Which map fills a sample, counted from 1, axes (kz, ky, kx); 0 where none does, as all around k-space.
 
     Wide enough for all distances from every sample.
     """
-    numbers = torch.zeros(*mask.shape, n_readout, dtype=torch.int64)
+    numbers = torch.zeros(mask.numel(), n_readout, dtype=torch.int64)
     for number, part in enumerate(maps, start=1):
-        for region in part.regions:
-            numbers[at(region)[1:]] = number
+        numbers[part.lines, part.columns.start : part.columns.stop] = number
+    numbers = numbers.view(*mask.shape, n_readout)
     numbers[mask] = 0
     return pad(numbers, [margin for side in reversed(sides) for margin in (-side.start, side.stop - 1)])

@@ -13,8 +13,8 @@
 #
 # GRAPPA and RAKI differ only in the map that they learn from measured neighbours to missing samples. A new method is
 # a frozen dataclass that says how large its neighbourhood is and learns the map. Geometry, edges of k-space, data
-# consistency, noise maps, comparison and report come with it. Here: GRAPPA by a pseudo-inverse that leaves out weak
-# directions of the ACS, instead of a ridge.
+# consistency, volumes, noise maps, comparison and report come with it. Here: GRAPPA by a pseudo-inverse that leaves
+# out weak directions of the ACS, instead of a ridge.
 
 # %%
 import dataclasses
@@ -24,11 +24,12 @@ import torch
 import raki
 from raki.coils.combine import matched_weights
 from raki.coils.noise import noise_covariance
-from raki.evaluation.compare import Bench, Plan, compare_slice
+from raki.evaluation.compare import Bench, Plan, Rate, compare_slab
 from raki.evaluation.noise_maps import analytic_noise_map
 from raki.fourier import image_from_kspace
-from raki.interpolation.fit import Calibration, Learnt, Progress
-from raki.interpolation.linear import LinearMap
+from raki.interpolation.calibration import Calibration, Learnt, Progress
+from raki.interpolation.least_squares import LinearMap
+from raki.interpolation.neighbours import Neighbourhood
 
 
 # %%
@@ -42,34 +43,34 @@ class TruncatedSvd:
     threshold: float = 1e-3
     """Directions with less energy than this part of the strongest are left out [1]."""
 
-    @property
-    def smallest_kernel(self) -> raki.Kernel:
-        return self.kernel
+    def smallest(self, calibration: Calibration) -> Neighbourhood:
+        return calibration.neighbourhood(self.kernel)
 
     def learn(self, calibration: Calibration, progress: Progress) -> Learnt:
-        equations = calibration.normal_equations(self.kernel)
+        around = self.smallest(calibration)
+        equations = calibration.normal_equations(around)
         energies, directions = torch.linalg.eigh(equations.gram)
         strong = energies > self.threshold * energies[-1]
         basis = directions[:, strong]
         weights = basis @ (basis.mH @ equations.cross / energies[strong, None])
         progress(1, 1)
-        patch_map = LinearMap(weights.to(torch.complex64), self.kernel)
-        return Learnt(patch_map, self.kernel, self.threshold, equations.n_equations, int(strong.sum()))
+        patch_map = LinearMap(weights.to(torch.complex64))
+        return Learnt(patch_map, around, self.threshold, equations.n_equations, int(strong.sum()))
 
 
 # %% [markdown]
 # ## The short way
 #
-# It is used as every other method is. (To have it at the command line, add it to `METHODS` in `raki/pipeline.py`; to
-# have it tested as every other method is, add it to `tests/toys.py`.)
+# It is used as every other method is. (To have it at the command line, add it to `METHODS` in
+# `raki/commands/catalogue.py`; to have it tested as every other method is, add it to `tests/toys.py`.)
 
 # %%
 RATE = 3
 full = raki.simulate(raki.Simulation(matrix=(72, 60), n_coils=6, seed=2))
-sampling = raki.undersample(full.mask, RATE, n_acs=24)
+sampling = raki.undersample(full.mask, (RATE,), (24,))
 scan = dataclasses.replace(full, mask=sampling.mask, noise=None)
 result = raki.reconstruct(scan, TruncatedSvd())
-print('image', tuple(result.image.shape), '| warnings:', result.interpolators[0].warnings or 'none')
+print('image', tuple(result.image.shape), '| warnings:', result.warnings or 'none')
 
 # %% [markdown]
 # ## Everything else comes with it
@@ -78,21 +79,29 @@ print('image', tuple(result.image.shape), '| warnings:', result.interpolators[0]
 
 # %%
 methods = {'GRAPPA': raki.Grappa(), 'truncated': TruncatedSvd(), 'truncated less': TruncatedSvd(threshold=1e-5)}
-bench = Bench(full, 0, Plan(methods, rates=(2, RATE, 4), n_replicas=20))
+bench = Bench(full, 0, Plan(methods, [Rate((rate,)) for rate in (2, RATE, 4)], n_replicas=20))
 print('R  method          NRMSE object  noise   mean g  height of a point')
-for cell in compare_slice(bench, lambda _: lambda _done, _total: None):
-    row = cell.row
+for cell in compare_slab(bench, lambda _: lambda _done, _total: None):
+    row = cell.row.flat()
     print(
-        f'{row.rate}  {row.method:15s} {row.nrmse_object:10.4f} {row.noise_std:8.4f} {row.gfactor_mean:7.2f} '
-        f'{row.point_peak:12.3f}'
+        f'{row["rate"]}  {row["method"]:15s} {row["nrmse_object"]:10.4f} {row["noise_std"]:8.4f} '
+        f'{row["gfactor_mean"]:7.2f} {row["point_peak"]:12.3f}'
     )
+
+# %% [markdown]
+# ... volumes with two accelerated axes, whose neighbourhoods it need not know of ...
+
+# %%
+volume = raki.simulate(raki.Simulation(matrix=(12, 32, 24), n_coils=8, seed=2))
+lattice = raki.undersample(volume.mask, (2, 2), (8, 16), shift=1)
+of_volume = raki.reconstruct(dataclasses.replace(volume, mask=lattice.mask), TruncatedSvd(raki.Kernel(2, 5)))
+print(f'{lattice.lattice}: images', tuple(of_volume.image.shape))
 
 # %% [markdown]
 # ... and, because the map is a `LinearMap`, the exact noise map without replicas.
 
 # %%
 interpolator = result.interpolators[0]
-assert isinstance(interpolator, raki.Interpolator)
 weights = matched_weights(image_from_kspace(result.kspace[0])).conj()
 assert full.noise is not None
 exact = analytic_noise_map(interpolator, noise_covariance(full.noise), weights)
@@ -107,7 +116,7 @@ print(f'mean g-factor, exactly: {float(exact.gfactor.mean()):.3f}')
 
 # %%
 kspace = scan.kspace[0].to(torch.complex128)
-acs = kspace[:, sampling.acs.start : sampling.acs.stop]
+acs = sampling.acs_block(kspace)
 reach, n_readout = 3 * RATE, kspace.shape[-1]
 sources, targets = [], []
 for line in range(acs.shape[1] - reach):
@@ -119,7 +128,7 @@ solution = torch.linalg.pinv(torch.stack(sources), rtol=svd_threshold) @ torch.s
 
 by_hand = torch.where(sampling.mask[:, None], kspace, 0)
 inside = torch.zeros(kspace.shape[1:], dtype=torch.bool)
-for line in range(sampling.first_line, kspace.shape[1] - reach, RATE):
+for line in range(sampling.lattice.first[0], kspace.shape[1] - reach, RATE):
     for sample in range(n_readout - 4):
         patch = kspace[:, line : line + reach + 1 : RATE, sample : sample + 5].flatten()
         gap = slice(line + RATE + 1, line + 2 * RATE)

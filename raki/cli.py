@@ -6,19 +6,25 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from raki.commands.inputs import repeated
+from raki.commands import inputs
+from raki.commands.inputs import UsageError, as_usage_error
 from raki.commands.terminal import comparison_table, description_table, progress_bars, show
 from raki.errors import CalibrationError, ResourceError, ScanError, TrainingError
 
-if TYPE_CHECKING:
-    from raki.data.scan import ScanFile
-
-UsageError = typer.BadParameter.__bases__[0]
-EXIT_CODES = {UsageError: 2, ScanError: 3, CalibrationError: 3, TrainingError: 4, ResourceError: 5, OSError: 5}
+EXIT_CODES = {
+    typer.BadParameter.__bases__[0]: 2,
+    UsageError: 2,
+    ScanError: 3,
+    CalibrationError: 3,
+    TrainingError: 4,
+    ResourceError: 5,
+    OSError: 5,
+}
+COMPARED = ['zero-filled', 'grappa', 'gated', 'raki']
 OUT_OF_MEMORY = ('OutOfMemoryError', 'MemoryError')
 
 app = typer.Typer(
@@ -57,20 +63,18 @@ def info(
     """Show what is in a file: shape, lattice, R, ACS, noise, partial Fourier, problems."""
     from raki.commands.info import describe
 
-    description = describe(_open(scan, dataset, axes, mask))
+    description = describe(inputs.open_file(scan, dataset, axes, mask))
     if as_json:
         print(json.dumps(description, indent=1))
-        return
-    show(description_table(description))
+    else:
+        show(description_table(description))
 
 
 @app.command()
 def reconstruct(
     scan: ScanArgument,
-    output: Annotated[
-        Path | None, typer.Option('-o', '--output', help='HDF5 to write; default: SCAN.raki.h5 here.')
-    ] = None,
-    method: Annotated[str, typer.Option(help='raki, grappa, rraki, iraki, raki-2019, raki-complex ...')] = 'raki',
+    output: Annotated[Path | None, typer.Option('-o', '--output', help='HDF5; default: SCAN.raki.h5 here.')] = None,
+    method: Annotated[str, typer.Option(help='gated, grappa, raki, raki-complex, rraki, iraki ...')] = 'gated',
     slices: SlicesOption = None,
     repetition: Annotated[int | None, typer.Option(help='Only this repetition, counted from 0.')] = None,
     combine: Annotated[str, typer.Option(help='rss or walsh (adaptive).')] = 'rss',
@@ -85,47 +89,39 @@ def reconstruct(
     as_json: JsonOption = False,
 ) -> None:
     """Fill in the missing lines of a scan, learning from its own ACS, and write the images."""
-    from raki.commands.jobs import Job, reconstruct_file
+    from raki.commands.reconstruct import Job, reconstruct_file
     from raki.device import choose_device
 
     output = output or Path(f'{scan.stem}.raki.h5')
-    _require_writable_file(output, scan)
-    with _as_usage_error():
-        chosen = choose_device(device)
-        repetitions = None if repetition is None else [repetition]
+    inputs.require_writable(output, scan)
+    with as_usage_error():
+        chosen, repetitions = choose_device(device), None if repetition is None else [repetition]
         job = Job(method, combine, slices or None, repetitions, keep_kspace, seed, chosen, coils, gfactor)
-    file = _open(scan, dataset, axes, mask, coils)
+    file = inputs.open_file(scan, dataset, axes, mask, coils)
     with progress_bars() as progress_for:
         manifest = reconstruct_file(file, output, job, progress_for)
-    _warn(manifest['warnings'])  # type: ignore[arg-type]
-    if as_json:
-        print(json.dumps({'output': str(output), **manifest}, indent=1))
-    else:
-        images = len(manifest['slice'])  # type: ignore[arg-type]
-        print(
-            f'{output}: {images} image(s) by {method}, '
-            f'fit {manifest["seconds_fit"]:.1f} s, fill {manifest["seconds_fill"]:.1f} s'
-        )
+    _warn(manifest['warnings'])
+    seconds = f'fit {manifest["seconds_fit"]:.1f} s, fill {manifest["seconds_fill"]:.1f} s'
+    told = f'{output}: {len(manifest["slice"])} image(s) by {method}, {seconds}'
+    print(json.dumps({'output': str(output), **manifest}, indent=1) if as_json else told)
 
 
 @app.command()
 def compare(
     scan: ScanArgument,
     output: Annotated[Path, typer.Option('-o', '--output', help='Folder for results.json and report.html.')],
-    rates: Annotated[list[int], typer.Option(help='Accelerations: --rates 2 3 4.')] = [2, 3, 4, 5],  # noqa: B006
-    acs: Annotated[list[int], typer.Option(help='ACS lengths [lines]: --acs 24 40.')] = [24],  # noqa: B006
-    methods: Annotated[list[str], typer.Option(help='Methods: --methods grappa raki.')] = [  # noqa: B006
-        'zero-filled',
-        'grappa',
-        'raki',
-        'raki-2019',
-    ],
+    rates: Annotated[
+        list[str] | None, typer.Option(help='Accelerations: --rates 2 3; of volumes (Rz x Ry, CAIPI shift): 2x2 2x3s1.')
+    ] = None,
+    acs: Annotated[list[str] | None, typer.Option(help='ACS [lines]: --acs 24 40; of volumes: 16x24.')] = None,
+    methods: Annotated[list[str], typer.Option(help='Methods: --methods grappa gated.')] = COMPARED,
     seeds: Annotated[list[int], typer.Option(help='Seeds of the networks.')] = [0],  # noqa: B006
     slices: SlicesOption = None,
     replicas: Annotated[int, typer.Option(help='Replicas of each noise map; 0 for none.')] = 100,
     refit: Annotated[bool, typer.Option('--refit', help='Learn anew from every replica: slow for networks.')] = False,
     coils: CoilsOption = None,
     iterations: Annotated[int | None, typer.Option(help="Training iterations, instead of each preset's own.")] = None,
+    own_object: Annotated[Path | None, typer.Option('--object', help='Object mask, .npy or HDF5.')] = None,
     device: DeviceOption = None,
     dataset: DatasetOption = None,
     axes: AxesOption = None,
@@ -133,18 +129,23 @@ def compare(
     as_json: JsonOption = False,
 ) -> None:
     """Undersample a fully sampled scan, reconstruct it with several methods, and measure."""
-    from raki.commands.jobs import compare_file, methods_by_name
+    from raki.commands.catalogue import methods_named
+    from raki.commands.compare import compare_file
+    from raki.data.hdf5 import read_mask
     from raki.device import choose_device
     from raki.evaluation.compare import Plan
 
     if output.exists() and not output.is_dir():
-        raise typer.BadParameter(f'-o must name a folder, but {output} is a file')
-    with _as_usage_error():
-        chosen = methods_by_name(methods, iterations)
-        plan = Plan(chosen, rates, acs, seeds, replicas, choose_device(device), coils, refit)
-    file = _open(scan, dataset, axes, mask, coils)
+        raise UsageError(f'-o must name a folder, but {output} is a file')
+    own = None if own_object is None else read_mask(own_object)
+    with as_usage_error():
+        chosen, where = methods_named(methods, iterations), choose_device(device)
+    file = inputs.open_file(scan, dataset, axes, mask, coils)
+    with as_usage_error():
+        spacings, blocks = inputs.rates_for(file, rates), inputs.acs_for(file, acs)
+        plan = Plan(chosen, spacings, blocks, seeds, replicas, where, coils, refit, own)
     with progress_bars() as progress_for:
-        rows = compare_file(file, output, plan, slices or [file.shape[0] // 2], progress_for)
+        rows = compare_file(file, output, plan, slices or [file.n_slices // 2], progress_for)
     _warn([f'{row.method}, R={row.rate}: {text}' for row in rows for text in row.warnings])
     if as_json:
         print((output / 'results.json').read_text(encoding='utf-8'))
@@ -166,7 +167,7 @@ def view(
     from raki.commands.view import view_file
 
     output = output or reconstruction.with_suffix('.html')
-    _require_writable_file(output, reconstruction)
+    inputs.require_writable(output, reconstruction)
     view_file(reconstruction, output, slices or None)
     print(output)
     if not no_open:
@@ -177,9 +178,7 @@ def view(
 def simulate(
     output: Annotated[Path, typer.Option('-o', '--output', help='HDF5 to write.')],
     coils: Annotated[int, typer.Option(help='Number of coils.')] = 8,
-    matrix: Annotated[
-        str, typer.Option(help='Lines x readout samples; of a volume partitions x lines x samples: 32x96x80.')
-    ] = '160x128',
+    matrix: Annotated[str, typer.Option(help='Lines x samples; of a volume with partitions: 32x96x80.')] = '160x128',
     slices: Annotated[int, typer.Option(help='Number of slices.')] = 1,
     noise: Annotated[float, typer.Option(help='Noise per coil image over the brightest voxel.')] = 0.003,
     rate: Annotated[str | None, typer.Option(help='Undersample with this R; a volume with Rz x Ry: 2x2.')] = None,
@@ -188,23 +187,16 @@ def simulate(
     seed: Annotated[int, typer.Option(help='Seed of texture, phase and noise.')] = 0,
 ) -> None:
     """Simulate a multi-coil scan, or a volume with two phase-encoding axes, with noise samples and known truth."""
-    _require_writable_file(output)
-    with _as_usage_error():
-        from raki.commands.simulate import SimulationJob, simulate_file
+    inputs.require_writable(output)
+    with as_usage_error():
+        from raki.commands.simulate import simulate_file
+        from raki.data.simulate import Simulation
 
-        size = _sizes('--matrix', matrix)
-        rates = _sizes('--rate', rate or ('1x1' if len(size) == 3 else '1'))
-        block = _sizes('--acs', acs or ('12x24' if len(size) == 3 else '24'))
-        what = simulate_file(output, SimulationJob(size, coils, slices, noise, seed, rates, shift, block))
+        size = inputs.sizes_of('--matrix', matrix)
+        rates = inputs.sizes_of('--rate', rate or ('1x1' if len(size) == 3 else '1'))
+        block = inputs.sizes_of('--acs', acs or ('12x24' if len(size) == 3 else '24'))
+        what = simulate_file(output, Simulation(size, coils, slices, noise, seed), rates, block, shift)
     print(f'{output}: {what}')
-
-
-def _sizes(option: str, text: str) -> tuple[int, ...]:
-    """Numbers joined by x, such as 160x128."""
-    parts = text.split('x')
-    if not all(part.isdigit() for part in parts):
-        raise ValueError(f'{option} needs numbers joined by x, such as 32x96x80, got {text!r}')
-    return tuple(int(part) for part in parts)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -217,7 +209,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = [argument for argument in arguments if argument != '--debug']
     try:
         with _terminable():
-            return app(repeated(arguments), standalone_mode=False) or 0
+            return app(inputs.repeated(arguments, inputs.method_names), standalone_mode=False) or 0
     except typer.Abort:
         print('raki: interrupted, nothing was written', file=sys.stderr)
         return 130
@@ -241,45 +233,9 @@ def _one_line(error: Exception) -> str:
     return ' '.join(text.split())
 
 
-def _open(scan: Path, dataset: str | None, axes: str | None, mask: str | None, coils: int | None = None) -> 'ScanFile':
-    """Recognise the file, and refuse more virtual coils than it has coils."""
-    from raki.coils.transform import require_compressible
-    from raki.data.generic import DatasetLayout
-    from raki.data.load import open_scan
-
-    if (dataset is None) != (axes is None):
-        raise typer.BadParameter('--dataset and --axes belong together: --dataset NAME --axes slice,coil,ky,kx')
-    layout = None
-    if dataset is not None and axes is not None:
-        with _as_usage_error():
-            layout = DatasetLayout(dataset, tuple(axes.split(',')))
-    file = open_scan(scan, layout, mask)
-    with _as_usage_error():
-        require_compressible(coils, file.shape[1])
-    return file
-
-
 def _warn(warnings: Sequence[str]) -> None:
     for text in dict.fromkeys(warnings):
         print(f'raki: warning: {text}', file=sys.stderr)
-
-
-def _require_writable_file(output: Path, scan: Path | None = None) -> None:
-    if scan is not None and output.resolve() == scan.resolve():
-        raise typer.BadParameter(f'the output {output} is the input: choose another name')
-    if output.is_dir():
-        raise typer.BadParameter(f'-o must name a file, but {output} is a folder')
-    if not output.parent.is_dir():
-        raise typer.BadParameter(f'cannot write {output}: there is no folder {output.parent}')
-
-
-@contextmanager
-def _as_usage_error() -> Iterator[None]:
-    """Options that do not fit together are the user's to mend."""
-    try:
-        yield
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
 
 
 @contextmanager

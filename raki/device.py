@@ -6,13 +6,7 @@ import torch
 
 
 def choose_device(name: str | None = None) -> torch.device:
-    """Take the device of that name, by default the GPU where there is one, else the CPU.
-
-    Raises
-    ------
-    ValueError
-        If there is no such device on this machine.
-    """
+    """Take the device of that name, by default the GPU where there is one, else the CPU; ValueError if it is absent."""
     if name is None:
         return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     try:

@@ -17,6 +17,11 @@ def kspace_from_image(image: Tensor, axes: tuple[int, ...] = PLANE) -> Tensor:
     return fftshift(fftn(ifftshift(image, dim=axes), dim=axes, norm='ortho'), dim=axes)
 
 
+def spatial_axes(kspace: Tensor) -> tuple[int, ...]:
+    """All axes of k-space (coil, phase axes, kx) but the coils, counted from the last."""
+    return tuple(range(1 - kspace.ndim, 0))
+
+
 def centre_crop(array: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Keep the central `shape` of the last axes, so that index n//2 stays index n//2.
 
@@ -45,6 +50,6 @@ def without_oversampling(kspace: Tensor, n_readout: int) -> Tensor:
     return kspace_from_image(centre_crop(image, (n_readout,)), READOUT)
 
 
-def cropped(image: Tensor, shape: tuple[int, int] | None) -> Tensor:
-    """Image (y, x) cropped to a scan's `image_shape`; None leaves it as it is."""
+def cropped(image: Tensor, shape: tuple[int, ...] | None) -> Tensor:
+    """Image (y, x) or (z, y, x) cropped to a scan's `image_shape`; None leaves it as it is."""
     return image if shape is None else centre_crop(image, shape)

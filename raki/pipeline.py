@@ -1,37 +1,21 @@
-"""From a scan to images: fit on the ACS, fill in, combine, slice by slice."""
+"""From a scan to images, one way for every geometry: coils, fit on the ACS, fill in, combine."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from raki.coils.combine import Combination, root_sum_of_squares, rss_combination, walsh, walsh_combination
 from raki.coils.noise import known_covariance
-from raki.coils.transform import coil_transform, require_compressible
+from raki.coils.transform import CoilTransform, coil_transform, require_compressible
 from raki.data.sampling import Sampling
 from raki.data.scan import Scan
 from raki.device import choose_device, now
 from raki.errors import CalibrationError
 from raki.fourier import cropped, image_from_kspace
-from raki.grappa.method import Grappa
-from raki.interpolation.fit import Interpolator, Method, Progress, fit, leave_empty, require_learnable, silent
-from raki.interpolation.volume import VolumeInterpolator
-from raki.networks.iterative import IterativeRaki
-from raki.networks.raki import RAKI_2019, RAKI_COMPLEX
-from raki.networks.recommended import GatedRaki
-from raki.networks.residual import ResidualRaki
-
-METHODS: Mapping[str, Method | None] = {
-    'zero-filled': None,
-    'grappa': Grappa(),
-    'raki': GatedRaki(),
-    'raki-2019': RAKI_2019,
-    'raki-complex': RAKI_COMPLEX,
-    'rraki': ResidualRaki(),
-    'iraki': IterativeRaki(),
-}
-"""Methods by the names that the command line uses; None fills nothing in."""
+from raki.interpolation.calibration import Method, Progress, require_learnable, silent
+from raki.interpolation.fit import Interpolator, ZeroFilling, fit
 
 COMBINATIONS: Mapping[str, Combination] = {'rss': root_sum_of_squares, 'walsh': walsh}
 
@@ -44,16 +28,14 @@ class Reconstruction:
     """Images of one scan, and what led to them."""
 
     image: Tensor
-    """Magnitude, axes (slice, y, x), float32."""
-
+    """Magnitude, axes (slice, y, x), float32; the slices of a volume are those along z."""
     kspace: Tensor
-    """Filled k-space, axes (slice, coil, ky, kx); measured samples are those of the scan bit for bit."""
-
-    interpolators: tuple[Interpolator | VolumeInterpolator, ...]
-    """The fitted method of every slice, or of the whole volume."""
-
+    """Filled k-space, axes (slice, coil, ky, kx); measured samples of slices are those of the scan bit for bit. Of a
+    volume kz is transformed away."""
+    interpolators: tuple[Interpolator, ...]
+    """The fitted method of every slab."""
     seconds: tuple[float, float]
-    """Time spent on fitting and on filling in, all slices together [s]."""
+    """Time spent on fitting and on filling in, all slabs together [s]."""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -61,57 +43,92 @@ class Reconstruction:
         transforms = [each.transform for each in self.interpolators if each.transform is not None]
         return tuple(dict.fromkeys(note for transform in transforms for note in transform.notes))
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Why it may be worse than usual, one sentence each."""
+        return tuple(dict.fromkeys(text for each in self.interpolators for text in each.warnings))
 
-def calibration_lines(scan: Scan, sampling: Sampling, index: int) -> Tensor:
-    """Lines to learn from, axes (coil, line, kx): separate calibration where the scan has it, else the ACS block.
 
-    Raises
-    ------
-    CalibrationError
-        If there is neither.
-    """
-    if scan.calibration is not None:
-        return scan.calibration[index]
-    if not sampling.acs:
-        raise CalibrationError(
-            f'the scan has R={sampling.acceleration} but no ACS: no two neighbouring lines were measured and there '
-            'is no separate calibration; acquire ACS lines, or add them as dataset "acs"'
-        )
-    return scan.kspace[index][:, sampling.acs.start : sampling.acs.stop]
+@dataclass(frozen=True, slots=True, eq=False)
+class Slab:
+    """One slice or volume, where it is computed, with all that a method may learn from."""
+
+    kspace: Tensor
+    """Axes (coil, phase axes, kx)."""
+    sampling: Sampling
+    """What of it is measured."""
+    calibration: Tensor | None = None
+    """Separately measured calibration, axes as k-space."""
+    noise: Tensor | None = None
+    """Noise samples, axes (coil, sample)."""
+    coils: int | None = None
+    """Number of virtual coils to learn in; None as many as there are."""
+
+    @classmethod
+    def of(cls, scan: Scan, index: int, device: torch.device, coils: int | None = None) -> 'Slab':
+        """One slab of a scan."""
+        calibration = None if scan.calibration is None else scan.calibration[index].to(device)
+        kspace = scan.kspace[index].to(device)
+        return cls(kspace, Sampling.from_mask(scan.mask), calibration, scan.noise, coils)
+
+    @property
+    def acs(self) -> Tensor:
+        """Lines to learn from, axes as k-space: separate calibration where the scan has it, else the ACS block.
+
+        Raises
+        ------
+        CalibrationError
+            If there is neither.
+        """
+        if self.calibration is not None:
+            return self.calibration
+        if not all(self.sampling.acs):
+            raise CalibrationError(
+                f'the scan has {self.sampling.lattice} but no ACS: no two neighbouring lines were measured and there '
+                'is no separate calibration; acquire ACS lines, or add them as dataset "acs"'
+            )
+        return self.sampling.acs_block(self.kspace)
+
+    @property
+    def transform(self) -> CoilTransform:
+        """To the virtual coils to learn in."""
+        return coil_transform(self.acs, self.noise, self.coils)
+
+    def fitted(self, method: Method, progress: Progress = silent) -> Interpolator:
+        """Learn how to fill it in."""
+        if isinstance(method, ZeroFilling) or self.sampling.acceleration == 1:
+            return fit(ZeroFilling(), self.kspace, self.sampling)
+        require_learnable(method, self.acs, n_axes=self.kspace.ndim)
+        return fit(method, self.kspace, self.sampling, self.calibration, progress, self.transform)
 
 
 def reconstruct(
     scan: Scan,
-    method: Method | None,
+    method: Method,
     *,
     device: torch.device | None = None,
     combine: Combination = root_sum_of_squares,
     coils: int | None = None,
     progress: Progress = silent,
 ) -> Reconstruction:
-    """Fill in what was not measured and combine the coils, slice by slice, each trained on its own ACS.
+    """Fill in what was not measured and combine the coils, slab by slab, each learnt from its own ACS.
 
-    Methods learn in whitened coils where the scan has noise samples, see `raki.coils.transform`; what they fill in is combined
-    in the coils of the scan, so that images keep their scale.
+    Methods learn in whitened coils where the scan has noise samples, see `raki.coils.transform`; what they fill in is
+    combined in the coils of the scan, so that images keep their scale. A volume whose kz is fully sampled is the slices
+    that it then consists of.
 
     Parameters
     ----------
-    scan
-        What to reconstruct.
-    method
-        How; None leaves missing lines zero.
+    scan, method
+        What to reconstruct, and how.
     device
-        Where; by default a GPU if there is one.
+        Where; by default a GPU if there is one. The result is on the CPU.
     combine
         From coil images to one.
     coils
         Number of virtual coils to learn in; None as many as there are.
     progress
-        Told how far the training of each slice is.
-
-    Returns
-    -------
-    Everything on the CPU.
+        Told how far the training of each slab is.
 
     Raises
     ------
@@ -126,35 +143,28 @@ def reconstruct(
     """
     require_compressible(coils, scan.n_coils)
     device = device or choose_device()
-    sampling = Sampling.from_mask(scan.mask)
+    scan = scan.as_slices() if scan.has_full_kz else scan
     images, filled, interpolators, seconds = [], [], [], [0.0, 0.0]
-    for index in range(scan.n_slices):
-        kspace = scan.kspace[index].to(device)
+    for index in range(scan.n_slabs):
+        slab = Slab.of(scan, index, device, coils)
         start = now(device)
-        interpolator = _fitted(scan, method, sampling, index, kspace, coils, progress)
+        interpolator = slab.fitted(method, progress)
         fitted = now(device)
-        lines = interpolator.fill(kspace)
+        kspace = interpolator.fill(slab.kspace)
         seconds = [seconds[0] + fitted - start, seconds[1] + now(device) - fitted]
-        images.append(combined_image(lines, scan, combine).cpu())
-        filled.append(lines.cpu())
+        slices = slices_of(kspace, scan)
+        del kspace
+        images += [combined_image(each, slices, combine).cpu() for each in slices.kspace]
+        filled.append(slices.kspace.cpu())
         interpolators.append(interpolator)
-    return Reconstruction(torch.stack(images), torch.stack(filled), tuple(interpolators), (seconds[0], seconds[1]))
+    every = filled[0] if len(filled) == 1 else torch.cat(filled)
+    return Reconstruction(torch.stack(images), every, tuple(interpolators), (seconds[0], seconds[1]))
 
 
-def _fitted(
-    scan: Scan,
-    method: Method | None,
-    sampling: Sampling,
-    index: int,
-    kspace: Tensor,
-    coils: int | None,
-    progress: Progress,
-) -> Interpolator:
-    if method is None or sampling.acceleration == 1:
-        return leave_empty(sampling, kspace.shape[-1])
-    acs = calibration_lines(scan, sampling, index).to(kspace.device)
-    require_learnable(method, acs, n_axes=3)
-    return fit(method, acs, sampling, kspace, progress, coil_transform(acs, scan.noise, coils))
+def slices_of(kspace: Tensor, scan: Scan) -> Scan:
+    """Filled k-space (coil, phase axes, kx) of one slab of a scan as slices, kz of a volume transformed away."""
+    full = torch.ones_like(scan.mask)
+    return replace(scan, kspace=kspace[None], mask=full, calibration=None, reference=None).as_slices()
 
 
 def combined_image(kspace: Tensor, scan: Scan, combine: Combination) -> Tensor:

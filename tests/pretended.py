@@ -16,7 +16,7 @@ from torch.utils.backend_registration import _setup_privateuseone_for_python_bac
 
 _setup_privateuseone_for_python_backend('pretend')
 DEVICE = torch.device('pretend', 0)
-INDEXING = ('aten::index.Tensor', 'aten::index_put_')  # CUDA takes CPU indices
+INDEXING = ('aten::index.Tensor', 'aten::index_put')  # CUDA takes CPU indices
 
 
 class Elsewhere(torch.Tensor):
@@ -36,7 +36,7 @@ class Elsewhere(torch.Tensor):
         )
 
     def __init__(self, inner: torch.Tensor) -> None:
-        self.inner = inner
+        self.on_cpu = inner
 
     @classmethod
     def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -65,11 +65,11 @@ def elsewhere(tensor: torch.Tensor) -> torch.Tensor:
 def here(tensor: torch.Tensor) -> torch.Tensor:
     """A tensor of the device on the CPU."""
     assert isinstance(tensor, Elsewhere), f'the result left the device: {tensor.device}'
-    return tensor.inner
+    return tensor.on_cpu
 
 
 def _inner(value: Any) -> Any:
-    return value.inner if isinstance(value, Elsewhere) else value
+    return value.on_cpu if isinstance(value, Elsewhere) else value
 
 
 def _run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:

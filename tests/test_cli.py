@@ -15,6 +15,7 @@ import torch
 
 from raki.cli import main
 from raki.coils.noise import noise_covariance
+from raki.commands.inputs import method_names, repeated
 from raki.data.load import load_scan
 from raki.evaluation.noise_maps import analytic_noise_map
 from raki.fourier import image_from_kspace
@@ -38,22 +39,8 @@ def scan(tmp_path: Path) -> Path:
 def half(tmp_path: Path) -> Path:
     """The same, undersampled."""
     path = tmp_path / 'half.h5'
-    words = [
-        'simulate',
-        '-o',
-        str(path),
-        '--matrix',
-        '48x40',
-        '--coils',
-        '6',
-        '--slices',
-        '2',
-        '--rate',
-        '2',
-        '--acs',
-        '16',
-    ]
-    assert main(words) == 0
+    words = ['simulate', '-o', str(path), '--matrix', '48x40', '--coils', '6', '--slices', '2', '--rate', '2']
+    assert main([*words, '--acs', '16']) == 0
     return path
 
 
@@ -102,6 +89,12 @@ def test_info_tells_what_is_in_a_file(half: Path, capsys: Capture) -> None:
     assert re.search(r'acceleration\s*│ 2', table)
 
 
+def test_info_tells_the_memory_that_a_reconstruction_needs(half: Path, capsys: Capture) -> None:
+    capsys.readouterr()
+    assert main(['info', str(half), '--json']) == 0
+    assert 1 < json.loads(capsys.readouterr().out)['memory_needed_gb'] < 2
+
+
 def test_info_names_a_problem_instead_of_failing(tmp_path: Path, capsys: Capture) -> None:
     with h5py.File(tmp_path / 'a.h5', 'w') as file:
         file['kspace'] = random_kspace(1, 3, 20, 30).numpy()
@@ -119,10 +112,10 @@ def test_reconstruct_writes_images_and_how_they_came_about(
     assert (
         main(['reconstruct', str(half), '-o', str(output), '--method', method, '--combine', combine, '--kspace']) == 0
     )
-    assert stored(output, 'reconstruction').shape == (2, 40, 48)
+    assert stored(output, 'reconstruction').shape == (2, 48, 40)
     mask, found = stored(half, 'mask'), attributes(output)
     np.testing.assert_array_equal(stored(output, 'kspace')[..., mask], stored(half, 'kspace')[..., mask])
-    assert found['image_axes'] == 'image, readout, phase encode'
+    assert found['image_axes'] == 'image, phase encode, readout'
     assert (found['method'], found['combine'], found['source_file']) == (method, combine, 'half.h5')
     assert json.loads(found['slice']) == [0, 1]
     assert set(json.loads(found['versions'])) >= {'raki', 'torch', 'python'}
@@ -144,7 +137,7 @@ def test_gfactors_are_written_on_request_as_the_images_are(half: Path, tmp_path:
     weights = COMBINATION_WEIGHTS[combine](images, covariance)
     torch.testing.assert_close((weights * images).sum(0).abs(), COMBINATIONS[combine](images, covariance))
     expected = analytic_noise_map(result.interpolators[1], covariance, weights).gfactor
-    np.testing.assert_allclose(found[1].T, expected.numpy(), rtol=1e-4)
+    np.testing.assert_allclose(found[1], expected.numpy(), rtol=1e-4)
     assert 'g-factor' not in attributes(output)['notes']
 
 
@@ -216,6 +209,29 @@ def test_the_default_output_lies_in_the_current_folder(
     assert (tmp_path / 'half.raki.h5').is_file()
 
 
+@pytest.mark.parametrize(
+    ('words', 'expected'),
+    [
+        (['--methods', 'grappa', 'scan'], ['--methods', 'grappa', 'scan']),
+        (['--methods', 'grappa', 'gated', 'scan'], ['--methods', 'grappa', '--methods', 'gated', 'scan']),
+        (['--methods', 'grappa', 'raki'], ['--methods', 'grappa', '--methods', 'raki']),
+        (['--methods', 'grappa', 'grapa'], ['--methods', 'grappa', '--methods', 'grapa']),
+        (['--methods', 'grappa', 'no.h5'], ['--methods', 'grappa', 'no.h5']),
+        (['--rates', '2x2', '2x3s1', 'scan'], ['--rates', '2x2', '--rates', '2x3s1', 'scan']),
+        (['--acs', '24', '16x24', 'scan'], ['--acs', '24', '--acs', '16x24', 'scan']),
+        (['--slices', '3', '4', '-o', 'out', 'scan'], ['--slices', '3', '--slices', '4', '-o', 'out', 'scan']),
+    ],
+)
+def test_a_scan_after_a_list_is_told_from_its_values(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], expected: list[str]
+) -> None:
+    """A path that exists is one, dot or not; the name of a method stays one, whatever lies in the folder."""
+    monkeypatch.chdir(tmp_path)
+    for name in ('scan', 'raki'):
+        (tmp_path / name).touch()
+    assert repeated(words, method_names) == expected
+
+
 def test_compare_takes_lists_of_values_after_one_option(scan: Path, tmp_path: Path, capsys: Capture) -> None:
     words = ['compare', '--rates', '2', '3', '--acs', '16', '20', '--methods', 'zero-filled', 'grappa', '-o']
     assert main([*words, str(tmp_path / 'out'), '--replicas', '3', '--slice', '1', str(scan)]) == 0
@@ -239,19 +255,25 @@ def test_several_slices_are_one_line_with_their_mean_and_deviation(scan: Path, t
 
 
 def test_the_scan_may_stand_after_a_list(scan: Path, tmp_path: Path) -> None:
-    words = [
-        'compare',
-        '-o',
-        str(tmp_path / 'out'),
-        '--methods',
-        'grappa',
-        '--replicas',
-        '0',
-        '--rates',
-        '2',
-        str(scan),
-    ]
-    assert main(words) == 0
+    """Even if its name has no dot."""
+    scan.rename(tmp_path / 'scan')
+    words = ['compare', '-o', str(tmp_path / 'out'), '--replicas', '0', '--rates', '2', '--methods', 'grappa']
+    assert main([*words, str(tmp_path / 'scan')]) == 0
+
+
+@pytest.mark.parametrize(
+    ('words', 'message'),
+    [
+        (['--rates', '2x2'], 'slices need rates such as 4, got --rates 2x2'),
+        (['--rates', '2', '3s1'], 'slices need rates such as 4, got --rates 3s1'),
+        (['--acs', '16x24'], 'slices need an ACS such as 24, got --acs 16x24'),
+        (['--rates', 'two'], 'slices need rates such as 4, got --rates two'),
+    ],
+)
+def test_rates_of_volumes_do_not_fit_slices(
+    scan: Path, tmp_path: Path, capsys: Capture, words: list[str], message: str
+) -> None:
+    assert failure(['compare', str(scan), '-o', str(tmp_path / 'out'), *words], capsys) == (2, f'raki: {message}')
 
 
 def undersampled(path: Path, change: str) -> Path:
@@ -284,7 +306,7 @@ def undersampled(path: Path, change: str) -> Path:
     ('change', 'message'),
     [
         ('no ACS', 'the scan has R=4 but no ACS'),
-        ('short ACS', 'needs an ACS of at least 5 x 5, got 3 x 40'),
+        ('short ACS', r'over 5 x 5 positions \(ky, kx\) needs an ACS of at least that size, got 3 x 40'),
         ('uneven gaps', r'gaps of 4 .*first between lines 36 and 41'),
         ('NaN', 'in coil 2, line 16, sample 0'),
         ('truncated', 'truncated or damaged'),
@@ -325,8 +347,8 @@ def test_the_proposed_axes_read_a_scan_with_the_coils_last(tmp_path: Path) -> No
         (['-o', '/'], '-o must name a file, but / is a folder'),
         (['--nonsense'], '--nonsense'),
         (['--coils', '7'], '6 coils can be compressed to 2 to 6 virtual coils, got 7'),
-        (['--gfactor'], 'g-factors of raki need replicas'),
-        (['--gfactor', '--method', 'raki-2019'], 'need replicas: use raki compare, or --method grappa'),
+        (['--gfactor'], 'g-factors of gated need replicas'),
+        (['--gfactor', '--method', 'raki'], 'need replicas: use raki compare, or --method grappa'),
         (['--coils', '1'], '6 coils can be compressed to 2 to 6 virtual coils, got 1'),
         (['-o', 'nowhere/out.h5'], 'there is no folder nowhere'),
     ],
@@ -350,7 +372,7 @@ def test_other_wrong_usage(scan: Path, tmp_path: Path, capsys: Capture) -> None:
     assert failure(['simulate', '-o', str(tmp_path / 's.h5'), '--rate', '2', '--acs', '999'], capsys)[0] == 2
     assert failure(['simulate', '-o', str(tmp_path)], capsys)[0] == 2
     assert failure(['reconstruct'], capsys)[0] == 2
-    assert load_scan(scan).n_slices == 2
+    assert load_scan(scan).n_slabs == 2
 
 
 def test_comparing_needs_a_truth(half: Path, tmp_path: Path, capsys: Capture) -> None:
@@ -411,7 +433,7 @@ def test_the_bare_command_helps(capsys: Capture) -> None:
 def test_a_terminated_command_leaves_nothing_half_written(half: Path, tmp_path: Path) -> None:
     output = tmp_path / 'folder' / 'out.h5'
     output.parent.mkdir()
-    words = [sys.executable, '-m', 'raki.cli', 'reconstruct', str(half), '-o', str(output), '--method', 'raki-2019']
+    words = [sys.executable, '-m', 'raki.cli', 'reconstruct', str(half), '-o', str(output), '--method', 'raki']
     with subprocess.Popen(words, stderr=subprocess.PIPE) as process:
         while not list(output.parent.iterdir()) and process.poll() is None:
             time.sleep(0.05)
@@ -424,19 +446,8 @@ def test_a_diverging_training_ends_with_exit_code_4(
     scan: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(LOSSES, 'norm', lambda predicted, _targets: predicted.sum() * float('nan'))
-    words = [
-        'compare',
-        str(scan),
-        '-o',
-        str(tmp_path / 'out'),
-        '--methods',
-        'raki-2019',
-        '--rates',
-        '2',
-        '--iterations',
-        '30',
-    ]
-    code, said = failure(words, capsys)
+    words = ['compare', str(scan), '-o', str(tmp_path / 'out'), '--methods', 'raki', '--rates', '2']
+    code, said = failure([*words, '--iterations', '30'], capsys)
     assert code == 4
     assert 'left the finite range' in said
     assert not (tmp_path / 'out').exists()

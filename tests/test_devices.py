@@ -1,25 +1,145 @@
-"""Every method on a device that is not the CPU: tensors stay together, and bits are the CPU's."""
+"""Everything on a device that is not the CPU: tensors stay together, and bits are the CPU's."""
+
+from dataclasses import replace
 
 import pytest
 import torch
+from torch import Tensor
 
-from raki.interpolation.fit import Method, fit
-from tests.pretended import elsewhere, here, pretending
-from tests.toys import METHODS, acs_of, lattice_with_acs, point_sources, random_kspace
+from raki.coils.combine import root_sum_of_squares, rss_combination, walsh, walsh_combination
+from raki.coils.noise import noise_covariance
+from raki.coils.transform import coil_transform
+from raki.data.lattice import Lattice
+from raki.data.sampling import Sampling, undersample
+from raki.data.scan import Scan
+from raki.data.simulate import Simulation, simulate
+from raki.evaluation.noise_maps import NoiseMap, analytic_noise_map, jvp_noise_map, replica_noise_map
+from raki.fourier import image_from_kspace
+from raki.interpolation.calibration import Method
+from raki.interpolation.fit import ZeroFilling, fit
+from raki.networks.iterative import IterativeRaki
+from raki.networks.raki import Raki
+from raki.networks.residual import ResidualRaki
+from raki.pipeline import COMBINATIONS, reconstruct
+from tests.pretended import DEVICE, elsewhere, here, pretending
+from tests.toys import (
+    METHODS,
+    lattice_with_acs,
+    measured_only,
+    point_sources,
+    random_kspace,
+    relative_error,
+    sampled_volume,
+)
 
-FULL = point_sources(9, 4, 54, 31) + 0.1 * random_kspace(4, 54, 31)
+
+def quick(method: Method) -> Method:
+    if isinstance(method, ResidualRaki | IterativeRaki):
+        return method.with_iterations(2 if isinstance(method, ResidualRaki) else 10)
+    return method.with_iterations(20) if isinstance(method, Raki) else method
 
 
-@pytest.mark.parametrize('method', [pytest.param(method, id=name) for name, method in METHODS.items()])
-def test_a_method_gives_the_bits_of_the_cpu_on_another_device(method: Method) -> None:
-    sampling = lattice_with_acs(54, 3, 1, range(15, 40))
-    expected = fit(method, acs_of(FULL, sampling), sampling, FULL).fill(FULL)
+LINES = point_sources(9, 4, 54, 31) + 0.1 * random_kspace(4, 54, 31)
+VOLUME = point_sources(9, 4, 11, 18, 23) + 0.1 * random_kspace(4, 11, 18, 23)
+GEOMETRIES = [
+    pytest.param(LINES, lattice_with_acs(54, 3, 1, range(15, 40)), id='lines'),
+    pytest.param(VOLUME, sampled_volume((11, 18), Lattice.of((2, 2), 1), (range(1, 9), range(2, 14))), id='volume'),
+]
+both_geometries = pytest.mark.parametrize(('full', 'sampling'), GEOMETRIES)
+QUICK = {name: quick(method) for name, method in METHODS.items()}
+EVERY_METHOD = [pytest.param(method, id=name) for name, method in {**QUICK, 'zero-filled': ZeroFilling()}.items()]
+SEVERAL = [pytest.param(QUICK[name], id=name) for name in ('grappa', 'gated', 'raki-complex')]
+NOISE = random_kspace(4, 200, seed=7)
+
+
+@pytest.mark.parametrize('method', EVERY_METHOD)
+@both_geometries
+def test_a_method_gives_the_bits_of_the_cpu_on_another_device(method: Method, full: Tensor, sampling: Sampling) -> None:
+    expected = fit(method, full, sampling).fill(full)
     with pretending():
-        there = elsewhere(FULL)
-        filled = here(fit(method, acs_of(there, sampling), sampling, there).fill(there))
-    assert torch.equal(filled, expected)
+        there = elsewhere(full)
+        filled = here(fit(method, there, sampling).fill(there))
+    assert_equal(filled, expected)
+
+
+@pytest.mark.parametrize('method', SEVERAL)
+@both_geometries
+def test_separate_calibration_and_virtual_coils_stay_there(method: Method, full: Tensor, sampling: Sampling) -> None:
+    """Whitened and compressed; the covariance is small, and lives on the CPU."""
+    acs = sampling.acs_block(full).contiguous()
+    expected = fit(method, full, sampling, acs, transform=coil_transform(acs, NOISE, 3)).fill(full)
+    with pretending():
+        there, own = elsewhere(full), elsewhere(acs)
+        filled = here(fit(method, there, sampling, own, transform=coil_transform(own, NOISE, 3)).fill(there))
+    assert_equal(filled, expected)
+
+
+def scan_of(n_axes: int) -> Scan:
+    full = simulate(Simulation((12, 24, 20) if n_axes > 1 else (36, 30), n_coils=4, n_slices=1))
+    sampling = undersample(full.mask, (2, 2)[:n_axes], (8, 14)[:n_axes] if n_axes > 1 else (18,), n_axes - 1)
+    return replace(full, kspace=measured_only(full.kspace, sampling), mask=sampling.mask)
+
+
+@pytest.mark.parametrize('method', [*SEVERAL, pytest.param(ZeroFilling(), id='zero-filled')])
+@pytest.mark.parametrize('n_axes', [1, 2], ids=['lines', 'volume'])
+def test_the_pipeline_brings_everything_back(method: Method, n_axes: int) -> None:
+    scan = scan_of(n_axes)
+    combine = COMBINATIONS['walsh']
+    expected = reconstruct(scan, method, device=torch.device('cpu'), combine=combine)
+    with pretending():
+        found = reconstruct(scan, method, device=DEVICE, combine=combine)
+    assert_equal(found.image, expected.image)
+    assert_equal(found.kspace, expected.kspace)
+
+
+def assert_equal(found: Tensor, expected: Tensor) -> None:
+    """The bits, but for the last ones of sums in memory that is aligned otherwise."""
+    assert torch.equal(found, expected) or relative_error(found, expected) < 1e-6
+
+
+def assert_same(found: NoiseMap, expected: NoiseMap) -> None:
+    for name in ('std', 'gfactor', 'bias'):
+        own, wanted = getattr(found, name), getattr(expected, name)
+        assert (own is None) == (wanted is None)
+        if own is not None:
+            assert_equal(here(own), wanted)
+
+
+@both_geometries
+def test_analytic_maps_are_those_of_the_cpu(full: Tensor, sampling: Sampling) -> None:
+    covariance, weights = noise_covariance(NOISE), random_kspace(*full.shape, seed=5)
+    expected = analytic_noise_map(fit(METHODS['grappa'], full, sampling), covariance, weights)
+    with pretending():
+        found = analytic_noise_map(fit(METHODS['grappa'], elsewhere(full), sampling), covariance, elsewhere(weights))
+    assert_same(found, expected)
+
+
+@pytest.mark.parametrize('method', SEVERAL)
+@both_geometries
+def test_replica_and_derivative_maps_are_those_of_the_cpu(method: Method, full: Tensor, sampling: Sampling) -> None:
+    covariance = noise_covariance(NOISE)
+
+    def maps(kspace: Tensor) -> tuple[NoiseMap, NoiseMap]:
+        interpolator = fit(method, kspace, sampling)
+        replicas = replica_noise_map(interpolator.fill, kspace, sampling, covariance, n_replicas=2)
+        return replicas, jvp_noise_map(interpolator, kspace, covariance, n_probes=2)
+
+    expected = maps(full)
+    with pretending():
+        found = maps(elsewhere(full))
+    for own, wanted in zip(found, expected, strict=True):
+        assert_same(own, wanted)
+
+
+@pytest.mark.parametrize('combine', [root_sum_of_squares, walsh, rss_combination, walsh_combination])
+@pytest.mark.parametrize('is_known', [True, False])
+def test_combinations_are_those_of_the_cpu(combine, is_known: bool) -> None:
+    images, covariance = image_from_kspace(LINES), noise_covariance(NOISE) if is_known else None
+    with pretending():
+        found = here(combine(elsewhere(images), covariance))
+    assert torch.equal(found, combine(images, covariance))
 
 
 def test_mixing_devices_is_noticed() -> None:
     with pretending(), pytest.raises(RuntimeError, match='expected all tensors to be on the same device'):
-        elsewhere(FULL) + FULL
+        torch.add(elsewhere(LINES), LINES)

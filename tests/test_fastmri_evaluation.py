@@ -5,11 +5,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-import torch
 from skimage.metrics import structural_similarity
 
 from raki.cli import main
-from raki.data.sampling import undersample
 from raki.data.simulate import Simulation, simulate
 from tests.toys import stored
 
@@ -59,13 +57,13 @@ def test_fastmris_evaluation_scores_our_files(tmp_path: Path, acceleration: int)
     for folder in folders:
         folder.mkdir()
     target, scan, prediction = (folder / 'file1000001.h5' for folder in folders)
-    sampling = undersample(torch.ones(52, dtype=torch.bool), acceleration, 18)
+    mask = np.isin(np.arange(52), [*range(0, 52, acceleration), *range(17, 35)])
     with h5py.File(target, 'w') as file:
         file['reconstruction_rss'] = cropped_rss(kspace, 48)
         file.attrs.update({'acquisition': 'AXT2', 'acceleration': acceleration, 'max': 1.0})
     with h5py.File(scan, 'w') as file:
-        file['kspace'] = np.where(sampling.mask.numpy(), kspace, 0)
-        file['mask'] = sampling.mask.numpy()
+        file['kspace'] = np.where(mask, kspace, 0)
+        file['mask'] = mask
         file['ismrmrd_header'] = HEADER
     assert main(['reconstruct', str(scan), '-o', str(prediction)]) == 0
     scores = fastmri_scores(target, prediction)

@@ -1,48 +1,67 @@
 """The gated network: where theory says what it is, and how far it is trusted."""
 
+from typing import NamedTuple
+
 import pytest
 import torch
 from torch import Tensor
 
+from raki.data.lattice import Lattice
 from raki.data.sampling import undersample
 from raki.data.simulate import Simulation, simulate
 from raki.grappa.method import Grappa
-from raki.interpolation.fit import Calibration, fit
-from raki.interpolation.kernel import Kernel, patches
-from raki.interpolation.linear import LinearMap, NormalEquations
-from raki.networks.gated import Blend, GatedNetwork, patch_power, smoothed
-from raki.networks.recommended import GatedRaki
-from raki.networks.trust import Shares
-from tests.toys import acs_of, lattice_with_acs, plane_wave, point_sources, random_kspace
+from raki.interpolation.calibration import Calibration
+from raki.interpolation.fit import fit
+from raki.interpolation.least_squares import LinearMap, NormalEquations
+from raki.interpolation.neighbours import Cells, Kernel
+from raki.networks.gated import Blend, Gated, GatedNetwork, smoothed
+from raki.networks.trust import Draws, Shares, patch_power
+from tests.toys import lattice_with_acs, plane_wave, point_sources, random_kspace
 
-KERNEL = Kernel(2, 5)
 RIDGE = 1e-3
 
 
-def noisy() -> Tensor:
-    """Structured k-space with noise, axes (coil, line, readout)."""
-    return point_sources(9, 5, 40, 37) + 0.3 * random_kspace(5, 40, 37)
+class Toy(NamedTuple):
+    """Fully sampled structured k-space with noise, as a calibration, and every place in it."""
+
+    calibration: Calibration
+    cells: Cells
+
+    @property
+    def lines(self) -> Tensor:
+        return self.calibration.acs_lines
+
+    def solved(self, noise: float) -> tuple[GatedNetwork, NormalEquations]:
+        """A network, and its equations."""
+        equations = self.calibration.normal_equations(self.cells.neighbourhood)
+        steps = self.calibration.lattice.steps
+        network = GatedNetwork.solved(equations, equations.n_equations, RIDGE, noise, steps)
+        assert network is not None
+        return network, equations
 
 
-def solved(kspace: Tensor, noise: float) -> tuple[GatedNetwork, NormalEquations]:
-    """A network from fully sampled lines at R=3, and its equations."""
-    equations = NormalEquations.from_acs(kspace, 3, KERNEL)
-    network = GatedNetwork.solved(equations, equations.n_equations, RIDGE, noise)
-    assert network is not None
-    return network, equations
+def toy(shape: tuple[int, ...], lattice: Lattice) -> Toy:
+    kspace = point_sources(9, 5, *shape) + 0.3 * random_kspace(5, *shape)
+    calibration = Calibration(kspace, lattice)
+    return Toy(calibration, calibration.cells(calibration.neighbourhood(Kernel(2, 5))))
 
 
-def test_without_noise_the_network_is_ridge_regression() -> None:
-    kspace = noisy()
-    network, equations = solved(kspace, 1e-9)
-    linear = LinearMap(equations.solve(RIDGE), KERNEL)
-    torch.testing.assert_close(network(kspace, 3), linear(kspace, 3), rtol=1e-3, atol=1e-3)
+LINES, VOLUME = toy((40, 37), Lattice.of((3,))), toy((11, 13, 17), Lattice.of((2, 2), 1))
+both_geometries = pytest.mark.parametrize('toy', [LINES, VOLUME], ids=['lines', 'volume'])
 
 
-def test_where_the_power_is_constant_the_network_is_the_wiener_filter_of_that_power() -> None:
+@both_geometries
+def test_without_noise_the_network_is_ridge_regression(toy: Toy) -> None:
+    network, equations = toy.solved(1e-9)
+    linear = LinearMap(equations.solve(RIDGE))
+    torch.testing.assert_close(network(toy.lines, toy.cells), linear(toy.lines, toy.cells), rtol=1e-3, atol=1e-3)
+
+
+@both_geometries
+def test_where_the_power_is_constant_the_network_is_the_wiener_filter_of_that_power(toy: Toy) -> None:
     """Covariance power * C + noise * 1 of the sources: a ridge of noise / power, whatever the gates are made of."""
-    noise, acs, wave = 0.2, noisy(), plane_wave(5, 30, 29)
-    network, equations = solved(acs, noise)
+    noise, wave = 0.2, plane_wave(5, *toy.calibration.acs.shape[1:]).flatten(1, -2)
+    network, equations = toy.solved(noise)
     power = float(wave.abs().square().mean())
     n_equations, unit = equations.n_equations, torch.eye(len(equations.gram)).to(equations.gram)
     signal = n_equations * (equations.source_power - noise)
@@ -51,54 +70,79 @@ def test_where_the_power_is_constant_the_network_is_the_wiener_filter_of_that_po
     covariance = (vectors * values.clamp(min=0)) @ vectors.mH
     ridge = RIDGE * n_equations * equations.source_power / signal + noise / (power - noise)
     weights = torch.linalg.solve(covariance + ridge * unit, equations.cross / signal)
-    torch.testing.assert_close(network(wave, 3), LinearMap(weights, KERNEL)(wave, 3), rtol=1e-4, atol=1e-4)
+    expected = LinearMap(weights)(wave, toy.cells)
+    torch.testing.assert_close(network(wave, toy.cells), expected, rtol=1e-4, atol=1e-4)
 
 
-def test_a_network_commutes_with_the_phase_of_k_space() -> None:
-    kspace, turn = noisy(), torch.polar(torch.tensor(1.0), torch.tensor(0.7))
-    network, _ = solved(kspace, 0.1)
-    torch.testing.assert_close(network(turn * kspace, 3), turn * network(kspace, 3), rtol=1e-4, atol=1e-4)
+@both_geometries
+def test_a_network_commutes_with_the_phase_of_k_space(toy: Toy) -> None:
+    turn, (network, _) = torch.polar(torch.tensor(1.0), torch.tensor(0.7)), toy.solved(0.1)
+    turned = network(turn * toy.lines, toy.cells)
+    torch.testing.assert_close(turned, turn * network(toy.lines, toy.cells), rtol=1e-4, atol=1e-4)
 
 
-def test_gates_open_with_the_power_of_k_space() -> None:
-    kspace = noisy()
-    network, _ = solved(kspace, 0.1)
-    closed, opened = (network.gates(factor * kspace, 3) for factor in (0.5, 2.0))
+@both_geometries
+def test_gates_open_with_the_power_of_k_space(toy: Toy) -> None:
+    network, _ = toy.solved(0.1)
+    closed, opened = (network._gates(network._ridge(factor * toy.lines, toy.cells)) for factor in (0.5, 2.0))
     assert bool((opened > closed).all())
 
 
-def test_power_of_a_patch_is_that_of_its_samples() -> None:
-    kspace = random_kspace(3, 20, 17)
-    direct = patches(kspace, KERNEL, 3).abs().square().mean(-1)
-    torch.testing.assert_close(patch_power(kspace, KERNEL, 3), direct.double(), rtol=1e-5, atol=0)
+@both_geometries
+def test_a_held_network_is_linear_and_equals_the_network_where_it_is_held(toy: Toy) -> None:
+    network, _ = toy.solved(0.1)
+    held, other = network.held(toy.lines, toy.cells), random_kspace(*toy.lines.shape, seed=3)
+    torch.testing.assert_close(held(toy.lines, toy.cells), network(toy.lines, toy.cells))
+    expected = 2j * held(toy.lines, toy.cells) + held(other, toy.cells)
+    torch.testing.assert_close(held(2j * toy.lines + other, toy.cells), expected, rtol=1e-4, atol=1e-4)
 
 
-def test_smoothing_keeps_constants_up_to_the_border() -> None:
-    torch.testing.assert_close(smoothed(torch.full((7, 20), 2.5), dilation=2), torch.full((7, 20), 2.5))
+@both_geometries
+def test_power_of_a_patch_is_that_of_its_samples(toy: Toy) -> None:
+    direct = toy.cells.patches(toy.lines).abs().square().mean(-1)
+    torch.testing.assert_close(patch_power(toy.lines, toy.cells), direct.double(), rtol=1e-5, atol=0)
 
 
-def test_overlap_of_noise_is_that_of_the_weights() -> None:
+@both_geometries
+def test_smoothing_is_the_mean_over_neighbouring_cells_and_samples(toy: Toy) -> None:
+    """Up to the border, where there are fewer; against the definition at some cells."""
+    steps, n_columns = toy.calibration.lattice.steps, len(toy.cells.neighbourhood.columns(toy.lines.shape[-1]))
+    constant = torch.full((len(toy.cells), n_columns), 2.5)
+    torch.testing.assert_close(smoothed(constant, toy.cells, steps), constant)
+    power = patch_power(toy.lines, toy.cells)
+    found, anchors = smoothed(power, toy.cells, steps), toy.cells.anchors
+    moves = torch.cartesian_prod(*[torch.arange(-1, 2)] * len(steps)).view(-1, len(steps)) @ torch.tensor(steps)
+    for cell, column in [(0, 0), (len(anchors) // 2, 5), (len(anchors) - 1, n_columns - 1)]:
+        near = (anchors[:, None] == anchors[cell] + moves).all(-1).any(1)
+        expected = power[near, max(0, column - 4) : column + 5].mean()
+        assert float(found[cell, column]) == pytest.approx(float(expected), rel=1e-6)
+
+
+@both_geometries
+def test_overlap_of_noise_is_that_of_the_weights(toy: Toy) -> None:
     """tr(W1^H W0) at a position whose gates make the network the map W1."""
-    network, equations = solved(noisy(), 0.1)
+    network, equations = toy.solved(0.1)
     start = equations.solve(RIDGE)
-    around = random_kspace(5, 9, 11)
-    gates = network.gates(around, 1)
+    gates = network._gates(network._ridge(toy.lines, toy.cells))
     gated = network.analysis @ (gates[:, 2, 3, None] * network.synthesis)
     expected = 0.1 * float((gated.conj() * start.to(gated)).sum().real)
-    assert float(network.noise_overlap(around, 1, LinearMap(start, KERNEL))[2, 3]) == pytest.approx(expected, rel=1e-4)
+    found = network.noise_overlap(toy.lines, toy.cells, LinearMap(start), Draws(0.1, 1, seed=0))
+    assert float(found[2, 3]) == pytest.approx(expected, rel=1e-4)
 
 
 def test_a_network_needs_signal_above_the_noise() -> None:
-    equations = NormalEquations.from_acs(random_kspace(5, 30, 29), 3, KERNEL)
-    assert GatedNetwork.solved(equations, equations.n_equations, RIDGE, 2 * equations.source_power) is None
+    calibration = Calibration(random_kspace(5, 30, 29), Lattice.of((3,)))
+    equations = calibration.normal_equations(calibration.neighbourhood(Kernel(2, 5)))
+    noise = 2 * equations.source_power
+    assert GatedNetwork.solved(equations, equations.n_equations, RIDGE, noise, ((3,),)) is None
 
 
-def test_a_blend_lies_between_its_ends() -> None:
-    kspace = noisy()
-    network, equations = solved(kspace, 0.1)
-    linear = LinearMap(equations.solve(RIDGE), KERNEL)
-    expected = 0.7 * linear(kspace, 3) + 0.3 * network(kspace, 3)
-    torch.testing.assert_close(Blend(linear, network, 0.3)(kspace, 3), expected)
+@both_geometries
+def test_a_blend_lies_between_its_ends(toy: Toy) -> None:
+    network, equations = toy.solved(0.1)
+    linear = LinearMap(equations.solve(RIDGE))
+    expected = 0.7 * linear(toy.lines, toy.cells) + 0.3 * network(toy.lines, toy.cells)
+    torch.testing.assert_close(Blend(linear, network, 0.3)(toy.lines, toy.cells), expected)
 
 
 @pytest.mark.parametrize(
@@ -111,49 +155,33 @@ def test_held_out_rows_hold_back_but_do_not_drive_on(
     assert Shares(noise, held_out, expected).trusted == pytest.approx(trusted)
 
 
-def test_without_noise_raki_is_grappa_and_says_so() -> None:
+def test_without_noise_gated_is_grappa_and_says_so() -> None:
     full, sampling = point_sources(4, 6, 54, 31), lattice_with_acs(54, 3, 1, range(14, 44))
-    acs = acs_of(full, sampling)
-    interpolator = fit(GatedRaki(), acs, sampling, full)
-    largest = float((interpolator.fill(full) - full).abs().max() / full.abs().max())
-    assert largest < 1e-4
-    assert any('raki is GRAPPA here' in text for text in interpolator.warnings)
+    interpolator = fit(Gated(), full, sampling)
+    assert float((interpolator.fill(full) - full).abs().max() / full.abs().max()) < 1e-4
+    assert any('gated is GRAPPA here' in text for text in interpolator.warnings)
 
 
-def test_raki_needs_the_lines_that_it_is_for_to_trust_a_network() -> None:
-    full, sampling = noisy(), lattice_with_acs(40, 3, 1, range(8, 32))
-    acs = acs_of(full, sampling)
-    linear, alone = (fit(method, acs, sampling).fill(full) for method in (Grappa(), GatedRaki()))
-    torch.testing.assert_close(alone, linear)
-
-
-def test_where_noise_rules_raki_is_closer_to_the_truth_than_grappa() -> None:
+@pytest.mark.parametrize(
+    ('matrix', 'rate', 'acs'),
+    [((96, 80), (2,), (24,)), ((22, 48, 40), (2, 2), (14, 20))],
+    ids=['lines', 'volume'],
+)
+def test_where_noise_rules_gated_is_closer_to_the_truth_than_grappa(
+    matrix: tuple[int, ...], rate: tuple[int, ...], acs: tuple[int, ...]
+) -> None:
     """A simulation whose noise-free k-space is known; the margin is a third of what is found."""
-    scan = simulate(Simulation((96, 80), 8, 1, 0.05, 3))
+    scan = simulate(Simulation(matrix, 8, 1, 0.05, 3))
     assert scan.reference is not None
     full, truth = scan.kspace[0], scan.reference[0]
-    sampling = undersample(torch.ones(96, dtype=torch.bool), 2, 24)
-    acs, missing = full[:, sampling.acs.start : sampling.acs.stop], ~sampling.mask
-    linear, gated = (fit(method, acs, sampling, full).fill(full) for method in (Grappa(), GatedRaki()))
-    errors = [float((filled - truth)[:, missing].abs().square().sum()) for filled in (linear, gated)]
+    sampling = undersample(scan.mask, rate, acs, shift=len(rate) - 1)
+    errors = [
+        float((fit(method, full, sampling).fill(full) - truth)[:, ~sampling.mask].abs().square().sum())
+        for method in (Grappa(), Gated())
+    ]
     assert errors[1] < 0.9 * errors[0]
 
 
-def test_missing_lines_of_every_gap_follow_the_mask() -> None:
-    sampling = lattice_with_acs(13, 4, 1, range(4, 8))
-    assert sampling.missing.tolist() == [
-        [False, False, True],
-        [True, True, False],
-        [False, False, True],
-        [True, True, True],
-    ]
-
-
 def test_settings_are_validated() -> None:
-    with pytest.raises(ValueError, match='at least one kernel'):
-        GatedRaki(kernels=())
-
-
-def test_lines_are_needed_for_missing_ones() -> None:
-    """The fields that only `fit` with k-space knows are optional."""
-    assert Calibration(random_kspace(3, 12, 9), 2).missing is None
+    with pytest.raises(ValueError, match='at least one draw of noise'):
+        Gated(n_probes=0)

@@ -1,18 +1,18 @@
 """ISMRMRD files with a second phase-encoding axis."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import ismrmrd
 import pytest
 import torch
+from torch import Tensor
 
-from raki.data.lattice import VolumeSampling, undersample_volume
-from raki.data.load import load_scan, load_volume, open_scan
-from raki.data.volume import Volume
+from raki.data.load import load_scan, open_scan
 from raki.errors import SamplingError, ScanError
 from raki.fourier import image_from_kspace
-from tests.test_ismrmrd import FULLY, N_COILS, N_LINES, N_SAMPLES, Line, write
+from tests.test_ismrmrd import N_COILS, N_LINES, N_SAMPLES, Line, write
 from tests.toys import random_kspace
 
 N_PARTITIONS = 6
@@ -28,58 +28,91 @@ def lines_of(positions: Iterable[tuple[int, int]], flags: tuple[int, ...] = (), 
     ]
 
 
-def positions(mask: torch.Tensor) -> list[tuple[int, int]]:
+def positions(mask: Tensor) -> list[tuple[int, int]]:
     return [(kz, ky) for kz, ky in mask.nonzero().tolist()]
 
 
-def test_fully_sampled_kz_is_read_as_slices(tmp_path: Path) -> None:
+def every_second() -> Tensor:
+    """Every second position along both axes, shifted by one from partition to partition."""
+    mask = torch.zeros_like(FULL_MASK)
+    mask[::4, ::2] = True
+    mask[2::4, 1::2] = True
+    return mask
+
+
+def test_a_volume_is_one_slab_of_a_repetition(tmp_path: Path) -> None:
+    """Fully sampled kz can then be transformed away."""
     file = open_scan(write(tmp_path / 'a.h5', lines_of(positions(FULL_MASK)), z=N_PARTITIONS))
-    assert file.shape == (N_PARTITIONS, N_COILS, N_LINES, N_SAMPLES)
+    assert file.shape == (1, N_COILS, N_PARTITIONS, N_LINES, N_SAMPLES)
+    assert (file.n_slices, file.readout_is_rows) == (6, False)
     scan = file.read()
-    assert scan.voxel_size == pytest.approx((0.02, 0.02))
+    assert torch.equal(scan.kspace[0], VOLUME)
+    assert bool(scan.mask.all())
+    slices = scan.as_slices()
+    assert slices.voxel_size == pytest.approx((0.02, 0.02))
     expected = image_from_kspace(VOLUME, (-3, -2, -1)).transpose(0, 1)
-    torch.testing.assert_close(image_from_kspace(scan.kspace), expected, rtol=1e-4, atol=1e-5)
-    assert torch.equal(file.read([2, 4]).kspace, scan.kspace[[2, 4]])
+    torch.testing.assert_close(image_from_kspace(slices.kspace), expected, rtol=1e-4, atol=1e-5)
+    with pytest.raises(ScanError, match='no volume 1; the file has volumes 0 to 0'):
+        file.read([1])
 
 
 def test_a_slab_wider_than_wanted_is_cut(tmp_path: Path) -> None:
     """Slice oversampling: 6 partitions over 7.5 mm, of which 5 mm are wanted, are the 4 slices in the middle."""
-    path = write(tmp_path / 'a.h5', lines_of(positions(FULL_MASK)), z=N_PARTITIONS, depth=7.5)
-    slices = load_scan(path).kspace
-    volume = load_volume(path)
-    assert volume.image_shape == (4, N_LINES, N_SAMPLES)
+    file = open_scan(write(tmp_path / 'a.h5', lines_of(positions(FULL_MASK)), z=N_PARTITIONS, depth=7.5))
+    volume = file.read()
+    assert volume.image_shape == file.image_shape == (4, N_LINES, N_SAMPLES)
+    assert file.n_slices == 4
     assert volume.voxel_size == pytest.approx((0.00125, 0.02, 0.02))
-    assert torch.equal(slices, Volume(volume.kspace, volume.mask).as_slices().kspace[1:5])
+    assert torch.equal(volume.as_slices().kspace, replace(volume, image_shape=None).as_slices().kspace[1:5])
+    with pytest.raises(ScanError, match='no slice 4; the file has slices 0 to 3'):
+        file.require_known([4])
 
 
 def test_an_undersampled_ky_goes_the_way_of_all_slices(tmp_path: Path) -> None:
-    mask = undersample_volume(FULL_MASK, (1, 3), 0, (N_PARTITIONS, 4)).mask
-    scan = load_scan(write(tmp_path / 'a.h5', lines_of(positions(mask)), z=N_PARTITIONS))
+    mask = torch.zeros_like(FULL_MASK)
+    mask[:, ::3] = True
+    mask[:, 5:8] = True
+    scan = load_scan(write(tmp_path / 'a.h5', lines_of(positions(mask)), z=N_PARTITIONS)).as_slices()
     assert torch.equal(scan.mask, mask[0])
 
 
-def test_two_accelerated_axes_are_read_as_a_volume(tmp_path: Path) -> None:
+def test_two_accelerated_axes_are_read_as_they_were_measured(tmp_path: Path) -> None:
     """Calibration-only acquisitions between lattice partitions belong to k-space where the header says embedded."""
-    sampling = undersample_volume(FULL_MASK, (2, 2), 1, (3, 4))
-    lattice = sampling.lattice.on((N_PARTITIONS, N_LINES))
+    lattice, mask = every_second(), every_second()
+    mask[2:5, 4:8] = True
     acquisitions = [
         *lines_of(positions(lattice)),
-        *lines_of(positions(sampling.mask & ~lattice), (ismrmrd.ACQ_IS_PARALLEL_CALIBRATION,)),
+        *lines_of(positions(mask & ~lattice), (ismrmrd.ACQ_IS_PARALLEL_CALIBRATION,)),
     ]
-    path = write(tmp_path / 'a.h5', acquisitions, z=N_PARTITIONS)
-    volume = load_volume(path)
-    assert VolumeSampling.from_mask(volume.mask).lattice == sampling.lattice
-    assert torch.equal(volume.kspace, VOLUME * sampling.mask[..., None])
-    with pytest.raises(SamplingError, match=r'use raki reconstruct, or raki\.load_volume and raki\.reconstruct_vol'):
-        load_scan(path)
+    volume = load_scan(write(tmp_path / 'a.h5', acquisitions, z=N_PARTITIONS))
+    assert torch.equal(volume.mask, mask)
+    assert torch.equal(volume.kspace[0], VOLUME * mask[..., None])
+    assert not volume.has_full_kz
+    with pytest.raises(SamplingError, match='two axes are accelerated, so reconstruct the volume as a whole'):
+        volume.as_slices()
+
+
+def test_repetitions_of_a_volume_have_their_own_masks(tmp_path: Path) -> None:
+    masks = [FULL_MASK, every_second()]
+    acquisitions = [
+        replace(line, counters=(*line.counters, ('repetition', repetition)))
+        for repetition, mask in enumerate(masks)
+        for line in lines_of(positions(mask))
+    ]
+    file = open_scan(write(tmp_path / 'a.h5', acquisitions, z=N_PARTITIONS))
+    assert file.n_repetitions == 2
+    for repetition, mask in enumerate(masks):
+        volume = file.read(repetition=repetition)
+        assert torch.equal(volume.mask, mask)
+        assert torch.equal(volume.kspace[0], VOLUME * mask[..., None])
 
 
 def test_partitions_lie_where_the_centre_of_the_header_says(tmp_path: Path) -> None:
     """Without a stated centre it is n//2; a partition beyond the matrix is refused."""
     with pytest.raises(ScanError, match='partition 6, repetition 0 lies outside the encoded matrix of 6 partitions'):
-        load_volume(write(tmp_path / 'a.h5', lines_of(positions(FULL_MASK), first=1), z=N_PARTITIONS))
+        load_scan(write(tmp_path / 'a.h5', lines_of(positions(FULL_MASK), first=1), z=N_PARTITIONS))
 
 
-def test_one_phase_encoding_axis_is_no_volume(tmp_path: Path) -> None:
-    with pytest.raises(ScanError, match='ISMRMRD HDF5 with one phase-encoding axis is no volume: use load_scan'):
-        load_volume(write(tmp_path / 'a.h5', FULLY))
+def test_the_counter_of_partitions_means_nothing_in_a_slice(tmp_path: Path) -> None:
+    scan = load_scan(write(tmp_path / 'a.h5', lines_of([(0, ky) for ky in range(N_LINES)], first=5)))
+    assert torch.equal(scan.kspace[0], VOLUME[:, 0])

@@ -7,11 +7,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from raki.data.lattice import Lattice
 from raki.errors import TrainingError
-from raki.interpolation.fit import Calibration, silent
-from raki.interpolation.kernel import Kernel
+from raki.interpolation.calibration import Calibration, silent
+from raki.interpolation.neighbours import Cells
 from raki.networks import layers as networks
-from raki.networks.layers import Shape
+from raki.networks.layers import FIRST, LAST, Hidden, Stack
 from raki.networks.raki import RAKI_2019, RAKI_COMPLEX, NetworkMap, Raki
 from raki.networks.training import Recipe, mean_square_loss, norm_loss, train
 from tests.toys import COMPLEX_QUICK, RAKI_QUICK, point_sources, random_kspace
@@ -19,8 +20,22 @@ from tests.toys import COMPLEX_QUICK, RAKI_QUICK, point_sources, random_kspace
 ACS = point_sources(9, 4, 24, 31) + 0.1 * random_kspace(4, 24, 31)
 
 
+def of(acs: Tensor, acceleration: int) -> Calibration:
+    return Calibration(acs, Lattice.of((acceleration,)))
+
+
+def every_cell(network: NetworkMap, lines: Tensor) -> Cells:
+    """Every place of a network in lines (coil, line, readout)."""
+    return Cells.inside(network.stack.receptive_field, tuple(lines.shape[1:-1]))
+
+
+def inputs_of(calibration: Calibration, channels: Tensor, stack: Stack) -> tuple[Tensor, Hidden]:
+    hidden = stack.hidden(calibration.cells(stack.receptive_field))
+    return hidden.inputs(channels), hidden
+
+
 def learnt(method: Raki, acceleration: int = 4, acs: Tensor = ACS) -> NetworkMap:
-    fitted = method.learn(Calibration(acs, acceleration), silent).patch_map
+    fitted = method.learn(of(acs, acceleration), silent).patch_map
     assert isinstance(fitted, NetworkMap)
     return fitted
 
@@ -38,19 +53,19 @@ def as_convolutions(weights: tuple[Tensor, ...], channels: Tensor, dilation: int
     return convolve(hidden, kernels, groups=n_networks)[0].unflatten(0, (n_networks, -1))
 
 
-@pytest.mark.parametrize('dilation', [1, 4])
-def test_the_networks_are_the_papers_convolutions(dilation: int) -> None:
-    channels = torch.cat([ACS.real, ACS.imag])
-    shape = RAKI_2019.shape(n_coils=4, acceleration=4)
-    weights = networks.initial_weights(shape, 0.1, torch.float32, seed=3)
-    found = networks.forward(weights, networks.first_patches(channels, dilation), torch.relu, dilation)
-    torch.testing.assert_close(found, as_convolutions(weights, channels, dilation), rtol=1e-4, atol=1e-5)
+@pytest.mark.parametrize('acceleration', [2, 4])
+def test_the_networks_are_the_papers_convolutions(acceleration: int) -> None:
+    channels, calibration = torch.cat([ACS.real, ACS.imag]), of(ACS, acceleration)
+    weights = networks.initial_weights(RAKI_2019.shape(calibration), 0.1, torch.float32, seed=3)
+    inputs, hidden = inputs_of(calibration, channels, RAKI_2019.stack(calibration))
+    found = networks.forward(weights, inputs, torch.relu, hidden)
+    torch.testing.assert_close(found, as_convolutions(weights, channels, acceleration), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize('acceleration', [2, 3, 4, 5, 6])
 def test_there_are_two_networks_per_coil_with_the_papers_widths(acceleration: int) -> None:
-    shape = RAKI_2019.shape(n_coils=16, acceleration=acceleration)
-    assert shape == Shape(n_networks=32, n_inputs=32, widths=(32, 8), n_outputs=acceleration - 1)
+    shape = RAKI_2019.shape(of(random_kspace(16, 24, 31), acceleration))
+    assert (shape.n_networks, shape.n_inputs, shape.widths, shape.n_outputs) == (32, 32, (32, 8), acceleration - 1)
     assert shape.weights == ((32, 32, 320), (32, 8, 32), (32, 6 * (acceleration - 1), 8))
 
 
@@ -58,39 +73,66 @@ def test_there_are_two_networks_per_coil_with_the_papers_widths(acceleration: in
 def test_a_missing_sample_depends_on_3_acquired_lines_x_7_samples_of_all_coils(method: Raki) -> None:
     """Targets lie between the first and the second of the three lines, in the middle column of the seven."""
     network = replace(learnt(method), method=replace(method, slope=0.5))
-    lattice = random_kspace(4, 9, 21, seed=1).requires_grad_()
-    missing = network(lattice, 1)
-    assert missing.shape == (4, 3, 9 - 2, 21 - 6)
-    missing[:, :, 2, 5].abs().sum().backward()
-    assert lattice.grad is not None
-    touched = lattice.grad.abs() > 0
-    expected = torch.zeros(9, 21, dtype=torch.bool)
-    expected[2:5, 5:12] = True
-    assert all(torch.equal(coil, expected) for coil in touched)
-    assert method.smallest_kernel == Kernel(3, 7)
-    assert (method.smallest_kernel.before, method.smallest_kernel.readout // 2) == (1, 3)
+    around = network.stack.receptive_field
+    assert (around.sources, around.targets) == (((0,), (4,), (8,)), ((1,), (2,), (3,)))
+    assert around.samples == range(-3, 4)
+    assert method.smallest(of(ACS, 4)) == around
+    lines = random_kspace(4, 40, 21, seed=1).requires_grad_()
+    cells = every_cell(network, lines)
+    missing = network(lines, cells)
+    assert missing.shape == (4, 3, 40 - 8, 21 - 6)
+    missing[:, :, 9, 5].abs().sum().backward()
+    assert lines.grad is not None
+    expected = torch.zeros(40, 21, dtype=torch.bool)
+    expected[9:18:4, 5:12] = True
+    assert all(torch.equal(coil.abs() > 0, expected) for coil in lines.grad)
 
 
-def test_training_on_the_acs_and_filling_the_lattice_are_one_code() -> None:
-    """A dilated prediction on full lines equals the plain one on each interleaved lattice."""
+@pytest.mark.parametrize('shift', [0, 1])
+def test_on_two_axes_layers_see_a_cells_neighbours_along_both(shift: int) -> None:
+    """The first layer sees all lattice points around a cell, the last one as many cells as it is told: by gradients."""
+    acs = point_sources(9, 3, 12, 16, 15) + 0.1 * random_kspace(3, 12, 16, 15)
+    calibration = Calibration(acs, Lattice.of((2, 2), shift))
+    last = replace(LAST, partitions=2)
+    stack = Stack.around(calibration, FIRST, last)
+    assert stack.first == calibration.neighbourhood(FIRST)
+    assert len(stack.steps) == 4
+    assert bool(calibration.lattice.joins(torch.tensor(stack.steps)).all())
+    method = replace(COMPLEX_QUICK, slope=0.5, last=last)
+    weights = networks.initial_weights(method.shape(calibration), None, torch.complex64, seed=3)
+    network = NetworkMap(method, stack, weights, None, 1.0)
+    lines, cells = acs.flatten(1, 2).clone().requires_grad_(), calibration.cells(stack.receptive_field)
+    network(lines, cells)[:, :, 5, 2].abs().sum().backward()
+    assert lines.grad is not None
+    touched = (lines.grad.abs() > 0).all(0)
+    assert torch.equal(touched.any(1).nonzero().flatten(), cells.sources[5].sort().values)
+    assert touched.any(0).nonzero().flatten().tolist() == list(range(2, 2 + 7))
+
+
+def test_cells_of_a_block_and_cells_one_by_one_are_one_code() -> None:
+    """Training stands on a block of the ACS, filling anywhere on the lattice."""
     network, full = learnt(RAKI_QUICK), random_kspace(4, 26, 21, seed=1)
-    dilated = network(full, 4)
+    cells = every_cell(network, full)
+    whole = network(full, cells)
+    chosen = torch.tensor([0, 3, 4, 9, 17])
+    torch.testing.assert_close(network(full, cells.at(chosen)), whole[:, :, chosen])
     for offset in range(4):
-        torch.testing.assert_close(dilated[:, :, offset::4], network(full[:, offset::4], 1))
+        torch.testing.assert_close(network(full, cells.at(slice(offset, None, 4))), whole[:, :, offset::4])
 
 
 def test_networks_trained_together_equal_networks_trained_one_by_one() -> None:
     """Adam works weight by weight and the loss is a sum, so nothing couples them; 50 iterations, 1e-4."""
-    inputs = networks.first_patches(torch.cat([ACS.real, ACS.imag]), 4)
+    calibration = of(ACS, 4)
+    inputs, hidden = inputs_of(calibration, torch.cat([ACS.real, ACS.imag]), RAKI_2019.stack(calibration))
     targets = 0.1 * torch.randn(8, 3, 16, 25, generator=torch.Generator().manual_seed(0))
-    start = networks.initial_weights(RAKI_2019.shape(4, 4), 0.1, torch.float32, seed=0)
+    start = networks.initial_weights(RAKI_2019.shape(calibration), 0.1, torch.float32, seed=0)
     recipe = Recipe(n_iterations=50, learning_rate=3e-3)
-    predict = partial(networks.forward, inputs=inputs, activation=torch.relu, dilation=4)
-    together = train(predict, targets, start, recipe, silent).weights
+    predict = partial(networks.forward, inputs=inputs, activation=torch.relu, hidden=hidden)
+    together = train(predict, targets, start, recipe, silent)[0]
     for index in range(8):
         own_start = tuple(weight[index : index + 1] for weight in start)
-        alone = train(predict, targets[index : index + 1], own_start, recipe, silent)
-        for layer, own in zip(together, alone.weights, strict=True):
+        alone = train(predict, targets[index : index + 1], own_start, recipe, silent)[0]
+        for layer, own in zip(together, alone, strict=True):
             torch.testing.assert_close(layer[index : index + 1], own, rtol=1e-4, atol=1e-4)
 
 
@@ -112,14 +154,16 @@ def test_whitening_decorrelates_the_inputs_of_the_first_layer() -> None:
     acs = random_kspace(4, 24, 31) + 0.5 * random_kspace(1, 24, 31, seed=1)
     whitening = learnt(replace(COMPLEX_QUICK, regularization=1e-9), 3, acs).whitening
     assert whitening is not None
-    inputs = networks.first_patches(acs, 3).flatten(1) * learnt(COMPLEX_QUICK, 3, acs).scale
+    calibration, scale = of(acs, 3), learnt(COMPLEX_QUICK, 3, acs).scale
+    cells = calibration.cells(calibration.neighbourhood(FIRST))
+    inputs = cells.patches(acs).flatten(0, 1).mT * scale
     white = whitening @ inputs
     torch.testing.assert_close(white @ white.mH / white.shape[1], torch.eye(40, dtype=white.dtype), rtol=0, atol=1e-2)
 
 
 def test_equations_and_unknowns_of_a_network_are_counted() -> None:
     """Real: R - 1 outputs at 16 x 25 positions against 40 x 2 x 32 + 32 x 8 + 8 x 6 x 3 weights."""
-    found = RAKI_QUICK.learn(Calibration(ACS, 4), silent)
+    found = RAKI_QUICK.learn(of(ACS, 4), silent)
     assert (found.n_equations, found.n_unknowns) == (3 * 16 * 25, 80 * 32 + 32 * 8 + 8 * 18)
 
 
@@ -158,11 +202,22 @@ def test_training_fits_the_acs(preset: Raki) -> None:
     network = learnt(replace(preset, recipe=replace(preset.recipe, n_iterations=150)), 3, point_sources(3, 4, 24, 31))
     acs = point_sources(3, 4, 24, 31)
     truth = torch.stack([acs[:, m : m + 24 - 6, 3:-3] for m in (1, 2)], dim=1)
-    assert float((network(acs, 3) - truth).norm() / truth.norm()) < 0.3
+    assert float((network(acs, every_cell(network, acs)) - truth).norm() / truth.norm()) < 0.3
+
+
+@pytest.mark.parametrize('preset', [RAKI_2019, RAKI_COMPLEX], ids=['real', 'complex'])
+def test_training_fits_the_acs_of_a_volume(preset: Raki) -> None:
+    acs = point_sources(3, 4, 12, 16, 15)
+    method, calibration = preset.with_iterations(150), Calibration(acs, Lattice.of((2, 2), 1))
+    network = method.learn(calibration, silent).patch_map
+    assert isinstance(network, NetworkMap)
+    cells, lines = calibration.cells(network.stack.receptive_field), calibration.acs_lines
+    truth = cells.values(lines)
+    assert float((network(lines, cells) - truth).norm() / truth.norm()) < 0.3
 
 
 def test_initial_weights_are_cut_off_at_two_standard_deviations() -> None:
-    first, *_ = networks.initial_weights(RAKI_2019.shape(16, 4), 0.1, torch.float32, seed=0)
+    first, *_ = networks.initial_weights(RAKI_2019.shape(of(random_kspace(16, 24, 31), 4)), 0.1, torch.float32, seed=0)
     assert float(first.abs().max()) <= 0.2
     assert float(first.std()) == pytest.approx(0.088, abs=0.001)  # of a normal distribution cut off there
 
@@ -197,5 +252,5 @@ def test_an_impossible_recipe_is_refused_at_birth() -> None:
 def test_progress_is_told_up_to_the_end() -> None:
     told: list[tuple[int, int]] = []
     method = replace(RAKI_QUICK, recipe=Recipe(n_iterations=60, learning_rate=1e-3))
-    method.learn(Calibration(ACS, 4), lambda done, total: told.append((done, total)))
+    method.learn(of(ACS, 4), lambda done, total: told.append((done, total)))
     assert told == [(25, 60), (50, 60), (60, 60)]

@@ -24,8 +24,10 @@ from raki.evaluation.noise_maps import (
 )
 from raki.fourier import image_from_kspace
 from raki.grappa.method import Grappa
-from raki.interpolation.fit import Interpolator, Method, PatchMap, fit, leave_empty
-from tests.toys import METHODS, RAKI_QUICK, acs_of, lattice_with_acs, point_sources, random_kspace
+from raki.interpolation.calibration import Method, PatchMap
+from raki.interpolation.fit import Interpolator, fit
+from raki.interpolation.neighbours import Cells
+from tests.toys import METHODS, RAKI_QUICK, lattice_with_acs, point_sources, random_kspace
 
 
 def kspace_and_covariance() -> tuple[Tensor, Tensor]:
@@ -37,7 +39,7 @@ def kspace_and_covariance() -> tuple[Tensor, Tensor]:
 def test_at_rate_one_g_is_one() -> None:
     kspace, covariance = kspace_and_covariance()
     sampling = Sampling.from_mask(torch.ones(40, dtype=torch.bool))
-    found = replica_noise_map(leave_empty(sampling, 26).fill, kspace, sampling, covariance, n_replicas=400)
+    found = replica_noise_map(Interpolator(sampling, 26).fill, kspace, sampling, covariance, n_replicas=400)
     error = found.relative_standard_error
     assert error == pytest.approx(0.0354, abs=1e-4)
     assert float(found.gfactor.mean()) == pytest.approx(1, abs=5 * error / (40 * 26) ** 0.5)
@@ -50,7 +52,7 @@ def test_zero_filling_has_the_noise_of_the_lines_it_has(acceleration: int) -> No
     """Fewer lines, less noise: std goes down by sqrt(R_net), so g = 1 / R_net by its definition."""
     kspace, covariance = kspace_and_covariance()
     sampling = lattice_with_acs(40, acceleration, 0, range(14, 26))
-    found = replica_noise_map(leave_empty(sampling, 26).fill, kspace, sampling, covariance, n_replicas=200)
+    found = replica_noise_map(Interpolator(sampling, 26).fill, kspace, sampling, covariance, n_replicas=200)
     assert found.net_acceleration == pytest.approx(40 / int(sampling.mask.sum()))
     assert float(found.gfactor.mean()) == pytest.approx(1 / found.net_acceleration, rel=0.02)
 
@@ -60,7 +62,7 @@ def test_grappas_map_is_that_of_its_matrix() -> None:
     kspace, covariance = kspace_and_covariance()
     kspace = kspace[:, :24, :10]
     sampling = lattice_with_acs(24, 2, 0, range(8, 20))
-    fill = fit(Grappa(regularization=1e-2), acs_of(kspace, sampling), sampling, kspace).fill
+    fill = fit(Grappa(regularization=1e-2), kspace, sampling).fill
     weights = matched_weights(image_from_kspace(fill(kspace))).conj()
     factor = torch.linalg.cholesky(covariance).to(torch.complex64)
     variance = torch.zeros(24, 10)
@@ -81,7 +83,7 @@ def test_lines_beyond_the_acquired_range_count_neither_as_noise_nor_as_accelerat
     """A fully sampled partial-Fourier scan has R_net = 1 and g = 1."""
     kspace, covariance = kspace_and_covariance()
     sampling = Sampling.from_mask(torch.arange(40) >= 10)
-    found = replica_noise_map(leave_empty(sampling, 26).fill, kspace, sampling, covariance, n_replicas=200)
+    found = replica_noise_map(Interpolator(sampling, 26).fill, kspace, sampling, covariance, n_replicas=200)
     assert found.net_acceleration == 1
     assert float(found.gfactor.mean()) == pytest.approx(1, abs=0.01)
 
@@ -99,7 +101,7 @@ def test_noise_of_the_full_scan_is_that_of_its_weights() -> None:
 def test_same_seed_same_map_and_one_replica_has_no_spread() -> None:
     kspace, covariance = kspace_and_covariance()
     sampling = lattice_with_acs(40, 2, 0, range(14, 26))
-    fill = leave_empty(sampling, 26).fill
+    fill = Interpolator(sampling, 26).fill
     first, second = (replica_noise_map(fill, kspace, sampling, covariance, n_replicas=3, seed=5) for _ in range(2))
     assert torch.equal(first.std, second.std)
     with pytest.raises(ValueError, match='at least 2 replicas, got 1'):
@@ -108,7 +110,7 @@ def test_same_seed_same_map_and_one_replica_has_no_spread() -> None:
 
 def network(slope: float, kspace: Tensor, sampling: Sampling) -> Interpolator:
     """A quickly trained network of the 2019 kind."""
-    return fit(replace(RAKI_QUICK, slope=slope), acs_of(kspace, sampling), sampling, kspace)
+    return fit(replace(RAKI_QUICK, slope=slope), kspace, sampling)
 
 
 def inside(kspace: Tensor) -> Tensor:
@@ -124,7 +126,7 @@ def scan_and_covariance() -> tuple[Tensor, Tensor]:
 def test_at_rate_one_the_small_noise_map_has_g_of_one() -> None:
     kspace, covariance = kspace_and_covariance()
     sampling = Sampling.from_mask(torch.ones(40, dtype=torch.bool))
-    found = jvp_noise_map(leave_empty(sampling, 26), kspace, covariance, n_probes=400)
+    found = jvp_noise_map(Interpolator(sampling, 26), kspace, covariance, n_probes=400)
     assert found.relative_standard_error == pytest.approx(0.0354, abs=1e-4)
     assert float(found.gfactor.mean()) == pytest.approx(1, abs=0.01)
     assert float((found.gfactor - 1).abs().max()) < 5 * found.relative_standard_error
@@ -133,7 +135,7 @@ def test_at_rate_one_the_small_noise_map_has_g_of_one() -> None:
 def test_grappas_maps_agree_analytic_replica_and_derivative() -> None:
     kspace, covariance = scan_and_covariance()
     sampling = lattice_with_acs(60, 3, 1, range(20, 40))
-    interpolator = fit(Grappa(), acs_of(kspace, sampling), sampling, kspace)
+    interpolator = fit(Grappa(), kspace, sampling)
     weights = matched_weights(image_from_kspace(interpolator.fill(kspace))).conj()
     exact = analytic_noise_map(interpolator, covariance, weights).std[inside(kspace)]
     replicas = replica_noise_map(interpolator.fill, kspace, sampling, covariance, n_replicas=1000)
@@ -174,7 +176,7 @@ def test_the_map_of_a_network_is_that_of_replicas_at_vanishing_noise(slope: floa
 def test_the_derivative_of_filling_is_torchs_own(method: Method) -> None:
     kspace, _ = scan_and_covariance()
     sampling = lattice_with_acs(60, 3, 1, range(20, 40))
-    interpolator = fit(method, acs_of(kspace, sampling), sampling, kspace)
+    interpolator = fit(method, kspace, sampling)
     change = random_kspace(*kspace.shape)
     derivatives: Any = torch.func  # its stubs do not tell the results apart by options
     filled, expected = derivatives.jvp(interpolator.fill, (kspace,), (change,))
@@ -188,8 +190,8 @@ def test_the_derivative_of_filling_is_torchs_own(method: Method) -> None:
     assert forwards == pytest.approx(backwards, rel=1e-3, abs=1e-3 * float(pushed.norm()))
 
 
-HOMOGENEOUS = {name: method for name, method in METHODS.items() if name != 'raki'}
-"""The gates of `raki` know the noise, which has a scale."""
+HOMOGENEOUS = {name: method for name, method in METHODS.items() if name != 'gated'}
+"""The gates of `gated` know the noise, which has a scale."""
 
 
 @pytest.mark.parametrize('method', HOMOGENEOUS.values(), ids=HOMOGENEOUS)
@@ -197,23 +199,23 @@ def test_the_derivative_along_k_space_itself_is_the_filled_one(method: Method) -
     """Euler's theorem for positively homogeneous functions."""
     kspace, _ = scan_and_covariance()
     sampling = lattice_with_acs(60, 3, 1, range(20, 40))
-    interpolator = fit(method, acs_of(kspace, sampling), sampling, kspace)
+    interpolator = fit(method, kspace, sampling)
     filled = interpolator.fill(kspace)
     pushed = interpolator.derivative(kspace).fill(kspace)
     torch.testing.assert_close(pushed, filled, rtol=1e-4, atol=1e-5 * float(filled.abs().max()))
 
 
-def _called(inner: PatchMap, lines: Tensor, dilation: int) -> Tensor:
-    return inner(lines, dilation)
+def _called(inner: PatchMap, lines: Tensor, cells: Cells) -> Tensor:
+    return inner(lines, cells)
 
 
 def test_a_map_that_does_not_know_its_derivative_is_differentiated() -> None:
     kspace, covariance = scan_and_covariance()
     sampling = lattice_with_acs(60, 3, 1, range(20, 40))
     known = network(0, kspace, sampling)
-    inner = known.patch_map
-    assert inner is not None
-    unknown = replace(known, patch_map=partial(_called, inner))
+    assert known.inner is not None
+    called = replace(known.inner, patch_map=partial(_called, known.inner.patch_map))
+    unknown = replace(known, inner=called)
     maps = [jvp_noise_map(each, kspace, covariance, n_probes=3).std for each in (known, unknown)]
     torch.testing.assert_close(maps[0], maps[1], rtol=1e-4, atol=0)
 
@@ -222,7 +224,7 @@ def test_a_linear_method_has_no_bias_and_shrinkage_shows_as_one() -> None:
     """|bias| of a linear method is its standard error, std / sqrt(K); soft thresholds shrink noisy replicas."""
     kspace, covariance = kspace_and_covariance()
     sampling = Sampling.from_mask(torch.ones(40, dtype=torch.bool))
-    linear = replica_noise_map(leave_empty(sampling, 26).fill, kspace, sampling, covariance, n_replicas=100)
+    linear = replica_noise_map(Interpolator(sampling, 26).fill, kspace, sampling, covariance, n_replicas=100)
     assert linear.bias is not None
     assert float((linear.bias / linear.std).square().mean()) == pytest.approx(1 / 100, rel=0.2)
 
@@ -240,9 +242,9 @@ def test_replicas_may_refit_the_weights() -> None:
     kspace, covariance = kspace_and_covariance()
     sampling = lattice_with_acs(40, 2, 0, range(14, 26))
     fill = refitting(Grappa(regularization=1e-2), sampling)
-    expected = fit(Grappa(regularization=1e-2), acs_of(kspace, sampling), sampling, kspace).fill(kspace)
+    expected = fit(Grappa(regularization=1e-2), kspace, sampling).fill(kspace)
     assert torch.equal(fill(kspace), expected)
-    fixed = fit(Grappa(regularization=1e-2), acs_of(kspace, sampling), sampling, kspace).fill
+    fixed = fit(Grappa(regularization=1e-2), kspace, sampling).fill
     maps = [
         replica_noise_map(each, kspace, sampling, 100 * covariance, n_replicas=50).std.mean() for each in (fill, fixed)
     ]
@@ -290,4 +292,4 @@ def test_a_map_needs_a_probe() -> None:
     kspace, covariance = kspace_and_covariance()
     sampling = Sampling.from_mask(torch.ones(40, dtype=torch.bool))
     with pytest.raises(ValueError, match='at least 1 probe, got 0'):
-        jvp_noise_map(leave_empty(sampling, 26), kspace, covariance, n_probes=0)
+        jvp_noise_map(Interpolator(sampling, 26), kspace, covariance, n_probes=0)

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from raki.cli import main
-from raki.commands.jobs import compare_file
+from raki.commands.compare import compare_file
 from raki.data.load import open_scan
 from raki.data.save import write_scan
 from raki.data.simulate import Simulation, simulate
-from raki.evaluation.compare import Plan
+from raki.evaluation.compare import Plan, Rate
 from raki.grappa.method import Grappa
-from raki.interpolation.fit import silent
+from raki.interpolation.calibration import silent
+from raki.interpolation.fit import ZeroFilling
 from tests.toys import RAKI_QUICK
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two slices, two rates, two seeds; the network has too few equations, so there are warnings."""
     folder = tmp_path_factory.mktemp('report')
     write_scan(folder / 'scan.h5', simulate(Simulation(matrix=(48, 40), n_coils=6, n_slices=2)), {})
-    plan = Plan({'zero-filled': None, 'grappa': Grappa(), 'raki': RAKI_QUICK}, (2, 3), (16,), (0, 1), n_replicas=3)
+    methods = {'zero-filled': ZeroFilling(), 'grappa': Grappa(), 'raki': RAKI_QUICK}
+    plan = Plan(methods, (Rate((2,)), Rate((3,))), ((16,),), (0, 1), n_replicas=3)
     compare_file(open_scan(folder / 'scan.h5'), folder, plan, (0, 1), lambda _name: silent)
     return folder / 'report.html'
 
@@ -333,11 +335,36 @@ def test_browser_fits_a_phone(browser: 'Browser', report: Path) -> None:
 def test_browser_views_a_reconstruction(browser: 'Browser', view: Path) -> None:
     visit = Visit(browser, view)
     first = visit.everything()
-    assert set(first) == {('image', 'raki')}
+    assert set(first) == {('image', 'gated')}
     visit.page.keyboard.press('ArrowRight')
     visit.wait_for(slice=1)
     assert visit.everything() != first
     assert 'combine' in (visit.page.locator('footer').text_content() or '')
     assert visit.complaints == []
     assert visit.requests == [view.as_uri()]
+    visit.context.close()
+
+
+def test_browser_chooses_rates_and_acs_of_two_axes(browser: 'Browser', tmp_path: Path) -> None:
+    """They are texts, such as 2x2s1 and 8x14, in controls, curves and table."""
+    write_scan(tmp_path / 'scan.h5', simulate(Simulation((12, 26, 20), n_coils=4)), {})
+    methods, rates = {'zero-filled': ZeroFilling(), 'none': ZeroFilling()}, (Rate((10, 1)), Rate((2, 2), 1))
+    plan = Plan(methods, rates, ((8, 14),), n_replicas=0)
+    compare_file(open_scan(tmp_path / 'scan.h5'), tmp_path, plan, (6,), lambda _name: silent)
+    visit = Visit(browser, tmp_path / 'report.html')
+    radios = visit.page.get_by_role('radiogroup', name='rate R').get_by_role('radio')
+    assert radios.evaluate_all('all => all.map(one => one.value)') == ['2x2s1', '10x1']
+    assert radios.nth(0).is_checked()
+    before = visit.pixels('image', 'none')
+    visit.page.keyboard.press('ArrowRight')
+    visit.page.wait_for_selector('html[data-shown*=\'"rate":"10x1"\']')
+    assert radios.nth(1).is_checked()
+    assert visit.pixels('image', 'none') != before
+    visit.draw_curves()
+    x = visit.page.locator('#curve-nrmse_object').evaluate('plot => plot.data.map(trace => trace.x)')
+    assert x == [['2x2s1', '10x1']] * 2
+    visit.page.get_by_role('columnheader', name='R', exact=True).get_by_role('button').click()
+    found = visit.page.locator('#table tbody tr td:nth-child(2)').all_text_contents()
+    assert found == ['2x2s1', '2x2s1', '10x1', '10x1']
+    assert visit.complaints == []
     visit.context.close()

@@ -6,100 +6,114 @@ import pytest
 import torch
 from torch import Tensor
 
+from raki.data.lattice import Lattice
 from raki.data.sampling import undersample
 from raki.data.simulate import Simulation, simulate
 from raki.grappa.method import Grappa
+from raki.interpolation.calibration import Calibration
 from raki.interpolation.fit import Interpolator, fit
-from raki.interpolation.kernel import Kernel, patches
-from raki.interpolation.linear import LinearMap, NormalEquations
-from raki.networks.layers import FIRST, RECEPTIVE_FIELD, initial_weights
+from raki.interpolation.least_squares import LinearMap
+from raki.interpolation.neighbours import Cells, Kernel
+from raki.networks.layers import FIRST, initial_weights
 from raki.networks.raki import RAKI_2019, NetworkMap, Raki
-from raki.networks.residual import ResidualMap, ResidualRaki, _Judged, _whitening
+from raki.networks.residual import ResidualMap, ResidualRaki, _whitening
 from raki.networks.training import Recipe
 from raki.networks.trust import Draws
-from tests.toys import COMPLEX_QUICK, RRAKI_QUICK, acs_of, lattice_with_acs, point_sources, random_kspace
+from tests.toys import COMPLEX_QUICK, RRAKI_QUICK, lattice_with_acs, point_sources, random_kspace
 
 KERNELS = [Kernel(2, 5), Kernel(2, 7)]
+LINES = Calibration(random_kspace(3, 22, 25), Lattice.of((3,)))
+VOLUME = Calibration(random_kspace(3, 9, 11, 13), Lattice.of((2, 2), 1))
+both_geometries = pytest.mark.parametrize('calibration', [LINES, VOLUME], ids=['lines', 'volume'])
 
 
-def network(method: Raki = COMPLEX_QUICK, n_coils: int = 3, acceleration: int = 3) -> NetworkMap:
-    """With random weights."""
-    weights = initial_weights(method.shape(n_coils, acceleration), 0.3, torch.complex64, seed=4)
-    return NetworkMap(method, weights, None, 1.0)
+def residual(
+    kernel: Kernel, share: float = 1.0, method: Raki = COMPLEX_QUICK, calibration: Calibration = LINES
+) -> tuple[ResidualMap, Cells]:
+    """Random weights throughout, and every place of the linear branch."""
+    around, stack = calibration.neighbourhood(kernel), method.stack(calibration)
+    n_sources, n_targets = 3 * len(around.sources) * len(around.samples), 3 * len(around.targets)
+    weights = initial_weights(method.shape(calibration), 0.3, torch.complex64, seed=4)
+    network = NetworkMap(method, stack, weights, None, 1.0)
+    linear = LinearMap(random_kspace(n_sources, n_targets, seed=2))
+    return ResidualMap(linear, network, stack.receptive_field, share), calibration.cells(around)
 
 
-def residual(kernel: Kernel, share: float = 1.0, method: Raki = COMPLEX_QUICK) -> ResidualMap:
-    """Random weights throughout, 3 coils, R=3."""
-    weights = random_kspace(3 * kernel.lines * kernel.readout, 6, seed=2)
-    return ResidualMap(LinearMap(weights, kernel), network(method), share)
-
-
-def around(seed: int = 0) -> Tensor:
-    return random_kspace(3, 22, 25, seed=seed)
-
-
+@both_geometries
 @pytest.mark.parametrize('kernel', KERNELS, ids=str)
-@pytest.mark.parametrize('dilation', [1, 3])
-def test_the_correction_is_added_to_the_samples_that_the_network_predicts(kernel: Kernel, dilation: int) -> None:
+def test_the_correction_is_added_to_the_samples_that_the_network_predicts(
+    kernel: Kernel, calibration: Calibration
+) -> None:
     """Filling in with each branch alone puts every sample where it belongs; so must their sum."""
-    both, kspace = residual(kernel), around()
-    n_rows, n_columns = 22 - dilation, 25 - kernel.readout + 1
-    sums = torch.zeros(3, 2, n_rows, n_columns, dtype=torch.complex64)
-    sums += both.linear(kspace, dilation)
-    found = both.network(kspace, dilation)
-    first = 3 - kernel.readout // 2  # the network's first target is in column 3
-    sums[:, :, : 22 - 2 * dilation, first : first + 19] += found
-    torch.testing.assert_close(both(kspace, dilation), sums)
+    (both, cells), lines = residual(kernel, calibration=calibration), calibration.acs_lines
+    own = calibration.cells(both.receptive_field)
+    found, expected = torch.zeros_like(lines), torch.zeros_like(lines)
+    for target in range(len(cells.neighbourhood.targets)):
+
+        def put(into: Tensor, values: Tensor, where: Cells, target: int = target) -> None:
+            columns = where.neighbourhood.columns(lines.shape[-1])
+            into[:, where.targets[:, target], columns.start : columns.stop] += values[:, target]
+
+        put(found, both(lines, cells), cells)
+        put(expected, both.linear(lines, cells), cells)
+        put(expected, both.network(lines, own), own)
+        torch.testing.assert_close(found, expected)
 
 
+@both_geometries
 @pytest.mark.parametrize('kernel', KERNELS, ids=str)
-def test_a_share_of_the_correction_is_a_share_of_the_way(kernel: Kernel) -> None:
-    kspace = around()
-    none, some, whole = (residual(kernel, share)(kspace, 1) for share in (0.0, 0.3, 1.0))
+def test_a_share_of_the_correction_is_a_share_of_the_way(kernel: Kernel, calibration: Calibration) -> None:
+    each = [residual(kernel, share, calibration=calibration) for share in (0.0, 0.3, 1.0)]
+    lines = calibration.acs_lines
+    none, some, whole = (both(lines, cells) for both, cells in each)
     torch.testing.assert_close(some, 0.7 * none + 0.3 * whole)
-    torch.testing.assert_close(none, residual(kernel).linear(kspace, 1))
+    torch.testing.assert_close(none, each[0][0].linear(lines, each[0][1]))
 
 
-@pytest.mark.parametrize('shape', [(3, 2, 25), (3, 22, 6)])
+@pytest.mark.parametrize('shape', [(3, 4, 25), (3, 22, 6)])
 def test_where_the_network_does_not_fit_the_linear_branch_remains(shape: tuple[int, int, int]) -> None:
-    both, kspace = residual(Kernel(2, 5)), random_kspace(*shape)
-    torch.testing.assert_close(both(kspace, 1), both.linear(kspace, 1))
-    torch.testing.assert_close(both.linearized(kspace, 1)(kspace, 1), both.linear(kspace, 1))
+    (both, cells), lines = residual(Kernel(2, 5)), random_kspace(*shape)
+    cells = Cells.inside(cells.neighbourhood, shape[1:2])
+    torch.testing.assert_close(both(lines, cells), both.linear(lines, cells))
+    torch.testing.assert_close(both.linearized(lines, cells)(lines, cells), both.linear(lines, cells))
 
 
 def test_the_overlap_of_noise_is_that_of_the_weights() -> None:
     """A network of slope 1 is linear, so its weights can be read off impulses; 400 draws at 20 positions, 3 %."""
-    both = residual(Kernel(2, 5), 0.5, replace(COMPLEX_QUICK, slope=1.0))
-    impulses = torch.eye(3 * 21, dtype=torch.complex64).view(-1, 3, 3, 7)
-    start, whole = (torch.stack([each(lines, 1)[:, :, 0] for lines in impulses]) for each in (both.linear, both))
-    # one window of 3 x 7 holds 3 positions of the 2 x 5 kernel; the network's target belongs to the middle one
+    both, cells = residual(Kernel(2, 5), 0.5, replace(COMPLEX_QUICK, slope=1.0))
+    cell = Cells.inside(cells.neighbourhood, (7,)).at(slice(1))  # the window of the network holds four of the kernel
+    impulses = torch.eye(3 * 49, dtype=torch.complex64).view(-1, 3, 7, 7)
+    start, whole = (torch.stack([each(lines, cell)[:, :, 0] for lines in impulses]) for each in (both.linear, both))
     expected = 0.2 * float((whole[..., 1].conj() * start[..., 1]).real.sum())
-    judged = _Judged(both, 0.2, Draws(400, seed=0))
-    overlap = judged.noise_overlap(random_kspace(3, 6, 11), 1, both.linear)
-    assert float(overlap[:-1, 1:-1].mean()) == pytest.approx(expected, rel=0.03)
+    every = Cells.inside(cells.neighbourhood, (10,))
+    overlap = both.noise_overlap(random_kspace(3, 10, 11), every, both.linear, Draws(0.2, 400, seed=0))
+    with_network = every.moved(both.receptive_field).is_whole
+    assert float(overlap[with_network][:, 1:-1].mean()) == pytest.approx(expected, rel=0.03)
 
 
-def test_inputs_are_whitened_by_the_weighted_equations() -> None:
-    acs = random_kspace(4, 24, 31) + 0.5 * random_kspace(1, 24, 31, seed=1)
-    method = replace(COMPLEX_QUICK, regularization=1e-9)
-    for kernel in KERNELS:
-        equations = NormalEquations.from_acs(acs, 3, kernel)
-        whitening = _whitening(equations, method)
-        margin = (kernel.readout - 5) // 2
-        inputs = patches(acs[..., margin : 31 - margin], FIRST, 3).flatten(0, 1).mT * equations.source_power**-0.5
-        white = whitening @ inputs
-        torch.testing.assert_close(
-            white @ white.mH / white.shape[1], torch.eye(40, dtype=white.dtype), rtol=0, atol=1e-2
-        )
+@both_geometries
+@pytest.mark.parametrize('kernel', KERNELS, ids=str)
+def test_inputs_are_whitened_by_the_equations_of_the_linear_branch(kernel: Kernel, calibration: Calibration) -> None:
+    acs = calibration.acs + 0.5 * random_kspace(1, *calibration.acs.shape[1:], seed=1)
+    calibration = replace(calibration, acs=acs, _known={})
+    equations = calibration.normal_equations(calibration.neighbourhood(kernel))
+    first = calibration.neighbourhood(FIRST)
+    whitening = _whitening(equations, first, replace(COMPLEX_QUICK, regularization=1e-9))
+    margin = (kernel.readout - 5) // 2
+    cells, n_readout = calibration.cells(first), acs.shape[-1]
+    inside = calibration.acs_lines[..., margin : n_readout - margin]
+    inputs = cells.patches(inside).flatten(0, 1).mT * equations.source_power**-0.5
+    white = whitening @ inputs
+    unit = torch.eye(len(white), dtype=white.dtype)
+    torch.testing.assert_close(white @ white.mH / white.shape[1], unit, rtol=0, atol=1e-2)
 
 
 def grappa_and(method: ResidualRaki, n_acs: int = 25) -> tuple[Tensor, Tensor, Interpolator]:
     """What GRAPPA and a method fill in of a noisy toy at R=3."""
     full = point_sources(9, 4, 54, 31) + 0.1 * random_kspace(4, 54, 31)
     sampling = lattice_with_acs(54, 3, 1, range(15, 15 + n_acs))
-    acs = acs_of(full, sampling)
-    fitted = fit(method, acs, sampling, full)
-    return fit(Grappa(), acs, sampling, full).fill(full), fitted.fill(full), fitted
+    fitted = fit(method, full, sampling)
+    return fit(Grappa(), full, sampling).fill(full), fitted.fill(full), fitted
 
 
 def test_an_acs_too_short_for_the_network_leaves_grappa_and_says_so() -> None:
@@ -121,11 +135,10 @@ def test_where_noise_rules_rraki_is_closer_to_the_truth_than_grappa() -> None:
     scan = simulate(Simulation((96, 80), 8, 1, 0.05, 3))
     assert scan.reference is not None
     full, truth = scan.kspace[0], scan.reference[0]
-    sampling = undersample(torch.ones(96, dtype=torch.bool), 2, 32)
-    acs, missing = full[:, sampling.acs.start : sampling.acs.stop], ~sampling.mask
+    sampling = undersample(scan.mask, (2,), (32,))
     small = replace(COMPLEX_QUICK, recipe=Recipe(n_iterations=40, learning_rate=3e-3))
     errors = [
-        float((fit(method, acs, sampling, full).fill(full) - truth)[:, missing].abs().square().sum())
+        float((fit(method, full, sampling).fill(full) - truth)[:, ~sampling.mask].abs().square().sum())
         for method in (Grappa(), ResidualRaki(small))
     ]
     assert errors[1] < 0.94 * errors[0]
@@ -135,8 +148,7 @@ def test_where_noise_rules_rraki_is_closer_to_the_truth_than_grappa() -> None:
     ('settings', 'message'),
     [
         ({'network': RAKI_2019}, 'must be complex, one for all coils'),
-        ({'kernels': ()}, '2 lines x 5 to 7 samples'),
-        ({'kernels': (Kernel(4, 5),)}, '2 lines x 5 to 7 samples'),
+        ({'network': replace(COMPLEX_QUICK, is_high_pass=True)}, 'without high-pass'),
         ({'n_probes': 0}, 'at least one draw of noise, got 0'),
     ],
 )
@@ -145,5 +157,11 @@ def test_impossible_settings_are_refused_at_birth(settings: dict, message: str) 
         replace(RRAKI_QUICK, **settings)
 
 
-def test_the_network_sees_what_raki_sees() -> None:
-    assert Kernel(3, 7) == RECEPTIVE_FIELD
+@pytest.mark.parametrize('kernel', [Kernel(2, 3), Kernel(2, 9)], ids=str)
+def test_a_kernel_that_holds_less_or_more_than_the_network_sees_leaves_its_linear_branch(kernel: Kernel) -> None:
+    """Its equations must whiten the inputs of the network, which must be judged wherever it is used."""
+    _, found, fitted = grappa_and(replace(RRAKI_QUICK, kernels=(kernel,)))
+    assert bool(found.isfinite().all())
+    assert fitted.inner is not None
+    assert isinstance(fitted.inner.patch_map, LinearMap)
+    assert any('rraki is GRAPPA here' in text for text in fitted.warnings)

@@ -1,6 +1,7 @@
 """Writing all or nothing; simulated scans with known truth."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,9 @@ import pytest
 import torch
 
 from raki.coils.noise import noise_covariance
-from raki.data.load import load_scan
-from raki.data.sampling import undersample
-from raki.data.save import ReconstructionWriter, replacing, write_scan, write_text
+from raki.data.load import load_scan, open_scan
+from raki.data.phantoms import HEAD, head
+from raki.data.save import ReconstructionWriter, reconstruction_writer, replacing, write_scan, write_text
 from raki.data.simulate import Simulation, simulate
 from raki.fourier import image_from_kspace
 from tests.toys import attributes, random_kspace, stored
@@ -38,6 +39,11 @@ def test_a_failed_reconstruction_leaves_no_file(tmp_path: Path) -> None:
         writer.put(0, torch.ones(4, 5), None, readout_is_rows=False)
         raise KeyError
     assert list(tmp_path.iterdir()) == []
+
+
+def test_every_suffix_without_a_writer_of_its_own_is_hdf5(tmp_path: Path) -> None:
+    for name in ('a.h5', 'a.hdf5', 'a'):
+        assert isinstance(reconstruction_writer(tmp_path / name, 1), ReconstructionWriter)
 
 
 @pytest.mark.parametrize('readout_is_rows', [True, False])
@@ -85,8 +91,8 @@ def test_a_simulated_scan_is_read_back_as_it_was(tmp_path: Path) -> None:
 
 def test_an_undersampled_file_holds_its_mask_and_zeros_elsewhere(tmp_path: Path) -> None:
     scan = simulate(SMALL)
-    mask = undersample(scan.mask, 3, 12).mask
-    write_scan(tmp_path / 'a.h5', type(scan)(scan.kspace, mask), {})
+    mask = torch.tensor([line % 3 == 0 or line in range(12, 24) for line in range(36)])
+    write_scan(tmp_path / 'a.h5', replace(scan, mask=mask), {})
     again = load_scan(tmp_path / 'a.h5')
     assert torch.equal(again.mask, mask)
     assert not bool(again.kspace[:, :, ~mask].any())
@@ -121,8 +127,36 @@ def test_any_matrix_and_number_of_coils(matrix: tuple[int, int], n_coils: int) -
     assert scan.kspace.shape == (1, n_coils, *matrix)
     assert scan.reference is not None
     image = image_from_kspace(scan.reference[0]).abs().square().sum(0).sqrt()
-    inside, outside = image[matrix[0] // 2 - 4 : matrix[0] // 2 + 4].mean(), image[:, :2].mean()
+    inside, outside = image[matrix[0] // 2 - 4 : matrix[0] // 2 + 4].mean(), image[:2].mean()
     assert float(inside) > 5 * float(outside)
+
+
+@pytest.mark.parametrize('shape', [(90, 70), (48, 90, 70)])
+def test_contrast_of_the_brain_fills_the_grey_scale(shape: tuple[int, ...]) -> None:
+    """White matter is brightest, and most of the head's signal is brain, not skin."""
+    image = head(shape)
+    assert (image.shape, float(image.min()), float(image.max())) == (shape, 0, 1)
+    inside = image[image > 0]
+    assert len(set(inside.tolist())) >= 8
+    assert float((inside == 1).float().mean()) > 0.2
+    assert max(signal for signal, *_ in HEAD[:2]) < 0.6
+    is_brain = inside >= 0.6
+    assert float(inside[is_brain].sum()) > 2 * float(inside[~is_brain].sum())
+
+
+@pytest.mark.parametrize('matrix', [(90, 70), (6, 90, 70)])
+def test_the_head_is_upright_in_the_orientation_of_its_file(tmp_path: Path, matrix: tuple[int, ...]) -> None:
+    """Its left and right half resemble each other more than its upper and lower half, and its fissure is vertical."""
+    write_scan(tmp_path / 'a.h5', simulate(Simulation(matrix, 4, noise=0)), {})
+    file = open_scan(tmp_path / 'a.h5')
+    scan = file.read().as_slices()
+    image = image_from_kspace(scan.kspace[scan.n_slabs // 2]).abs().square().sum(0).sqrt()
+    image = image.mT if file.readout_is_rows else image
+    assert image.shape == (90, 70)
+    middle = image[30:60, 33:38].mean(0)
+    assert float(middle.min()) < 0.8 * float(image[30:60, 20:30].mean())
+    upside_down, mirrored = ((image[1:, 1:] - image[1:, 1:].flip(axis)).norm() for axis in (0, 1))
+    assert float(mirrored) < float(upside_down)
 
 
 @pytest.mark.parametrize('settings', [{'matrix': (0, 8)}, {'n_coils': 0}, {'noise': -1.0}])

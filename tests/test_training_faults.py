@@ -8,10 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from raki import methods, networks
 from raki.errors import TrainingError
 from raki.grappa.method import Grappa
-from raki.interpolation.fit import Interpolator, Method, fit
+from raki.interpolation.calibration import Method
+from raki.interpolation.fit import Interpolator, fit
+from raki.networks import layers
+from raki.networks import raki as real_networks
 from raki.networks.fused import fused
 from raki.networks.raki import Raki
 from raki.networks.training import N_RESTARTS, Recipe
@@ -20,7 +22,6 @@ from tests.toys import (
     IRAKI_QUICK,
     RAKI_QUICK,
     RRAKI_QUICK,
-    acs_of,
     lattice_with_acs,
     point_sources,
     random_kspace,
@@ -65,9 +66,9 @@ def fitted(method: Method, monkeypatch: pytest.MonkeyPatch, seed: int, n_faulty_
     def faulty(*arguments: Any) -> Faulty:
         return Faulty(fused(*arguments), seed, n_faulty_attempts)
 
-    monkeypatch.setattr(networks, 'forward', Faulty(networks.forward, seed, n_faulty_attempts))
-    monkeypatch.setattr(methods, 'fused', faulty)
-    return fit(method, acs_of(FULL, SAMPLING), SAMPLING, FULL)
+    monkeypatch.setattr(layers, 'forward', Faulty(layers.forward, seed, n_faulty_attempts))
+    monkeypatch.setattr(real_networks, 'fused', faulty)
+    return fit(method, FULL, SAMPLING)
 
 
 def told(interpolator: Interpolator) -> list[str]:
@@ -75,7 +76,7 @@ def told(interpolator: Interpolator) -> list[str]:
 
 
 @pytest.mark.parametrize('seed', range(20))
-@pytest.mark.parametrize('method', [RAKI_QUICK, COMPLEX_FAST], ids=['raki-2019', 'raki-complex'])
+@pytest.mark.parametrize('method', [RAKI_QUICK, COMPLEX_FAST], ids=['raki', 'raki-complex'])
 def test_a_fault_leads_to_a_warning_or_an_error(method: Raki, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """No fault, no warning; faults that end, finite images and a warning; one in every attempt, an error."""
     n_faulty = seed // len(FAULTS) % (N_RESTARTS + 2)
@@ -100,7 +101,7 @@ def test_others_fall_back_to_grappa(name: str, method: Method, seed: int, monkey
     interpolator = fitted(method, monkeypatch, seed, n_faulty)
     filled = interpolator.fill(FULL)
     is_grappa = any(f'{name} is GRAPPA here' in text for text in interpolator.warnings)
-    assert is_grappa == torch.equal(filled, fit(Grappa(), acs_of(FULL, SAMPLING), SAMPLING, FULL).fill(FULL))
+    assert is_grappa == torch.equal(filled, fit(Grappa(), FULL, SAMPLING).fill(FULL))
     assert is_grappa or bool(told(interpolator)) == (n_faulty > 0)
     assert n_faulty <= N_RESTARTS or any('left the finite range' in text for text in interpolator.warnings)
 
@@ -110,4 +111,4 @@ def test_a_restart_is_training_with_the_lower_rate(monkeypatch: pytest.MonkeyPat
     restarted = fitted(RAKI_QUICK, monkeypatch, 0, 1).fill(FULL)
     monkeypatch.undo()
     slower = replace(RAKI_QUICK, recipe=Recipe(RAKI_QUICK.recipe.n_iterations, 3e-4))
-    assert torch.equal(restarted, fit(slower, acs_of(FULL, SAMPLING), SAMPLING, FULL).fill(FULL))
+    assert torch.equal(restarted, fit(slower, FULL, SAMPLING).fill(FULL))

@@ -1,4 +1,4 @@
-"""Toy k-space (coil, ky, kx) with known answers, deliberately not square, and networks that train in no time."""
+"""Toy k-space (coil, *phase, kx) with known answers, deliberately not square, and networks that train in no time."""
 
 import math
 from dataclasses import replace
@@ -10,13 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from raki.data.lattice import Lattice, VolumeSampling
-from raki.data.sampling import Sampling
+from raki.commands.catalogue import METHODS as CATALOGUE
+from raki.data.lattice import Lattice
+from raki.data.sampling import Box, Sampling, slices
 from raki.grappa.method import Grappa
-from raki.interpolation.kernel import Kernel
+from raki.interpolation.calibration import Calibration, Method
+from raki.interpolation.neighbours import Kernel
+from raki.networks.gated import Gated
 from raki.networks.iterative import IterativeRaki
 from raki.networks.raki import RAKI_2019, RAKI_COMPLEX
-from raki.networks.recommended import GatedRaki
 from raki.networks.residual import ResidualRaki
 from raki.networks.training import Recipe
 
@@ -31,16 +33,18 @@ IRAKI_QUICK = replace(
     n_rounds=2,
     n_iterations=20,
 )
-METHODS = {
+METHODS: dict[str, Method] = {
     'grappa': Grappa(),
     'grappa-2x3': Grappa(Kernel(2, 3)),
-    'raki': GatedRaki(),
-    'raki-2019': RAKI_QUICK,
+    'gated': Gated(),
+    'raki': RAKI_QUICK,
     'raki-complex': COMPLEX_QUICK,
     'raki-high-pass': replace(COMPLEX_QUICK, is_high_pass=True),
     'rraki': RRAKI_QUICK,
     'iraki': IRAKI_QUICK,
 }
+METHODS |= {name: method for name, method in CATALOGUE.items() if name not in {*METHODS, 'zero-filled'}}
+"""Those that fill something in, quick to train; what else the catalogue has comes as it is."""
 
 
 def random_kspace(*shape: int, seed: int = 0) -> Tensor:
@@ -48,40 +52,60 @@ def random_kspace(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(shape, dtype=torch.complex64, generator=torch.Generator().manual_seed(seed))
 
 
-def point_sources(n_sources: int, n_coils: int, n_lines: int, n_readout: int, seed: int = 0) -> Tensor:
-    """K-space of points seen by coils of random sensitivity: a sum of plane waves, of rank n_sources."""
+def point_sources(n_sources: int, n_coils: int, *shape: int, seed: int = 0) -> Tensor:
+    """K-space (coil, *shape) of points seen by coils of random sensitivity: a sum of plane waves, of rank n_sources."""
     generator = torch.Generator().manual_seed(seed)
-    sensitivities = torch.randn(n_coils, n_sources, dtype=torch.complex64, generator=generator).to(torch.complex128)
-    positions = 2 * math.pi * torch.rand(2, n_sources, dtype=torch.float64, generator=generator)
-    lines = torch.arange(n_lines, dtype=torch.float64)[:, None] * positions[0]
-    samples = torch.arange(n_readout, dtype=torch.float64)[:, None] * positions[1]
-    one = torch.ones((), dtype=torch.float64)
-    waves = torch.einsum('yp,xp->pyx', torch.polar(one, lines), torch.polar(one, samples))
-    return torch.einsum('cp,pyx->cyx', sensitivities, waves).to(torch.complex64)
+    waves = torch.randn(n_coils, n_sources, dtype=torch.complex64, generator=generator).to(torch.complex128)
+    positions = 2 * math.pi * torch.rand(len(shape), n_sources, dtype=torch.float64, generator=generator)
+    for size, turns in zip(shape, positions, strict=True):
+        phase = torch.outer(torch.arange(size, dtype=torch.float64), turns)
+        waves = waves[..., None, :] * torch.polar(torch.ones_like(phase), phase)
+    return waves.sum(-1).to(torch.complex64)
 
 
-def plane_wave(n_coils: int, n_lines: int, n_readout: int) -> Tensor:
+def plane_wave(n_coils: int, *shape: int) -> Tensor:
     """One point: k(ky + 1) = exp(i phi) k(ky) for every coil, so a linear kernel predicts it without error."""
-    return point_sources(1, n_coils, n_lines, n_readout)
+    return point_sources(1, n_coils, *shape)
 
 
 def lattice_with_acs(n_lines: int, acceleration: int, first_line: int, acs: range) -> Sampling:
     """Every R-th line from `first_line`, and a block of ACS lines."""
-    mask = torch.zeros(n_lines, dtype=torch.bool)
-    mask[first_line::acceleration] = True
-    n_lattice = int(mask.sum())
-    mask[acs.start : acs.stop] = True
-    return Sampling(mask, acceleration, first_line, n_lattice)
+    return sampled_volume((n_lines,), Lattice.of((acceleration,), first=(first_line,)), (acs,))
+
+
+def sampled_volume(shape: tuple[int, ...], lattice: Lattice, acs: Box, filled: Box | None = None) -> Sampling:
+    """Build a lattice over all phase axes of a matrix, or over a part of it, and a block of ACS positions."""
+    sides = filled or tuple(map(range, shape))
+    mask = torch.zeros(shape, dtype=torch.bool)
+    mask[slices(sides)] = lattice.on(shape)[slices(sides)]
+    mask[slices(acs)] = True
+    return Sampling(mask, lattice, sides)
 
 
 def measured_only(kspace: Tensor, sampling: Sampling) -> Tensor:
     """K-space with what was not measured set to zero."""
-    return torch.where(sampling.mask[:, None], kspace, 0)
+    return torch.where(sampling.mask[..., None], kspace, 0)
 
 
 def acs_of(kspace: Tensor, sampling: Sampling) -> Tensor:
     """The ACS block of k-space."""
-    return kspace[:, sampling.acs.start : sampling.acs.stop]
+    return sampling.acs_block(kspace)
+
+
+def calibration_of(kspace: Tensor, sampling: Sampling) -> Calibration:
+    """What `fit` gives a method to learn from."""
+    lines = measured_only(kspace, sampling).flatten(1, -2)
+    return Calibration(sampling.acs_block(kspace), sampling.lattice, sampling, lines)
+
+
+def largest_error(found: Tensor, full: Tensor) -> float:
+    """Largest deviation of any sample, relative to the largest sample."""
+    return float((found - full).abs().max() / full.abs().max())
+
+
+def relative_error(found: Tensor, expected: Tensor) -> float:
+    """In the norm."""
+    return float((found - expected).norm() / expected.norm())
 
 
 def stored(path: Path, name: str) -> Any:
@@ -94,26 +118,3 @@ def attributes(path: Path) -> dict[str, Any]:
     """Read the attributes of an HDF5 file."""
     with h5py.File(path) as file:
         return dict(file.attrs)
-
-
-def point_sources_volume(n_sources: int, n_coils: int, shape: tuple[int, int, int], seed: int = 0) -> Tensor:
-    """As `point_sources`, axes (coil, kz, ky, kx)."""
-    generator = torch.Generator().manual_seed(seed)
-    sensitivities = torch.randn(n_coils, n_sources, dtype=torch.complex64, generator=generator).to(torch.complex128)
-    positions = 2 * math.pi * torch.rand(3, n_sources, dtype=torch.float64, generator=generator)
-    one = torch.ones((), dtype=torch.float64)
-    phases = [torch.arange(n, dtype=torch.float64)[:, None] * p for n, p in zip(shape, positions, strict=True)]
-    waves = [torch.polar(one, phase) for phase in phases]
-    return torch.einsum('cp,zp,yp,xp->czyx', sensitivities, *waves).to(torch.complex64)
-
-
-def sampled_volume(
-    shape: tuple[int, ...], lattice: Lattice, acs: tuple[range, range], filled: tuple[range, range] | None = None
-) -> VolumeSampling:
-    """Build a lattice over all (kz, ky) of a matrix, or over a part of it, and a block of ACS positions."""
-    sides = filled or (range(shape[0]), range(shape[1]))
-    mask = torch.zeros(shape[:2], dtype=torch.bool)
-    box = slice(sides[0].start, sides[0].stop), slice(sides[1].start, sides[1].stop)
-    mask[box] = lattice.on((shape[0], shape[1]))[box]
-    mask[acs[0].start : acs[0].stop, acs[1].start : acs[1].stop] = True
-    return VolumeSampling(mask, lattice, sides)

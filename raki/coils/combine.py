@@ -30,20 +30,10 @@ def matched_weights(images: Tensor) -> Tensor:
 
 
 def walsh_weights(images: Tensor, *, width: int = 7, n_iterations: int = 8) -> Tensor:
-    """Adaptive combination weights: the dominant eigenvector of the local coil covariance.
+    """Adaptive combination weights: the dominant eigenvector of the local coil covariance, by power iteration.
 
-    Parameters
-    ----------
-    images
-        Coil images, axes (coil, y, x), with white noise between coils.
-    width
-        Side of the square over which the covariance is averaged [pixel].
-    n_iterations
-        Power iterations.
-
-    Returns
-    -------
-    Axes (coil, y, x), with sum |p|^2 = 1; their phase varies as the strongest coil's does.
+    Of coil images (coil, y, x) with white noise between coils, averaged over squares of this width [pixel]. Weights p
+    have the same axes and sum |p|^2 = 1; their phase varies as the strongest coil's does.
 
     References
     ----------

@@ -46,28 +46,23 @@ def whitening_matrix(covariance: Tensor) -> Tensor:
 
 
 def covariance_from_periphery(kspace: Tensor, measured: Tensor) -> Tensor:
-    """Estimate the noise covariance where signal is least, axes (coil, coil).
+    """Estimate the noise covariance of k-space (coil, phase axes, kx) where signal is least, axes (coil, coil).
 
-    The outer tenth of the readout on both sides, of those measured lines that lie in the outer eighths of k-space.
-    Biased upwards: small matrices hold signal there, too, and then many times the noise.
-
-    Parameters
-    ----------
-    kspace
-        Axes (coil, ky, kx).
-    measured
-        Boolean, axes (ky,): which lines were measured.
+    The outer tenth of the readout on both sides, of those measured lines, boolean on the phase axes, that lie in the
+    outer eighths of k-space. Biased upwards: small matrices hold signal there, too, and then many times the noise.
 
     Raises
     ------
     ScanError
         If fewer samples than coils are left.
     """
-    n_lines, n_readout = kspace.shape[1:]
-    lines = torch.arange(n_lines, device=kspace.device)
-    outer = measured.to(kspace.device) & ((lines < n_lines // 8) | (lines >= n_lines - n_lines // 8))
-    width = max(1, n_readout // 10)
-    samples = torch.cat([kspace[:, outer, :width], kspace[:, outer, -width:]], dim=-1).flatten(1)
+    outer = torch.zeros_like(measured)
+    for axis, size in enumerate(measured.shape):
+        along = outer.movedim(axis, 0)
+        along[: size // 8], along[size - size // 8 :] = True, True
+    lines = kspace[:, (outer & measured).to(kspace.device)]
+    width = max(1, kspace.shape[-1] // 10)
+    samples = torch.cat([lines[..., :width], lines[..., -width:]], dim=-1).flatten(1)
     held = samples[:, (samples != 0).any(dim=0)]
     if held.shape[1] <= len(kspace):
         raise ScanError(

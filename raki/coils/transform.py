@@ -125,7 +125,11 @@ def coil_transform(acs: Tensor, noise: Tensor | None = None, n_virtual: int | No
     dead = _dead(power) | (set() if covariance is None else _dead(covariance))
     factors = _factors_of_duplicates(power, dead)
     kept = [coil for coil in range(len(acs)) if coil not in dead and coil not in factors]
-    _require_two(kept, len(acs))
+    if len(kept) < 2 <= len(acs):
+        raise CalibrationError(
+            f'missing lines are told apart by at least 2 coils, but of {len(acs)} only {len(kept)} can be used, '
+            f'the others are dead or repeat it: use zero filling'
+        )
     select, repeat = _selection(kept, factors, len(acs))
     power = select @ power @ select.mH
     whiten, back, not_whitened = _whitening(select, covariance, noise, power)
@@ -156,14 +160,6 @@ def _factors_of_duplicates(power: Tensor, dead: set[int]) -> dict[int, tuple[int
         if not dead & {coil, other} and other not in found:
             found.setdefault(coil, (other, complex(power[coil, other] / own[other])))
     return found
-
-
-def _require_two(kept: list[int], n_coils: int) -> None:
-    if len(kept) < 2 <= n_coils:
-        raise CalibrationError(
-            f'missing lines are told apart by at least 2 coils, but of {n_coils} only {len(kept)} can be used, '
-            f'the others are dead or repeat it: use zero filling'
-        )
 
 
 def _selection(kept: list[int], factors: dict[int, tuple[int, complex]], n_coils: int) -> tuple[Tensor, Tensor]:

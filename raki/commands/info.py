@@ -1,94 +1,102 @@
-"""What `raki info` says of a scan: shape, lattice, coils, noise, and what GRAPPA chooses for it."""
+"""What `raki info` says of a scan: shape, lattice, coils, noise, memory, and what GRAPPA chooses for it."""
+
+from math import prod
+
+import torch
 
 from raki.coils.noise import noise_covariance
-from raki.coils.transform import coil_transform
-from raki.commands.info_volume import describe_volume
-from raki.data.sampling import Sampling
+from raki.commands.inputs import sizes_by_axis
+from raki.data.hdf5 import reconstruction_bytes
+from raki.data.sampling import NAMES, Box, Sampling
 from raki.data.scan import Scan, ScanFile
 from raki.errors import CalibrationError, SamplingError
-from raki.grappa.method import KERNELS
-from raki.interpolation.fit import Calibration
+from raki.interpolation.calibration import Calibration
 from raki.interpolation.noise_power import noise_power
-from raki.interpolation.tuning import tune
-from raki.pipeline import calibration_lines
+from raki.interpolation.tuning import kernels_for, tune
+from raki.pipeline import Slab
 
 
 def describe(file: ScanFile) -> dict[str, object]:
-    """What is in a file; for every repetition the lattice of its first slice, and what stands in its way."""
-    volume = None if file.read_volume is None else file.read_volume(0)
-    if volume is not None and not volume.has_full_kz:
-        return describe_volume(file, volume)
-    repetitions = [file.read([0], repetition) for repetition in range(file.n_repetitions)]
+    """What is in a file; for every repetition the lattice of its first slab, and what stands in its way.
+
+    A volume whose partitions were all measured alike is described as the slices that it is reconstructed as.
+    """
+    read = (file.read([0], repetition) for repetition in range(file.n_repetitions))
+    repetitions = [scan.as_slices() if scan.has_full_kz else scan for scan in read]
     first = repetitions[0]
-    chosen = _chosen_for(first)
     return {
         'file': file.path,
         'format': file.format,
-        'shape': dict(zip(('slice', 'coil', 'ky', 'kx'), file.shape, strict=True)),
+        'shape': sizes_by_axis(file),
         'voxel_size_mm': None if first.voxel_size is None else [round(1000 * size, 4) for size in first.voxel_size],
         'image_shape': list(first.image_shape or first.kspace.shape[2:]),
         'noise_samples': 0 if first.noise is None else first.noise.shape[1],
         'has_reference': first.reference is not None,
-        'coils': _describe_coils(first),
-        **chosen,
+        'memory_needed_gb': float(f'{reconstruction_bytes(file.shape) / 1e9:.2g}'),
+        **_learnable(first),
         'repetitions': [_describe_sampling(scan) for scan in repetitions],
         'facts': dict(file.facts),
         'notes': list(file.notes),
     }
 
 
-def _chosen_for(scan: Scan) -> dict[str, object]:
-    """Noise estimated from the ACS, and what GRAPPA chooses for it; nothing where there is no ACS to learn from."""
+def _learnable(scan: Scan) -> dict[str, object]:
+    """What is wrong with coils and what is done to them, noise, and what GRAPPA chooses; as much as can be told."""
     try:
-        sampling = Sampling.from_mask(scan.mask)
-        if sampling.acceleration == 1:
-            return {}
-        acs = calibration_lines(scan, sampling, 0)
-        transform = coil_transform(acs, scan.noise)
-        lines = transform.apply(sampling.lattice_lines(scan.kspace[0]))
-        tuned = tune(Calibration(transform.apply(acs), sampling.acceleration, lines), KERNELS)
-        noise = noise_power(acs) ** 0.5
-    except (SamplingError, CalibrationError):
-        return {}
+        slab = Slab.of(scan, 0, torch.device('cpu'))
+        transform = slab.transform
+    except CalibrationError as error:
+        return {'coils': [str(error)]}
+    except SamplingError:
+        return {'coils': []}
+    coils: dict[str, object] = {'coils': [*transform.warnings, *transform.notes]}
+    if slab.sampling.acceleration == 1:
+        return coils
+    acs, lines = (transform.apply(samples) for samples in (slab.acs, slab.kspace.flatten(1, -2)))
+    calibration = Calibration(acs, slab.sampling.lattice, slab.sampling, lines)
+    try:
+        tuned, noise = tune(calibration), noise_power(slab.acs) ** 0.5
+    except CalibrationError:
+        return coils
+    kernels = {calibration.neighbourhood(kernel): str(kernel) for kernel in kernels_for(calibration)}
     measured = None if scan.noise is None else float(noise_covariance(scan.noise).diagonal().real.mean()) ** 0.5
-    return {
+    return coils | {
         'noise_of_acs': float(f'{noise:.4g}'),
         'noise_of_samples': None if measured is None else float(f'{measured:.4g}'),
-        'grappa_kernel': str(tuned.kernel),
+        'grappa_kernel': kernels[tuned.neighbourhood],
         'grappa_regularization': float(f'{tuned.regularization:.3g}'),
     }
 
 
-def _describe_coils(scan: Scan) -> list[str]:
-    """What is wrong with coils, and what is done to them before a method learns."""
-    try:
-        transform = coil_transform(calibration_lines(scan, Sampling.from_mask(scan.mask), 0), scan.noise)
-    except CalibrationError as error:
-        return [str(error)]
-    except SamplingError:
-        return []
-    return [*transform.warnings, *transform.notes]
-
-
 def _describe_sampling(scan: Scan) -> dict[str, object]:
+    n_measured = int(scan.mask.sum())
     try:
         sampling = Sampling.from_mask(scan.mask)
     except SamplingError as error:
-        return {'measured_lines': int(scan.mask.sum()), 'problem': str(error)}
-    separate = scan.calibration is not None
-    n_acs = len(sampling.acs) if scan.calibration is None else scan.calibration.shape[2]
-    filled = sampling.filled_range
+        return {'measured_lines': n_measured, 'problem': str(error)}
+    lattice, separate = sampling.lattice, scan.calibration
+    n_acs = prod(map(len, sampling.acs)) if separate is None else prod(separate.shape[2:-1])
+    of_lattice = (
+        {'acceleration': lattice.rate, 'first_line': lattice.first[0]}
+        if scan.n_phase_axes == 1
+        else {
+            'acceleration': list(lattice.spacing),
+            'caipi_shift': lattice.shift,
+            'first_position': list(lattice.first),
+        }
+    )
     return {
-        'measured_lines': int(scan.mask.sum()),
-        'acceleration': sampling.acceleration,
+        'measured_lines': n_measured,
+        **of_lattice,
         'net_acceleration': round(sampling.net_acceleration, 3),
-        'first_line': sampling.first_line,
         'acs_lines': n_acs,
-        'acs': 'separate'
-        if separate
-        else f'lines {sampling.acs.start} to {sampling.acs.stop - 1}'
-        if n_acs
-        else 'none',
-        'empty_lines': len(scan.mask) - len(filled),
-        'problem': None if n_acs or sampling.acceleration == 1 else 'no ACS: nothing can be learnt',
+        'acs': 'separate' if separate is not None else _words(sampling.acs) if n_acs else 'none',
+        'empty_lines': scan.mask.numel() - prod(map(len, sampling.filled)),
+        'problem': None if n_acs or lattice.rate == 1 else 'no ACS: nothing can be learnt',
     }
+
+
+def _words(box: Box) -> str:
+    return ', '.join(
+        f'{name} {side.start} to {side.stop - 1}' for name, side in zip(NAMES[-len(box) :], box, strict=True)
+    )

@@ -1,25 +1,149 @@
-"""Words of a command line, as typer wants them."""
+"""What a user names: words of the command line, files, methods, rates, ACS sizes. Nothing heavy is imported early."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-NUMBER_LISTS = ('--rates', '--acs', '--seeds', '--slices')
+if TYPE_CHECKING:
+    from raki.data.scan import ScanFile
+    from raki.evaluation.compare import Rate
+
+SIZE_LISTS = ('--rates', '--acs', '--seeds', '--slices')
 NAME_LISTS = ('--methods',)
+SIZES = r'\d+(?:x\d+)*'
+RATE = re.compile(rf'{SIZES}(?:s\d+)?')
+
+RATES = {1: ('2', '3', '4', '5'), 2: ('2x2', '2x3s1')}
+"""What is compared where nobody says what, by the number of phase axes."""
+
+ACS = {1: (24,), 2: (16, 24)}
+"""Size of the ACS, where the scan is as large [line]."""
+
+WANTED = {
+    ('--rates', 1): 'slices need rates such as 4',
+    ('--rates', 2): 'a volume needs rates such as 2x2 or 2x3s1 (Rz x Ry, s a CAIPI shift below Ry)',
+    ('--acs', 1): 'slices need an ACS such as 24',
+    ('--acs', 2): 'a volume needs an ACS such as 16x24',
+}
 
 
-def repeated(arguments: Sequence[str]) -> list[str]:
-    """Let a list option take several values: --rates 2 3 becomes --rates 2 --rates 3."""
+class UsageError(ValueError):
+    """Options that do not fit together, or not this scan: the user's to mend."""
+
+
+@contextmanager
+def as_usage_error() -> Iterator[None]:
+    """Take every ValueError for wrong usage."""
+    try:
+        yield
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def repeated(arguments: Sequence[str], names: Callable[[], Collection[str]]) -> list[str]:
+    """Let a list option take several values: --rates 2 3 becomes --rates 2 --rates 3.
+
+    A further word belongs to a list of methods if one of `names()` is it, or it is neither a path nor one that exists.
+    """
     result: list[str] = []
     option, n_values = '', 0
     for argument in arguments:
         if argument.startswith('-'):
             option, n_values = argument, 0
-        elif n_values and _belongs_to(option, argument):
+        elif n_values and _belongs_to(option, argument, names):
             result.append(option)
         n_values += not argument.startswith('-')
         result.append(argument)
     return result
 
 
-def _belongs_to(option: str, argument: str) -> bool:
-    """Whether a further word is one more value of a list option, rather than the scan."""
-    return argument.isdigit() if option in NUMBER_LISTS else option in NAME_LISTS and '.' not in argument
+def _belongs_to(option: str, argument: str, names: Callable[[], Collection[str]]) -> bool:
+    if option in SIZE_LISTS:
+        return RATE.fullmatch(argument) is not None
+    is_path = '.' in argument or '/' in argument or Path(argument).exists()
+    return option in NAME_LISTS and (not is_path or argument in names())
+
+
+def method_names() -> Collection[str]:
+    """Names that --methods takes."""
+    from raki.commands.catalogue import METHODS
+    from raki.evaluation.outside import BASELINES
+
+    return {*METHODS, *BASELINES}
+
+
+def sizes_of(option: str, text: str) -> tuple[int, ...]:
+    """Numbers joined by x, such as 160x128; ValueError if it is something else."""
+    if not re.fullmatch(SIZES, text):
+        raise ValueError(f'{option} needs numbers joined by x, such as 32x96x80, got {text!r}')
+    return tuple(map(int, text.split('x')))
+
+
+def by(sizes: Sequence[int]) -> str:
+    """Sizes as `sizes_of` reads them."""
+    return 'x'.join(map(str, sizes))
+
+
+def rates_for(file: 'ScanFile', words: Sequence[str] | None) -> list['Rate']:
+    """Accelerations of a comparison: 3 for slices, 2x3s1 (Rz x Ry, CAIPI shift) for volumes; UsageError if not so."""
+    from raki.evaluation.compare import Rate
+
+    n_axes, rates = len(file.shape) - 3, list[Rate]()
+    for word in words or RATES[n_axes]:
+        spacing, _, shift = word.partition('s')
+        _require('--rates', word, n_axes, RATE.fullmatch(word) is not None and spacing.count('x') == n_axes - 1)
+        rate = Rate(sizes_of('--rates', spacing), int(shift or 0))
+        _require('--rates', word, n_axes, not rate.shift or rate.shift < rate.spacing[-1] * (n_axes - 1))
+        rates.append(rate)
+    return rates
+
+
+def acs_for(file: 'ScanFile', words: Sequence[str] | None) -> list[tuple[int, ...]]:
+    """ACS sizes of a comparison: 24 lines of slices, 16x24 partitions x lines of volumes; UsageError if not so."""
+    phase = file.shape[2:-1]
+    if not words:
+        return [tuple(min(wanted, size) for wanted, size in zip(ACS[len(phase)], phase, strict=True))]
+    for word in words:
+        _require('--acs', word, len(phase), bool(re.fullmatch(SIZES, word)) and word.count('x') == len(phase) - 1)
+    return [sizes_of('--acs', word) for word in words]
+
+
+def _require(option: str, word: str, n_axes: int, condition: bool) -> None:
+    if not condition:
+        raise UsageError(f'{WANTED[option, n_axes]}, got {option} {word}')
+
+
+def open_file(
+    scan: Path, dataset: str | None = None, axes: str | None = None, mask: str | None = None, coils: int | None = None
+) -> 'ScanFile':
+    """Recognise a file; UsageError if options do not fit together, or not this file: more virtual coils than coils."""
+    from raki.coils.transform import require_compressible
+    from raki.data.generic import DatasetLayout
+    from raki.data.load import open_scan
+
+    if (dataset is None) != (axes is None):
+        raise UsageError('--dataset and --axes belong together: --dataset NAME --axes slice,coil,ky,kx')
+    with as_usage_error():
+        layout = DatasetLayout(dataset, tuple(axes.split(','))) if dataset and axes else None
+    file = open_scan(scan, layout, mask)
+    with as_usage_error():
+        require_compressible(coils, file.shape[1])
+    return file
+
+
+def require_writable(output: Path, source: Path | None = None) -> None:
+    """Raise a UsageError unless a file can be put there, and it is not the input."""
+    if source is not None and output.resolve() == source.resolve():
+        raise UsageError(f'the output {output} is the input: choose another name')
+    if output.is_dir():
+        raise UsageError(f'-o must name a file, but {output} is a folder')
+    if not output.parent.is_dir():
+        raise UsageError(f'cannot write {output}: there is no folder {output.parent}')
+
+
+def sizes_by_axis(file: 'ScanFile') -> dict[str, int]:
+    """Size of k-space; the one volume of a file does not count as an axis."""
+    names = ('slice', 'coil', 'ky', 'kx') if len(file.shape) == 4 else ('coil', 'kz', 'ky', 'kx')
+    return dict(zip(names, file.shape[-4:], strict=True))

@@ -13,6 +13,7 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from raki.evaluation.compare import Row
+    from raki.evaluation.metrics import Figure
 
 MIN_WIDTH = 128
 """Columns that a table needs; narrower terminals wrap rather than lose figures."""
@@ -67,34 +68,28 @@ def _readable(value: object) -> str:
 
 def comparison_table(rows: 'Sequence[Row]') -> Table:
     """Figures of merit of each method, rate and ACS; over slices and seeds their mean and standard deviation."""
-    groups: dict[tuple[int, int, str], list[Row]] = {}
-    for row in sorted(rows, key=lambda row: (row.rate, row.acs)):
+    from raki.evaluation import metrics  # not before there is something to show: it takes seconds
+
+    groups: dict[tuple[int | str, int | str, str], list[Row]] = {}
+    for row in sorted(rows, key=lambda row: (metrics.sizes(row.rate), metrics.sizes(row.acs))):
         groups.setdefault((row.rate, row.acs, row.method), []).append(row)
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     if len(groups) < len(rows):
         table.caption = 'mean ± standard deviation over slices, repetitions and seeds'
-    names = ('R', 'ACS', 'object', 'NRMSE', 'k-space', 'SSIM', 'g mean', 'g 95 %', 'bias', 'ghost', 'point', 'fit / s')
-    for name in ('method', *names):
+    first, *others = (figure for figure in metrics.FIGURES if figure.in_terminal)
+    for name in ('method', 'R', 'ACS', *(figure.in_terminal or '' for figure in (first, *others))):
         table.add_column(name, justify='left' if name == 'method' else 'right', no_wrap=True)
     for (rate, acs, method), following in zip(groups, [*list(groups)[1:], None], strict=True):
-        figures = _figures(groups[rate, acs, method])
+        group = groups[rate, acs, method]
+        figures = _summary(group, first, with_spread=True), *(_summary(group, figure) for figure in others)
         is_last = following is not None and following[0] != rate
         table.add_row(method, str(rate), str(acs), *figures, end_section=is_last)
     return table
 
 
-def _figures(group: 'Sequence[Row]') -> Iterator[str]:
-    yield _summary([row.nrmse_object for row in group], 4, with_spread=True)
-    for name, digits in (('nrmse', 4), ('kspace_nrmse', 4), ('ssim', 4), ('gfactor_mean', 2), ('gfactor_p95', 2)):
-        yield _summary([getattr(row, name) for row in group], digits)
-    for name, digits in (('noise_bias', 4), ('ghost_index', 2), ('point_peak', 2), ('seconds_fit', 2)):
-        yield _summary([getattr(row, name) for row in group], digits)
-
-
-def _summary(values: Sequence[float | None], digits: int, *, with_spread: bool = False) -> str:
+def _summary(group: 'Sequence[Row]', figure: 'Figure', *, with_spread: bool = False) -> str:
     """Mean of what is known, and its standard deviation if asked for and there is more than one."""
-    known = [value for value in values if value is not None]
-    if not known:
-        return '–'
-    spread = f' ± {stdev(known):.{digits}f}' if with_spread and len(known) > 1 else ''
-    return f'{mean(known):.{digits}f}{spread}'
+    values = (row.figures.get(figure.name) for row in group)
+    known = [value for value in values if isinstance(value, int | float)]
+    spread = f' ± {figure.written(stdev(known))}' if with_spread and len(known) > 1 else ''
+    return figure.written(mean(known) if known else None) + spread

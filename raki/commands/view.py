@@ -19,10 +19,7 @@ WINDOW = 0.999
 def view_file(path: Path, output: Path, slices: Sequence[int] | None = None) -> None:
     """Write a page that shows a reconstruction; memory stays that of one image and the page.
 
-    Raises
-    ------
-    ScanError
-        If the file holds no reconstruction, or not these slices.
+    ScanError if the file holds no reconstruction, or not these slices.
     """
     file = open_reconstruction(path)
     chosen = _chosen(file, slices)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import product
+from math import isfinite, prod
 from typing import Any, TypeVar
 
 import torch
@@ -11,62 +12,84 @@ from torch import Tensor
 
 from raki.coils.combine import root_sum_of_squares
 from raki.coils.noise import noise_covariance
-from raki.coils.transform import coil_transform
-from raki.data.sampling import Sampling, longest_run, undersample
+from raki.data.sampling import Sampling, slices, undersample
 from raki.data.scan import Scan
 from raki.device import now
-from raki.errors import CalibrationError
-from raki.evaluation.fidelity import ghost_index, noise_figures, point_response
-from raki.evaluation.metrics import energy_ratio, image_metrics, kspace_nrmse, object_mask
+from raki.errors import CalibrationError, SamplingError, ScanError
+from raki.evaluation.metrics import Judged, figures_of, object_mask
 from raki.evaluation.noise_maps import NoiseMap, covariance_without_noise_scan, replica_noise_map
-from raki.evaluation.outside import Baseline, Filler
-from raki.fourier import cropped, image_from_kspace
-from raki.interpolation.fit import Interpolator, Method, Progress, fit, leave_empty, silent
+from raki.evaluation.outside import Baseline
+from raki.fourier import cropped, image_from_kspace, spatial_axes
+from raki.interpolation.calibration import Calibration, Method, Progress, silent
+from raki.interpolation.fit import Filler, Interpolator
+from raki.pipeline import Slab
 
 NOISE_LINES = 32
-"""Central lines from which the noise power is estimated where there are no noise samples."""
+"""Central lines along each phase axis from which the noise power is estimated where there are no noise samples."""
 
-AnyMethod = TypeVar('AnyMethod', Method, Method | None, Method | Baseline | None)
+AnyMethod = TypeVar('AnyMethod', Method, Method | Baseline)
+
+Label = int | str
+"""Of a rate or ACS in results: 4 or 24 of slices, 2x2s1 or 16x24 of volumes."""
 
 ProgressFor = Callable[[str], Progress]
 """From the name of a task to what is told its progress."""
 
 
 @dataclass(frozen=True, slots=True)
+class Rate:
+    """A spacing of measured lines."""
+
+    spacing: tuple[int, ...]
+    """(R,) of slices, (Rz, Ry) of a volume [line]."""
+    shift: int = 0
+    """CAIPI shift of a volume [line]."""
+
+    def __str__(self) -> str:
+        return str(self.label)
+
+    @property
+    def label(self) -> Label:
+        """As it stands in results."""
+        return labelled(self.spacing, self.shift)
+
+
+def labelled(sizes: Sequence[int], shift: int = 0) -> Label:
+    """Write the sizes of a rate or an ACS."""
+    return sizes[0] if len(sizes) == 1 else 'x'.join(map(str, sizes)) + (f's{shift}' if shift else '')
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What to compare."""
 
-    methods: Mapping[str, Method | Baseline | None]
-    """Methods by name; None is zero filling."""
-
-    rates: Sequence[int] = (2, 3, 4, 5)
-    """Accelerations R."""
-
-    acs: Sequence[int] = (24,)
-    """Lengths of the ACS block [line]."""
-
+    methods: Mapping[str, Method | Baseline]
+    """Methods by name."""
+    rates: Sequence[Rate] = (Rate((2,)), Rate((3,)), Rate((4,)), Rate((5,)))
+    """Accelerations."""
+    acs: Sequence[tuple[int, ...]] = ((24,),)
+    """Sizes of the ACS block, one per phase axis [line]."""
     seeds: Sequence[int] = (0,)
     """Seeds of methods that have one."""
-
     n_replicas: int = 100
     """Replicas of each noise map; 0 for no noise maps."""
-
     device: torch.device = torch.device('cpu')
     """Where to compute."""
-
     coils: int | None = None
     """Number of virtual coils to learn in; None as many as there are."""
-
     is_refitted: bool = False
     """Whether weights are learnt anew from every replica, and so vary with it."""
+    object_mask: Tensor | None = None
+    """The object, if not found by itself: boolean, axes of the images, or with a first axis over all slices."""
 
     def __post_init__(self) -> None:
         if not (self.methods and self.rates and self.acs and self.seeds):
             raise ValueError('a comparison needs at least one method, rate, ACS length and seed')
-        if min(self.rates) < 1 or min(self.acs) < 0 or self.n_replicas < 0 or self.n_replicas == 1:
+        spacings, sizes = [n for rate in self.rates for n in rate.spacing], [n for size in self.acs for n in size]
+        if min(spacings) < 1 or min(sizes) < 0 or self.n_replicas < 0 or self.n_replicas == 1:
             raise ValueError(
                 f'rates must be 1 or more, ACS lengths 0 or more, replicas 0 or at least 2, '
-                f'got {self.rates}, {self.acs}, {self.n_replicas}'
+                f'got {", ".join(map(str, self.rates))}, {self.acs}, {self.n_replicas}'
             )
 
 
@@ -75,31 +98,24 @@ class Row:
     """What was measured in one cell of the comparison."""
 
     method: str
-    rate: int
-    acs: int
+    rate: Label
+    acs: Label
+    """What was asked for [line]."""
     slice: int
+    """Number of the slice; of a volume of the first one that is shown, while figures are those of all of it."""
     seed: int | None
-    nrmse: float
-    nrmse_object: float
-    kspace_nrmse: float
-    ssim: float
-    psnr: float
-    energy_ratio: float
-    gfactor_mean: float | None
-    gfactor_p95: float | None
-    gfactor_standard_error: float | None
-    noise_std: float | None
-    noise_bias: float | None
-    ghost_index: float
-    point_peak: float
-    point_peak_min: float
-    point_width: float | None
-    net_acceleration: float
-    acs_used: int
-    warnings: tuple[str, ...]
-    seconds_fit: float
-    seconds_fill: float
-    device: str
+    figures: Mapping[str, float | None]
+    """By the names of `raki.evaluation.metrics.FIGURES`."""
+    warnings: tuple[str, ...] = ()
+    device: str = 'cpu'
+
+    def flat(self) -> dict[str, Any]:
+        """All of it side by side; JSON has neither infinity (PSNR without error) nor NaN: None."""
+        values = {field.name: getattr(self, field.name) for field in fields(self) if field.name != 'figures'}
+        return {
+            name: None if isinstance(value, float) and not isfinite(value) else value
+            for name, value in (values | dict(self.figures)).items()
+        }
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,174 +124,156 @@ class Cell:
 
     row: Row
     image: Tensor
-    """Reconstructed magnitude image, axes (y, x)."""
+    """Reconstructed magnitude image, axes (y, x) or (z, y, x)."""
     gfactor: Tensor | None
-    """Its g-factor map, axes (y, x) [1]."""
+    """Its g-factor map, same axes [1]."""
 
 
-def require_feasible(plan: Plan, measured: Tensor) -> None:
+def require_feasible(plan: Plan, scan: Scan) -> None:
     """Raise before any work if a cell asks for more ACS than there is, or less than a kernel needs."""
     for rate, n_acs, (name, method) in product(plan.rates, plan.acs, plan.methods.items()):
-        sampling = undersample(measured, rate, n_acs)
-        if method is None or rate == 1:
+        sampling = _undersampled(scan, rate, n_acs)
+        if prod(rate.spacing) == 1:
             continue
-        kernel = method.smallest_kernel
-        if len(sampling.acs) < kernel.span(rate):
+        acs = scan.kspace.new_empty(1, *map(len, sampling.acs), scan.kspace.shape[-1], device='meta')
+        wanted = method.smallest(Calibration(acs, sampling.lattice, sampling))
+        try:
+            if wanted is not None:
+                wanted.require_fits(acs.shape[1:])
+        except CalibrationError as error:
             raise CalibrationError(
-                f'{name} at R={rate} needs at least {kernel.span(rate)} ACS lines for its kernel of '
-                f'{kernel.lines} acquired lines, got {n_acs}: leave out that rate or acquire more ACS'
-            )
+                f'{name} at R={rate}, ACS {labelled(n_acs)}: {error}, or leave out that rate'
+            ) from error
+
+
+def _undersampled(scan: Scan, rate: Rate, acs: Sequence[int]) -> Sampling:
+    if not len(rate.spacing) == len(acs) == scan.n_phase_axes:
+        raise SamplingError(
+            'slices need a rate such as 4 and an ACS such as 24, a volume 2x2s1 and 16x24, '
+            f'got {rate} and {labelled(acs)} for {scan.n_phase_axes} phase axes'
+        )
+    return undersample(scan.mask, rate.spacing, acs, rate.shift)
 
 
 @dataclass(frozen=True, eq=False)
 class Bench:
-    """One slice of a fully sampled scan, ready to be undersampled and judged."""
+    """One slab of a fully sampled scan, ready to be undersampled and judged."""
 
     scan: Scan
-    """With one slice."""
-
+    """With one slab."""
     index: int
-    """Number of that slice in its file."""
-
+    """Number of that slice in its file; of a volume that of the slice that is shown."""
     plan: Plan
     """What to compare."""
 
     @cached_property
     def kspace(self) -> Tensor:
-        """Measured k-space, axes (coil, ky, kx), on the plan's device."""
+        """Measured k-space, axes (coil, phase axes, kx), on the plan's device."""
         return self.scan.kspace[0].to(self.plan.device)
 
     @cached_property
     def truth(self) -> Tensor:
-        """Reference k-space, axes (coil, ky, kx): the noise-free truth if known, else the fully sampled scan itself."""
+        """Reference k-space, same axes: the noise-free truth if known, else the fully sampled scan itself."""
         return self.kspace if self.scan.reference is None else self.scan.reference[0].to(self.plan.device)
 
     @cached_property
     def true_image(self) -> Tensor:
-        """Image of the reference, axes (y, x)."""
+        """Image of the reference, axes (y, x) or (z, y, x)."""
         return self.magnitude(self.truth)
+
+    @cached_property
+    def inside(self) -> Tensor:
+        """The object: boolean, axes of the image.
+
+        Raises
+        ------
+        ScanError
+            If the plan's own mask does not fit the images, or is empty.
+        """
+        given, image = self.plan.object_mask, self.true_image
+        if given is None:
+            return object_mask(image)
+        mask = given[self.index] if given.ndim > image.ndim and self.index < len(given) else given
+        if mask.shape != image.shape or not bool(mask.any()):
+            wanted, got = (' x '.join(map(str, each.shape)) for each in (image, given))
+            raise ScanError(
+                f'the object of slice {self.index} needs a mask that is not empty, of the shape of the image '
+                f'(phase encode x readout: {wanted}), or one per slice, got {got}'
+            )
+        return mask.to(image.device)
 
     @cached_property
     def covariance(self) -> Tensor:
         """Noise covariance (coil, coil): of noise samples where there are, else estimated from periphery and ACS."""
         if self.scan.noise is not None:
             return noise_covariance(self.scan.noise)
-        lines = longest_run(self.scan.mask)
-        start = max(lines.start, (len(self.scan.mask) - NOISE_LINES) // 2)
-        kspace = self.scan.kspace[0]
-        acs = kspace[:, start : min(start + NOISE_LINES, lines.stop)]
-        return covariance_without_noise_scan(kspace, self.scan.mask, acs)
+        kspace, mask = self.scan.kspace[0], self.scan.mask
+        middle = tuple(
+            range(max(side.start, (n - NOISE_LINES) // 2), min(side.stop, (n + NOISE_LINES) // 2))
+            for side, n in zip(Sampling.from_mask(mask).acs, mask.shape, strict=True)
+        )
+        return covariance_without_noise_scan(kspace, mask, kspace[:, *slices(middle)])
 
     def magnitude(self, kspace: Tensor) -> Tensor:
-        """Root-sum-of-squares image of k-space (coil, ky, kx), cropped as the scan says."""
-        return cropped(root_sum_of_squares(image_from_kspace(kspace)), self.scan.image_shape)
+        """Root-sum-of-squares image of k-space (coil, phase axes, kx), cropped as the scan says."""
+        return cropped(root_sum_of_squares(image_from_kspace(kspace, spatial_axes(kspace))), self.scan.image_shape)
 
     def cell(
-        self, name: str, method: Method | Baseline | None, sampling: Sampling, n_acs: int, progress: Progress
+        self, name: str, method: Method | Baseline, sampling: Sampling, labels: tuple[Label, Label], told: Progress
     ) -> Cell:
-        """Reconstruct one cell and measure."""
+        """Reconstruct one cell and measure; labels are those of rate and ACS."""
         device = self.kspace.device
         start = now(device)
-        interpolator = self._fitted(method, sampling, self.kspace, progress)
+        interpolator = self._fitted(method, sampling, self.kspace, told)
         fitted = now(device)
         filled = interpolator.fill(self.kspace)
         done = now(device)
-        image = self.magnitude(filled)
-        noise = self._noise_map(method, interpolator, sampling)
-        gfactor = None if noise is None else cropped(noise.gfactor, self.scan.image_shape)
-        missing = self._missing(sampling)
-        figures: dict[str, Any] = {
-            **image_metrics(image, self.true_image),
-            'kspace_nrmse': kspace_nrmse(filled, self.truth, missing),
-            'energy_ratio': energy_ratio(filled, self.truth, missing),
-            **gfactor_statistics(gfactor, object_mask(self.true_image)),
-            **self._price(interpolator, filled, noise, sampling),
-            'gfactor_standard_error': None if noise is None else noise.relative_standard_error,
-        }
-        row = Row(
-            method=name,
-            rate=sampling.acceleration,
-            acs=n_acs,
-            slice=self.index,
-            seed=getattr(method, 'seed', None),
-            **figures,
-            net_acceleration=sampling.net_acceleration,
-            acs_used=len(sampling.acs),
-            warnings=interpolator.warnings,
-            seconds_fit=fitted - start,
-            seconds_fill=done - fitted,
-            device=str(device),
-        )
-        return Cell(row, image.cpu(), None if gfactor is None else gfactor.cpu())
-
-    def _price(
-        self, filler: Filler, filled: Tensor, noise: NoiseMap | None, sampling: Sampling
-    ) -> dict[str, float | None]:
-        """What stands beside a noise map so that lost signal cannot pass as low noise."""
-        points = point_response(filler.fill, self.kspace, filled, self.truth)
-        whole = root_sum_of_squares(image_from_kspace(self.truth))
-        widths = points.width[points.width.isfinite()]
-        return {
-            **noise_figures(noise, whole, object_mask(whole)),
-            'ghost_index': ghost_index(filled, self.truth, sampling),
-            'point_peak': float(points.peak.mean()),
-            'point_peak_min': float(points.peak.min()),
-            'point_width': float(widths.mean()) if len(widths) else None,
-        }
+        seconds, images = (fitted - start, done - fitted), (self.magnitude(filled), self.true_image)
+        missing = (sampling.inside & ~sampling.mask & self.scan.mask).to(device)
+        noise, fill = self._noise_map(method, interpolator, sampling), interpolator.fill
+        judged = Judged(filled, self.truth, *images, self.inside, missing, sampling, self.kspace, fill, noise, *seconds)
+        seed, warnings = getattr(method, 'seed', None), interpolator.warnings
+        row = Row(name, *labels, self.index, seed, figures_of(judged), warnings, str(device))
+        return Cell(row, judged.image.cpu(), None if judged.noise is None else judged.noise.gfactor.cpu())
 
     def _fitted(
-        self, method: Method | Baseline | None, sampling: Sampling, kspace: Tensor, progress: Progress = silent
+        self, method: Method | Baseline, sampling: Sampling, kspace: Tensor, progress: Progress = silent
     ) -> Filler:
-        if method is None or sampling.acceleration == 1:
-            return leave_empty(sampling, kspace.shape[-1])
-        acs = kspace[:, sampling.acs.start : sampling.acs.stop]
         if isinstance(method, Baseline):
-            return method.calibrate(acs, sampling, kspace)
-        transform = coil_transform(acs, self.scan.noise, self.plan.coils)
-        return fit(method, acs, sampling, kspace, progress, transform)
+            return method.calibrate(sampling.acs_block(kspace), sampling, kspace)
+        return Slab(kspace, sampling, None, self.scan.noise, self.plan.coils).fitted(method, progress)
 
-    def _noise_map(self, method: Method | Baseline | None, interpolator: Filler, sampling: Sampling) -> NoiseMap | None:
+    def _noise_map(self, method: Method | Baseline, interpolator: Filler, sampling: Sampling) -> NoiseMap | None:
         """None where none is asked for, there is no noise, or replicas of a slow outside reference would take hours."""
         if not self.plan.n_replicas or not bool(self.covariance.any()) or not isinstance(interpolator, Interpolator):
             return None
 
-        def refitted(kspace: Tensor) -> Tensor:
-            return self._fitted(method, sampling, kspace).fill(kspace)
+        def fill(kspace: Tensor) -> Tensor:
+            fitted = self._fitted(method, sampling, kspace) if self.plan.is_refitted else interpolator
+            return fitted.fill(kspace)
 
-        fill, n_replicas = refitted if self.plan.is_refitted else interpolator.fill, self.plan.n_replicas
-        return replica_noise_map(fill, self.kspace, sampling, self.covariance, n_replicas=n_replicas)
-
-    def _missing(self, sampling: Sampling) -> Tensor:
-        """Lines that were measured once and are to be filled in now, axes (ky,)."""
-        filled = torch.zeros_like(sampling.mask)
-        filled[sampling.filled_range.start : sampling.filled_range.stop] = True
-        return (filled & ~sampling.mask & self.scan.mask).to(self.kspace.device)
+        noise = replica_noise_map(fill, self.kspace, sampling, self.covariance, n_replicas=self.plan.n_replicas)
+        maps = {name: cropped(getattr(noise, name), self.scan.image_shape) for name in ('std', 'gfactor', 'bias')}
+        return replace(noise, **maps)
 
 
-def compare_slice(bench: Bench, progress_for: ProgressFor) -> Iterator[Cell]:
-    """Go through all cells of a plan for one slice; `progress_for` is called with each task's name before it starts."""
-    plan = bench.plan
+def compare_slab(bench: Bench, progress_for: ProgressFor) -> Iterator[Cell]:
+    """Go through all cells of a plan for one slab; `progress_for` is called with each task's name before it starts."""
+    plan, place = bench.plan, f'slice {bench.index}' if bench.scan.n_phase_axes == 1 else 'volume'
     for rate, n_acs in product(plan.rates, plan.acs):
-        sampling = undersample(bench.scan.mask, rate, n_acs)
+        sampling = _undersampled(bench.scan, rate, n_acs)
+        labels = rate.label, labelled(n_acs)
         for name, method in plan.methods.items():
             for seed in plan.seeds if has_seed(method) else (0,):
-                progress = progress_for(f'slice {bench.index}, R={rate}, ACS {n_acs}: {name}')
-                yield bench.cell(name, with_seed(method, seed), sampling, n_acs, progress)
-
-
-def gfactor_statistics(gfactor: Tensor | None, inside: Tensor) -> dict[str, float | None]:
-    """Mean and 95th percentile of a g-factor map (y, x) inside the object."""
-    if gfactor is None:
-        return {'gfactor_mean': None, 'gfactor_p95': None}
-    values = gfactor[inside]
-    return {'gfactor_mean': float(values.mean()), 'gfactor_p95': float(values.quantile(0.95))}
+                progress = progress_for(f'{place}, R={rate}, ACS {labelled(n_acs)}: {name}')
+                yield bench.cell(name, with_seed(method, seed), sampling, labels, progress)
 
 
 def with_seed(method: AnyMethod, seed: int) -> AnyMethod:
     """Change the seed of a method that has one."""
-    return method if method is None or not has_seed(method) else replace(method, seed=seed)
+    return replace(method, seed=seed) if has_seed(method) else method
 
 
-def has_seed(method: Method | Baseline | None) -> bool:
+def has_seed(method: Method | Baseline) -> bool:
     """Whether results of a method depend on a seed."""
-    return method is not None and any(field.name == 'seed' for field in fields(method))
+    return any(field.name == 'seed' for field in fields(method))

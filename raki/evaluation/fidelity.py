@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from raki.coils.combine import matched_weights, root_sum_of_squares
-from raki.data.sampling import Sampling
-from raki.evaluation.metrics import object_mask
+from raki.data.lattice import Lattice
+from raki.data.sampling import Sampling, slices
 from raki.evaluation.noise_maps import NoiseMap
-from raki.fourier import image_from_kspace, kspace_from_image
+from raki.fourier import image_from_kspace, kspace_from_image, spatial_axes
 
 N_POINTS = 9
 """Places at which points are added."""
@@ -33,18 +33,21 @@ class PointResponse:
     """What a reconstruction makes of small points that are added to the object."""
 
     places: Tensor
-    """Where, axes (point, 2), rows and columns [pixel]."""
-
+    """Where, axes (point, image axis) [pixel]."""
     peak: Tensor
     """Height in the reconstruction over that in the object, axes (point,) [1]; 1 is faithful."""
-
     width: Tensor
     """Full width at half maximum along phase encoding over that of a point in a fully sampled image, axes (point,) [1];
     NaN where nothing is left of the point."""
 
 
 def point_response(
-    fill: Callable[[Tensor], Tensor], kspace: Tensor, filled: Tensor, truth: Tensor, size: float = POINT_SIZE
+    fill: Callable[[Tensor], Tensor],
+    kspace: Tensor,
+    filled: Tensor,
+    truth: Tensor,
+    inside: Tensor,
+    size: float = POINT_SIZE,
 ) -> PointResponse:
     """Add points to the object, reconstruct again, and look at the difference.
 
@@ -55,44 +58,42 @@ def point_response(
     Parameters
     ----------
     fill
-        The reconstruction, from k-space (coil, ky, kx) to filled k-space.
-    kspace
-        What it was applied to, axes (coil, ky, kx).
-    filled
-        What it made of it, axes (coil, ky, kx).
-    truth
-        Reference k-space, axes (coil, ky, kx), whose images tell what the coils see.
+        The reconstruction, from k-space to filled k-space.
+    kspace, filled, truth
+        What it was applied to, what it made of it, and the reference, whose images tell what the coils see; axes
+        (coil, phase axes, kx).
+    inside
+        The object: boolean, axes (y, x) or (z, y, x) of the whole field of view.
     size
         Height of the points, relative to the brightest pixel [1].
     """
-    images = image_from_kspace(truth)
+    axes = spatial_axes(kspace)
+    images = image_from_kspace(truth, axes)
     magnitude = root_sum_of_squares(images)
-    rows, columns = _places(magnitude)
+    places = _places(magnitude, inside)
     height = size * float(magnitude.max())
     points = torch.zeros_like(images)
-    points[:, rows, columns] = height * matched_weights(images)[:, rows, columns]
-    weights = matched_weights(image_from_kspace(filled)).conj()
-    added = image_from_kspace(fill(kspace + kspace_from_image(points)) - filled)
+    points[:, *places] = height * matched_weights(images)[:, *places]
+    weights = matched_weights(image_from_kspace(filled, axes)).conj()
+    added = image_from_kspace(fill(kspace + kspace_from_image(points, axes)) - filled, axes)
     response = (weights * added).sum(0).real / height
-    widths = [_width(response[:, column], row) for row, column in zip(rows.tolist(), columns.tolist(), strict=True)]
-    perfect = _width(torch.eye(len(response))[len(response) // 2], len(response) // 2)
-    return PointResponse(
-        torch.stack([rows, columns], dim=1).cpu(), response[rows, columns].cpu(), torch.tensor(widths) / perfect
-    )
+    *before, rows, columns = places
+    profiles = response[(*before, slice(None), columns)] if before else response[:, columns].mT
+    widths = [_width(profile, row) for profile, row in zip(profiles, rows.tolist(), strict=True)]
+    length = response.shape[-2]
+    perfect = _width(torch.eye(length)[length // 2], length // 2)
+    return PointResponse(torch.stack(places, dim=1).cpu(), response[places].cpu(), torch.tensor(widths) / perfect)
 
 
-def _places(magnitude: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows and columns of points inside the object, each in a column of its own, at varying heights."""
-    object_ = object_mask(magnitude)
-    inside = object_ & (magnitude > 0.5 * magnitude[object_].median())
+def _places(magnitude: Tensor, inside: Tensor) -> tuple[Tensor, ...]:
+    """Positions of points inside the object along each axis, each in a column of its own, at varying heights."""
+    inside = (inside & (magnitude > 0.5 * magnitude[inside].median())).flatten(0, -2)
     occupied = inside.any(0).nonzero().flatten()
     n_points = min(N_POINTS, len(occupied))
     columns = occupied[((torch.arange(n_points) + 0.5) * len(occupied) / n_points).long()]
-    rows = []
-    for number, column in enumerate(columns.tolist()):
-        candidates = inside[:, column].nonzero().flatten()
-        rows.append(candidates[int((number + 1) * 0.6180339887 % 1 * len(candidates))])
-    return torch.stack(rows), columns
+    candidates = [inside[:, column].nonzero().flatten() for column in columns.tolist()]
+    row = torch.stack([rows[int(n * 0.6180339887 % 1 * len(rows))] for n, rows in enumerate(candidates, 1)])
+    return (*((row // magnitude.shape[1], row % magnitude.shape[1]) if magnitude.ndim > 2 else (row,)), columns)
 
 
 def _width(profile: Tensor, peak: int) -> float:
@@ -103,10 +104,8 @@ def _width(profile: Tensor, peak: int) -> float:
     padded = torch.nn.functional.pad(spectrum, (before, FINER * n - n - before))
     fine = image_from_kspace(padded, (-1,)).real.roll(-(peak - n // 2) * FINER)
     centre = FINER * n // 2
-    if not float(fine[centre]) > 0:
-        return float('nan')
     below = fine < fine[centre] / 2
-    if not bool(below[:centre].any() and below[centre:].any()):
+    if not bool(fine[centre] > 0 and below[:centre].any() and below[centre:].any()):
         return float('nan')
     right = int(below[centre:].int().argmax())
     left = int(below[: centre + 1].flip(0).int().argmax())
@@ -124,50 +123,55 @@ def ghost_index(kspace: Tensor, truth: Tensor, sampling: Sampling) -> float:
 
     Parameters
     ----------
-    kspace
-        Filled k-space, axes (coil, ky, kx).
-    truth
-        Reference k-space, same axes.
+    kspace, truth
+        Filled k-space and its reference, axes (coil, phase axes, kx).
     sampling
-        Its acceleration tells where ghosts would be; lines beyond its filled range are left out.
+        Its lattice tells where ghosts would be, of a volume along both phase axes; what is not filled is left out.
     """
-    rate, n_lines = sampling.acceleration, kspace.shape[1]
-    inside = torch.zeros(n_lines, dtype=torch.bool)
-    inside[sampling.filled_range.start : sampling.filled_range.stop] = True
-    outside_acs = inside.clone()
-    outside_acs[sampling.acs.start : sampling.acs.stop] = False
-    conjugate = matched_weights(image_from_kspace(truth)).conj()
+    axes, outside_acs = spatial_axes(kspace), sampling.inside.clone()
+    outside_acs[slices(sampling.acs)] = False
+    conjugate = matched_weights(image_from_kspace(truth, axes)).conj()
 
     def combined(lines: Tensor, factor: Tensor) -> Tensor:
-        return (conjugate * image_from_kspace(lines * factor.to(lines)[:, None])).sum(0).to(torch.complex128)
+        return (conjugate * image_from_kspace(lines * factor.to(lines)[..., None], axes)).sum(0).to(torch.complex128)
 
-    error = combined(kspace - truth, inside)
-    turns = torch.arange(n_lines) / rate
-    templates = torch.stack(
-        [combined(truth, outside_acs * torch.exp(2j * torch.pi * shift * turns)) for shift in range(rate)]
-    )
-    unshifted, every = (_left_per_freedom(error, templates[:number]) for number in (1, rate))
+    error = combined(kspace - truth, sampling.inside)
+    turns = _turns(sampling.lattice, sampling.mask.shape)
+    templates = torch.stack([combined(truth, outside_acs * torch.exp(2j * torch.pi * turn)) for turn in turns])
+    unshifted, every = (_left_per_freedom(error, templates[:number]) for number in (1, len(turns)))
     negligible = RANK * float(error.abs().square().mean())
     return max(0.0, 1 - every / unshifted) if unshifted > negligible else 0.0
 
 
+def _turns(lattice: Lattice, shape: torch.Size) -> list[Tensor]:
+    """Phases [turn] on the phase axes that are the same on all points of a lattice, one for each of the R ghosts."""
+    inverse = torch.linalg.inv(torch.tensor(lattice.basis, dtype=torch.float64))
+    positions = torch.stack(torch.meshgrid(*map(torch.arange, shape), indexing='ij'), dim=-1).double()
+    ghosts = [(0,) * len(shape), *lattice.missing]
+    return [positions @ (inverse @ torch.tensor(ghost, dtype=torch.float64)) for ghost in ghosts]
+
+
 def _left_per_freedom(error: Tensor, templates: Tensor) -> float:
-    """Energy of an image (y, x) that smoothly modulated templates (m, y, x) do not explain, per degree of freedom."""
-    lines, columns = (_cosines(size).to(error) for size in error.shape)
-    cross = torch.einsum('myx,ya,xb->mab', templates.conj() * error, lines, columns).flatten()
-    gram = torch.stack([_gram_rows(template, templates, lines, columns) for template in templates]).flatten(0, 2)
-    values, vectors = torch.linalg.eigh(gram.flatten(1))
+    """Energy of an image that smoothly modulated templates (m, image axes) do not explain, per degree of freedom."""
+    waves = [_cosines(size).to(error) for size in error.shape]
+    cross = _projected(templates.conj() * error, waves).flatten()
+    both = [(wave[:, :, None] * wave[:, None]).flatten(1) for wave in waves]
+    rows = [_projected(template.conj() * templates, both) for template in templates]
+    pairs = torch.stack(rows).reshape(len(rows), len(rows), *(N_WAVES,) * 2 * len(waves))
+    order = [*range(0, pairs.ndim, 2), *range(1, pairs.ndim, 2)]
+    gram = pairs.permute(order).reshape(len(cross), len(cross))
+    values, vectors = torch.linalg.eigh(gram)
     kept = values > RANK * values[-1].clamp(min=torch.finfo(torch.float64).tiny)
     explained = (vectors[:, kept].mH @ cross).abs().square() / values[kept]
     left = float(error.abs().square().sum() - explained.sum())
     return max(0.0, left) / (error.numel() - int(kept.sum()))
 
 
-def _gram_rows(template: Tensor, templates: Tensor, lines: Tensor, columns: Tensor) -> Tensor:
-    """Inner products of one modulated template with all, axes (wave y, wave x, template, wave y, wave x)."""
-    products = template.conj() * templates
-    over_lines = torch.einsum('myx,ya,yc->macx', products, lines, lines)
-    return torch.einsum('macx,xb,xd->abmcd', over_lines, columns, columns)
+def _projected(values: Tensor, waves: list[Tensor]) -> Tensor:
+    """Inner products of images (m, image axes) with waves (position, wave) along each axis: (m, wave, ...)."""
+    for wave in waves:
+        values = torch.tensordot(values, wave, dims=([1], [0]))  # type: ignore[arg-type]
+    return values
 
 
 def _cosines(size: int) -> Tensor:
@@ -175,23 +179,14 @@ def _cosines(size: int) -> Tensor:
     return torch.cos(torch.pi * torch.outer((torch.arange(size) + 0.5) / size, torch.arange(N_WAVES)).double())
 
 
-def noise_figures(noise: NoiseMap | None, reference: Tensor, inside: Tensor) -> dict[str, float | None]:
-    """Noise and bias inside the object on the scale of `nrmse_object`.
+def noise_std(noise: NoiseMap, reference: Tensor, inside: Tensor) -> float:
+    """Noise inside the object on the scale of `nrmse_object`; maps, reference and boolean object have the same axes."""
+    return float(noise.std[inside].norm() / reference[inside].norm())
 
-    The bias is that of the replicas' mean, less what their scatter alone would give.
 
-    Parameters
-    ----------
-    noise
-        Noise map of replicas with the axes (y, x) of `reference`.
-    reference
-        Reference image, axes (y, x).
-    inside
-        Boolean, axes (y, x): the object.
-    """
-    if noise is None or noise.bias is None or noise.n_replicas is None:
-        return {'noise_std': None, 'noise_bias': None}
-    signal = float(reference[inside].square().mean())
-    variance, square = (float(values[inside].square().mean()) for values in (noise.std, noise.bias))
-    debiased = max(0.0, square - variance / noise.n_replicas)
-    return {'noise_std': (variance / signal) ** 0.5, 'noise_bias': (debiased / signal) ** 0.5}
+def noise_bias(noise: NoiseMap, reference: Tensor, inside: Tensor) -> float | None:
+    """Bias of the replicas' mean, less what their scatter alone would give; None where nothing was replicated."""
+    if noise.bias is None or noise.n_replicas is None:
+        return None
+    square = float((noise.bias[inside].norm() / reference[inside].norm()) ** 2)
+    return max(0.0, square - noise_std(noise, reference, inside) ** 2 / noise.n_replicas) ** 0.5

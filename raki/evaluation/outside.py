@@ -10,22 +10,23 @@ mean magnitude is 2 b.
 
 import shutil
 import subprocess
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Protocol
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from raki.data.sampling import Sampling
+from raki.data.sampling import Sampling, slices
 from raki.errors import CalibrationError, ResourceError
-from raki.fourier import kspace_from_image
-from raki.interpolation.kernel import Kernel
-from raki.interpolation.noise_power import NOISE_KERNEL, noise_power
+from raki.fourier import image_from_kspace, kspace_from_image, spatial_axes
+from raki.interpolation.calibration import Calibration
+from raki.interpolation.neighbours import Neighbourhood
+from raki.interpolation.noise_power import noise_neighbourhood, noise_power
 
 CALIBRATION_WIDTH = 24
 """Largest side of the square of k-space that ESPIRiT learns from, as sigpy and BART have it by default."""
@@ -33,18 +34,8 @@ CALIBRATION_WIDTH = 24
 ESPIRIT_KERNEL = 6
 """Side of ESPIRiT's kernel, as sigpy and BART have it by default."""
 
-
-class Filler(Protocol):
-    """Anything fitted that fills k-space in."""
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """Why the result may be worse than usual."""
-        ...
-
-    def fill(self, kspace: Tensor) -> Tensor:
-        """From k-space (coil, ky, kx) to filled k-space."""
-        ...
+MOST_LOST = 0.1
+"""Share of the ACS's energy where there are no sensitivities, above which it is warned of [1]."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,46 +44,44 @@ class ImageModel:
 
     sampling: Sampling
     """The pattern it is for."""
-
     sensitivities: Tensor
-    """ESPIRiT maps, axes (coil, y, x); zero where there is no object."""
-
+    """ESPIRiT maps, axes (coil, image axes); zero where there is no object."""
     solve: Callable[[Tensor], Tensor]
-    """From measured k-space (coil, ky, kx), zero elsewhere, to the image (y, x)."""
-
+    """From measured k-space (coil, phase axes, kx), zero elsewhere, to the image."""
     warnings: tuple[str, ...] = ()
     """Why the result may be worse than usual."""
 
     def fill(self, kspace: Tensor) -> Tensor:
-        """K-space (coil, ky, kx) of the image that explains the measured lines, within the acquired range."""
-        measured = torch.where(self.sampling.mask[:, None], kspace.cpu(), 0)
-        inside = torch.zeros(len(self.sampling.mask), 1, dtype=torch.bool)
-        inside[self.sampling.filled_range.start : self.sampling.filled_range.stop] = True
-        model = kspace_from_image(self.sensitivities * self.solve(measured))
-        return torch.where(inside, model, 0).to(kspace.device)
+        """K-space of the image that explains the measured lines, within the acquired range; axes as `kspace`."""
+        images = self.sensitivities * self.solve(_measured(kspace, self.sampling))
+        model = kspace_from_image(images, spatial_axes(kspace))
+        return torch.where(self.sampling.inside[..., None], model, 0).to(kspace.device)
 
 
 @dataclass(frozen=True, slots=True)
-class Baseline(ABC):
-    """An outside reference for comparisons."""
+class Baseline:
+    """An outside reference for comparisons, by sigpy: sensitivities, strength of the regularisation, solution."""
 
-    @property
-    def smallest_kernel(self) -> Kernel:
+    n_iterations: int
+    """At most."""
+    app: ClassVar[str]
+    """What solves in `sigpy.mri.app`."""
+
+    def smallest(self, calibration: Calibration) -> Neighbourhood | None:
         """What an ACS must hold for its noise power to be estimated."""
-        return NOISE_KERNEL
+        return noise_neighbourhood(calibration.acs)
 
-    @abstractmethod
     def calibrate(self, acs: Tensor, sampling: Sampling, kspace: Tensor) -> ImageModel:
         """Learn sensitivities and the strength of the regularisation.
 
         Parameters
         ----------
         acs
-            Autocalibration lines in the centre of k-space, axes (coil, line, readout).
+            Autocalibration lines in the centre of k-space, axes (coil, phase axes, readout).
         sampling
             The pattern of the k-space to fill.
         kspace
-            The k-space to fill, axes (coil, ky, kx); only measured lines are looked at.
+            The k-space to fill, axes (coil, phase axes, kx); only measured lines are looked at.
 
         Raises
         ------
@@ -101,79 +90,91 @@ class Baseline(ABC):
         ResourceError
             If a program that is needed is not installed.
         """
+        lines, measured = torch.zeros(kspace.shape, dtype=torch.complex64), _measured(kspace, sampling)
+        sampling.acs_block(lines).copy_(acs.cpu())
+        maps = self.sensitivities(lines, _calibration_width(acs, sampling, kspace.shape))
+        strength = self.strength(_noise(acs.cpu()), measured, maps, sampling)
+        solve = partial(self.image, maps=maps, strength=strength, sampling=sampling)
+        return ImageModel(sampling, maps, solve, _cautions(maps, lines))
+
+    def sensitivities(self, lines: Tensor, width: int) -> Tensor:
+        """ESPIRiT maps (coil, image axes) of ACS lines (coil, phase axes, kx): sigpy, with its default settings."""
+        from sigpy.mri import app  # its import takes seconds
+
+        return torch.from_numpy(app.EspiritCalib(lines.numpy(), calib_width=width, show_pbar=False).run())
+
+    def strength(self, noise: float, measured: Tensor, maps: Tensor, sampling: Sampling) -> float:
+        """Of the regularisation: noise power over signal power, the mean |x|^2 over pixels.
+
+        By Parseval, every line outside the ACS stands for R of them.
+        """
+        del maps
+        weights = torch.where(sampling.mask, float(sampling.acceleration), 0.0)
+        weights[slices(sampling.acs)] = 1
+        energy = (measured.abs().square().sum((0, -1)) * weights).sum()
+        return noise / (float(energy) / measured[0].numel())
+
+    def image(self, lines: Tensor, maps: Tensor, strength: float, sampling: Sampling) -> Tensor:
+        """Solve for the image, given measured lines and sensitivities; samples that happen to be zero count, too."""
+        from sigpy.mri import app
+
+        weights = sampling.mask[..., None].expand(lines.shape[1:]).float().numpy()
+        settings = {'weights': weights, 'max_iter': self.n_iterations, 'show_pbar': False}
+        image = getattr(app, self.app)(lines.numpy(), maps.numpy(), strength, **settings).run()
+        return torch.from_numpy(np.ascontiguousarray(image))
 
 
 @dataclass(frozen=True, slots=True)
 class Espirit(Baseline):
-    """SENSE with ESPIRiT sensitivities by sigpy, conjugate gradients.
+    """SENSE with ESPIRiT sensitivities, conjugate gradients.
 
-    References
-    ----------
     Uecker et al. 2014, Magn Reson Med 71:990 (https://doi.org/10.1002/mrm.24751).
     """
 
     n_iterations: int = 30
-    """Conjugate-gradient iterations."""
-
-    def calibrate(self, acs: Tensor, sampling: Sampling, kspace: Tensor) -> ImageModel:
-        """See `Baseline.calibrate`."""
-        maps, measured = _espirit_maps(acs, sampling, kspace.shape), _measured(kspace, sampling)
-        ridge = _noise(acs) / _signal_power(measured, sampling)
-        return ImageModel(sampling, maps, lambda lines: self._image(lines, maps, ridge, sampling))
-
-    def _image(self, lines: Tensor, maps: Tensor, ridge: float, sampling: Sampling) -> Tensor:
-        return _by_sigpy('SenseRecon', lines, maps, ridge, sampling, max_iter=self.n_iterations)
+    app = 'SenseRecon'
 
 
 @dataclass(frozen=True, slots=True)
 class Wavelet(Baseline):
-    """L1-wavelet reconstruction with ESPIRiT sensitivities by sigpy, Daubechies-4, accelerated proximal gradients.
+    """L1-wavelet reconstruction with ESPIRiT sensitivities, Daubechies-4, accelerated proximal gradients.
 
-    References
-    ----------
     Lustig et al. 2007, Magn Reson Med 58:1182 (https://doi.org/10.1002/mrm.21391).
     """
 
     n_iterations: int = 100
-    """Proximal gradient iterations."""
+    app = 'L1WaveletRecon'
 
-    def calibrate(self, acs: Tensor, sampling: Sampling, kspace: Tensor) -> ImageModel:
-        """See `Baseline.calibrate`; the scale of wavelet coefficients is that of the SENSE image."""
-        sense = Espirit().calibrate(acs, sampling, kspace)
-        strength = _noise(acs) / _mean_wavelet(sense.solve(_measured(kspace, sampling)))
-        maps = sense.sensitivities
-        return ImageModel(sampling, maps, lambda lines: self._image(lines, maps, strength, sampling))
+    def strength(self, noise: float, measured: Tensor, maps: Tensor, sampling: Sampling) -> float:
+        """Noise power over the mean magnitude, per pixel, of the wavelet coefficients of the SENSE image."""
+        import sigpy
 
-    def _image(self, lines: Tensor, maps: Tensor, strength: float, sampling: Sampling) -> Tensor:
-        return _by_sigpy('L1WaveletRecon', lines, maps, strength, sampling, max_iter=self.n_iterations)
+        sense = Espirit()
+        image = sense.image(measured, maps, sense.strength(noise, measured, maps, sampling), sampling)
+        transform = sigpy.linop.Wavelet(tuple(image.shape), wave_name='db4')
+        return noise / (float(np.abs(transform(image.numpy())).sum()) / image.numel())
 
 
 @dataclass(frozen=True, slots=True)
 class BartPics(Baseline):
     """SENSE with ESPIRiT sensitivities, `ecalib` and `pics -l2` of the BART toolbox, where it is installed.
 
-    References
-    ----------
     Uecker et al. 2015, Proc Intl Soc Mag Reson Med 23:2486 (https://mrirecon.github.io/bart).
     """
 
     n_iterations: int = 100
-    """Conjugate-gradient iterations at most."""
 
-    def calibrate(self, acs: Tensor, sampling: Sampling, kspace: Tensor) -> ImageModel:
-        """See `Baseline.calibrate`."""
-        width = _calibration_width(acs, sampling, kspace.shape)
-        arguments = ('-m', '1', '-r', f'{width}:{width}:1')
-        maps = bart('ecalib', arguments, {'kspace': _as_bart(_acs_only(acs, sampling, kspace.shape))})
-        ridge = _noise(acs) / _signal_power(_measured(kspace, sampling), sampling)
-        maps = _from_bart(maps)
-        return ImageModel(sampling, maps, lambda lines: self._image(lines, maps, ridge, sampling))
+    def sensitivities(self, lines: Tensor, width: int) -> Tensor:
+        """ESPIRiT maps of BART."""
+        sides = ':'.join([str(width)] * (lines.ndim - 1) + ['1'] * (4 - lines.ndim))
+        return _from_bart(bart('ecalib', ('-m', '1', '-r', sides), {'kspace': _as_bart(lines)}), lines.ndim)
 
-    def _image(self, lines: Tensor, maps: Tensor, ridge: float, sampling: Sampling) -> Tensor:
-        pattern = sampling.mask[:, None].expand(lines.shape[1:]).to(lines)[None]
-        arguments = ('-l2', '-r', f'{ridge:.6e}', '-w', '1', '-i', str(self.n_iterations))
+    def image(self, lines: Tensor, maps: Tensor, strength: float, sampling: Sampling) -> Tensor:
+        """See `Baseline.image`."""
+        pattern = sampling.mask[..., None].expand(lines.shape[1:]).to(lines)[None]
+        arguments = ('-l2', '-r', f'{strength:.6e}', '-w', '1', '-i', str(self.n_iterations), '-p', '{pattern}')
         inputs = {'kspace': _as_bart(lines), 'maps': _as_bart(maps), 'pattern': _as_bart(pattern)}
-        return _from_bart(bart('pics', (*arguments, '-p', '{pattern}'), inputs))[0]
+        return _from_bart(bart('pics', arguments, inputs), lines.ndim)[0]
 
 
 BASELINES: Mapping[str, Baseline] = {'espirit': Espirit(), 'l1-wavelet': Wavelet(), 'bart-pics': BartPics()}
@@ -181,67 +182,34 @@ BASELINES: Mapping[str, Baseline] = {'espirit': Espirit(), 'l1-wavelet': Wavelet
 
 
 def _measured(kspace: Tensor, sampling: Sampling) -> Tensor:
-    return torch.where(sampling.mask[:, None], kspace.cpu(), 0)
+    return torch.where(sampling.mask[..., None], kspace.cpu(), 0)
 
 
 def _noise(acs: Tensor) -> float:
     """Noise power of a sample, never zero, so that noise-free data are regularised as little as numbers allow."""
-    acs = acs.cpu()
     return max(noise_power(acs), 1e-10 * float(acs.abs().square().mean()))
 
 
-def _signal_power(measured: Tensor, sampling: Sampling) -> float:
-    """Mean |x|^2 over pixels by Parseval: every line outside the ACS stands for R of them."""
-    weights = torch.where(sampling.mask, float(sampling.acceleration), 0.0)
-    weights[sampling.acs.start : sampling.acs.stop] = 1
-    energy = measured.abs().square().sum((0, 2)) @ weights
-    return float(energy) / measured[0].numel()
+def _cautions(maps: Tensor, lines: Tensor) -> tuple[str, ...]:
+    """Whether maps are empty where the image of the ACS lines is not: a block of too few patches shows so."""
+    energy = image_from_kspace(lines, spatial_axes(lines)).abs().square().sum(0)
+    lost = float(energy[~maps.any(0)].sum() / energy.sum())
+    text = f'ESPIRiT finds no sensitivities where the ACS has {100 * lost:.0f} % of its signal: acquire more ACS'
+    return (text,) if lost > MOST_LOST else ()
 
 
 def _calibration_width(acs: Tensor, sampling: Sampling, shape: torch.Size) -> int:
-    """Largest square in the centre of k-space that lies within the ACS, but no more than is usual."""
-    centre = shape[1] // 2
-    half = min(centre - sampling.acs.start, sampling.acs.stop - centre)
-    width = min(CALIBRATION_WIDTH, 2 * half, acs.shape[2])
+    """Largest square or cube in the centre of k-space that lies within the ACS, but no more than is usual."""
+    sides = zip(sampling.acs, shape[1:-1], strict=True)
+    halves = [min(n // 2 - side.start, side.stop - n // 2) for side, n in sides if n > 1]
+    width = min(CALIBRATION_WIDTH, 2 * min(halves), *(n for n in acs.shape[-1:] if n > 1))
     if width < ESPIRIT_KERNEL + 2:
+        found = ' x '.join(map(str, acs.shape[1:]))
         raise CalibrationError(
-            f'ESPIRiT needs an ACS of at least {ESPIRIT_KERNEL + 2} lines around the centre of k-space, '
-            f'got lines {sampling.acs.start} to {sampling.acs.stop - 1} of {shape[1]}: acquire more ACS'
+            f'ESPIRiT needs an ACS of at least {ESPIRIT_KERNEL + 2} lines around the centre of k-space along every '
+            f'axis, got {found}: acquire more ACS'
         )
     return width
-
-
-def _acs_only(acs: Tensor, sampling: Sampling, shape: torch.Size) -> Tensor:
-    kspace = torch.zeros(shape, dtype=torch.complex64)
-    kspace[:, sampling.acs.start : sampling.acs.stop] = acs.cpu()
-    return kspace
-
-
-def _espirit_maps(acs: Tensor, sampling: Sampling, shape: torch.Size) -> Tensor:
-    """ESPIRiT sensitivities of sigpy with its default settings, axes (coil, y, x)."""
-    from sigpy.mri import app  # its import takes seconds
-
-    width = _calibration_width(acs, sampling, shape)
-    kspace = _acs_only(acs, sampling, shape).numpy()
-    return torch.from_numpy(app.EspiritCalib(kspace, calib_width=width, show_pbar=False).run())
-
-
-def _by_sigpy(name: str, lines: Tensor, maps: Tensor, strength: float, sampling: Sampling, **settings: Any) -> Tensor:
-    """Image (y, x) of an app of sigpy; samples that happen to be zero count as measured."""
-    from sigpy.mri import app
-
-    weights = sampling.mask[:, None].expand(lines.shape[1:]).float().numpy()
-    solver = getattr(app, name)
-    image = solver(lines.numpy(), maps.numpy(), strength, weights=weights, show_pbar=False, **settings).run()
-    return torch.from_numpy(np.ascontiguousarray(image))
-
-
-def _mean_wavelet(image: Tensor) -> float:
-    """Mean magnitude of the wavelet coefficients of an image (y, x), per pixel."""
-    import sigpy
-
-    transform = sigpy.linop.Wavelet(tuple(image.shape), wave_name='db4')
-    return float(np.abs(transform(image.numpy())).sum()) / image.numel()
 
 
 def bart(command: str, arguments: tuple[str, ...], inputs: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -263,10 +231,8 @@ def bart(command: str, arguments: tuple[str, ...], inputs: Mapping[str, np.ndarr
             write_cfl(files[name], array)
         options = [argument.format(**files) for argument in arguments]
         positional = [path for path in files.values() if path not in options]
-        output = str(Path(folder) / 'output')
-        done = subprocess.run(
-            [program, command, *options, *positional, output], capture_output=True, text=True, check=False
-        )
+        words = [program, command, *options, *positional, output := str(Path(folder) / 'output')]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
         if done.returncode:
             raise CalibrationError(f'bart {command} failed: {" ".join((done.stderr or done.stdout).split())[-300:]}')
         return read_cfl(output)
@@ -285,11 +251,12 @@ def read_cfl(path: str) -> np.ndarray:
 
 
 def _as_bart(array: Tensor) -> np.ndarray:
-    """(coil, y, x) to BART's (read, phase 1, phase 2, coil)."""
-    return array.permute(2, 1, 0)[:, :, None].numpy()
+    """(coil, z, y, x), or without z, to BART's (read, phase 1, phase 2, coil)."""
+    volume = array if array.ndim == 4 else array[:, None]
+    return volume.permute(3, 2, 1, 0).numpy()
 
 
-def _from_bart(array: np.ndarray) -> Tensor:
-    """BART's (read, phase 1, phase 2, coil, ...) with one of the others, to (coil, y, x)."""
-    full = array.reshape(*array.shape, *(1,) * (4 - array.ndim))
-    return torch.from_numpy(np.ascontiguousarray(full.reshape(full.shape[0], full.shape[1], -1).transpose(2, 1, 0)))
+def _from_bart(array: np.ndarray, n_axes: int) -> Tensor:
+    """BART's (read, phase 1, phase 2, coil, ...) with one of the others, to (coil, z, y, x), or without z."""
+    volume = torch.from_numpy(np.ascontiguousarray(array.reshape(*array.shape[:3], -1).transpose(3, 2, 1, 0)))
+    return volume if n_axes == 4 else volume[:, 0]

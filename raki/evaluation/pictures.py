@@ -20,10 +20,8 @@ class Picture:
 
     shape: tuple[int, int]
     """Size (y, x) [pixel]."""
-
     step: float
     """What one stands for, in the unit of the image."""
-
     data: str
     """The numbers, 16 bit: all high bytes, then all low bytes, row by row; zlib, base64."""
 

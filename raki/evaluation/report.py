@@ -6,9 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
-from raki.evaluation.columns import columns
 from raki.evaluation.compare import Cell
-from raki.evaluation.metrics import OBJECT_THRESHOLD
+from raki.evaluation.metrics import columns, sizes
 from raki.evaluation.pictures import Picture, judged_picture, picture, quantile
 from raki.evaluation.web_page import Page, Panel, render
 
@@ -41,6 +40,8 @@ class ShownSlice:
 
     reference: Picture
     """In units of its maximum."""
+    object: Picture
+    """1 inside the object, 0 outside."""
     window: float
     """Quantile of the reference [its maximum]."""
     cells: Sequence[ShownCell]
@@ -54,22 +55,47 @@ class Report:
     """The content of `results.json`."""
     slices: Mapping[int, ShownSlice]
     """By slice; their cells, one after another, belong to the rows of `results`."""
-    voxel_size: tuple[float, float] | None = None
+    voxel_size: tuple[float, ...] | None = None
     """Size of a voxel along (y, x) [m], where it is known."""
+    readout_is_rows: bool = False
+    """Whether pictures have the readout along their rows' axis, and phase encoding horizontally."""
+
+    @property
+    def cells(self) -> list[ShownCell]:
+        """One for each row."""
+        return [cell for each in self.slices.values() for cell in each.cells]
 
 
-def shown_slice(reference: Tensor, cells: Sequence[ShownCell]) -> ShownSlice:
-    """Prepare a slice, from its reference image (y, x)."""
-    relative = reference / _peak(reference)
-    return ShownSlice(picture(relative), quantile(relative, WINDOW), cells)
+def shown_slice(
+    reference: Tensor, inside: Tensor, cells: Sequence[ShownCell], *, readout_is_rows: bool = False
+) -> ShownSlice:
+    """Prepare a slice, from its reference image and its object, axes (y, x).
+
+    Images of files whose `readout_is_rows` are shown with these axes exchanged, as such files hold them; so in
+    `shown_cell` and `Report`.
+    """
+    relative, mask = (_turned(image, readout_is_rows) for image in (reference / _peak(reference), inside.double()))
+    return ShownSlice(picture(relative), picture(mask, 1.0), quantile(relative, WINDOW), cells)
 
 
-def shown_cell(cell: Cell, reference: Tensor) -> ShownCell:
-    """Prepare a cell, given the reference image (y, x) of its slice; where there is no noise, the g-factor is 0."""
-    image, truth = cell.image / _peak(reference), reference / _peak(reference)
-    step = (cell.row.gfactor_standard_error or 0.0) / STEPS_PER_STANDARD_ERROR
-    gfactor = None if cell.gfactor is None else picture(cell.gfactor.nan_to_num(0.0, 0.0, 0.0), step)
-    return ShownCell(judged_picture(image, truth), gfactor, quantile((image - truth).abs(), ERROR_QUANTILE))
+def shown_cell(cell: Cell, reference: Tensor, *, readout_is_rows: bool = False) -> ShownCell:
+    """Prepare a cell, given the reference image (y, x) or (z, y, x) of its slab; without noise, the g-factor is 0.
+
+    Of a volume the slice of the cell's row is shown.
+    """
+
+    def shown(image: Tensor) -> Tensor:
+        return _turned(image if image.ndim == 2 else image[cell.row.slice], readout_is_rows)
+
+    truth = shown(reference)
+    image, truth = shown(cell.image) / _peak(truth), truth / _peak(truth)
+    step = float(cell.row.figures.get('gfactor_standard_error') or 0) / STEPS_PER_STANDARD_ERROR
+    maps = None if cell.gfactor is None else picture(shown(cell.gfactor).nan_to_num(0.0, 0.0, 0.0), step)
+    return ShownCell(judged_picture(image, truth), maps, quantile((image - truth).abs(), ERROR_QUANTILE))
+
+
+def _turned(image: Tensor, readout_is_rows: bool) -> Tensor:
+    return image.mT if readout_is_rows else image
 
 
 def _peak(reference: Tensor) -> float:
@@ -79,41 +105,35 @@ def _peak(reference: Tensor) -> float:
 def render_report(report: Report) -> str:
     """HTML of a report; it needs no other file and no network."""
     results, rows = report.results, report.results['rows']
-    voxel = report.voxel_size or (1.0, 1.0)
+    height, width = (report.voxel_size or (1.0, 1.0))[:: -1 if report.readout_is_rows else 1]
     return render(
         Page(
             title=f'Comparison on {results["scan"]["file"]}',
             axes={name: _values(rows, name) for name in AXES if _values(rows, name)},
-            panels=_panels(report),
+            panels=[
+                Panel(row['method'], {name: row[name] for name in AXES}, cell.image, cell.gfactor, row)
+                for row, cell in zip(rows, report.cells, strict=True)
+            ],
             scales=_scales(report),
-            facts=_facts(results),
+            facts=_facts(report),
             caption=_caption(results),
             footer=results['versions'] | {'scan': results['scan'], 'settings': results['settings']},
             references={index: each.reference for index, each in report.slices.items()},
+            objects={index: each.object for index, each in report.slices.items()},
             columns=columns(rows),
             warnings=_warnings(rows),
-            pixel_aspect=voxel[0] / voxel[1],
-            object_threshold=OBJECT_THRESHOLD,
+            pixel_aspect=height / width,
         )
     )
 
 
-def _panels(report: Report) -> list[Panel]:
-    cells = [cell for each in report.slices.values() for cell in each.cells]
-    return [
-        Panel(row['method'], {name: row[name] for name in AXES}, cell.image, cell.gfactor, row)
-        for row, cell in zip(report.results['rows'], cells, strict=True)
-    ]
-
-
-def _values(rows: Sequence[Mapping[str, Any]], name: str) -> list[int]:
-    return sorted({row[name] for row in rows if row[name] is not None})
+def _values(rows: Sequence[Mapping[str, Any]], name: str) -> list[int | str]:
+    return sorted({row[name] for row in rows if row[name] is not None}, key=sizes)
 
 
 def _scales(report: Report) -> dict[str, float]:
     """Where scales end, common to all cells; methods that fill nothing in do not stretch that of the errors."""
-    rows = report.results['rows']
-    cells = [cell for each in report.slices.values() for cell in each.cells]
+    rows, cells = report.results['rows'], report.cells
     filled = [cell for cell, row in zip(cells, rows, strict=True) if row['energy_ratio'] > 0] or cells
     scales = {
         'image': max(each.window for each in report.slices.values()),
@@ -124,18 +144,18 @@ def _scales(report: Report) -> dict[str, float]:
 
 
 def _warnings(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    every = (
-        f'{row["method"]}, R = {row["rate"]}, ACS {row["acs"]}: {text}' for row in rows for text in row['warnings']
-    )
-    return list(dict.fromkeys(every))
+    where = '{method}, R = {rate}, ACS {acs}'
+    return list(dict.fromkeys(f'{where.format(**row)}: {text}' for row in rows for text in row['warnings']))
 
 
-def _facts(results: Mapping[str, Any]) -> list[str]:
-    scan, settings = results['scan'], results['settings']
-    shape = scan['shape']
+def _facts(report: Report) -> list[str]:
+    scan, settings, shape = report.results['scan'], report.results['settings'], report.results['scan']['shape']
+    axes = [name for name in ('kz', 'ky', 'kx') if name in shape]
+    what = 'a volume, judged as a whole and shown in one slice' if 'kz' in shape else f'{shape["slice"]} slice(s)'
     return [
-        f'{scan["format"]}: {shape["slice"]} slice(s), {shape["coil"]} coils, matrix {shape["ky"]} × {shape["kx"]} '
-        '(ky × kx), phase encoding vertical.',
+        f'{scan["format"]}: {what}, {shape["coil"]} coils, matrix '
+        f'{" × ".join(str(shape[name]) for name in axes)} ({" × ".join(axes)}), phase encoding '
+        f'{"horizontal" if report.readout_is_rows else "vertical"}.',
         f'Judged against {scan["reference"]}. Sampling: {settings["lattice"]}. Coils are {settings["coils"]}.',
         'Every method learnt from the ACS lines only.',
     ]
@@ -153,9 +173,9 @@ def _caption(results: Mapping[str, Any]) -> list[str]:
     errors = [row['gfactor_standard_error'] for row in results['rows'] if row['gfactor_standard_error'] is not None]
     if errors:
         sentences.append(
-            f'g-factors: {settings["n_replicas"]} pseudo replicas with fixed weights, relative standard error '
-            f'{100 * max(errors):.1f} % per pixel, net acceleration with the ACS counted; noise from '
-            f'{results["scan"]["noise"]}. A g-factor below that of GRAPPA from a network may be shrinkage rather than '
-            'less noise.'
+            f'g-factors: {settings["n_replicas"]} pseudo replicas with {settings.get("weights_of_replicas", "fixed")} '
+            f'weights, relative standard error {100 * max(errors):.1f} % per pixel, net acceleration with the ACS '
+            f'counted; noise from {results["scan"]["noise"]}. A g-factor below that of GRAPPA from a network may be '
+            'shrinkage rather than less noise.'
         )
     return sentences

@@ -3,14 +3,14 @@
 import base64
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, Template
 
-from raki.evaluation.columns import Column, written
+from raki.evaluation.metrics import Figure
 from raki.evaluation.pictures import Picture
 
 SCRIPTS = ('pictures.js', 'viewer.js', 'curves.js', 'table.js', 'main.js')
@@ -25,7 +25,7 @@ class Panel:
     """Pictures of one method in one place."""
 
     method: str
-    place: Mapping[str, int | None]
+    place: Mapping[str, int | str | None]
     """Where on each axis of the page; None for everywhere."""
     image: Picture
     gfactor: Picture | None = None
@@ -38,7 +38,7 @@ class Page:
     """All that a page shows."""
 
     title: str
-    axes: Mapping[str, Sequence[int]]
+    axes: Mapping[str, Sequence[int | str]]
     """What can be chosen, such as slice and rate, with all values."""
     panels: Sequence[Panel]
     scales: Mapping[str, float]
@@ -51,13 +51,13 @@ class Page:
     """What made this: settings, versions, seeds."""
     references: Mapping[int, Picture] = field(default_factory=dict)
     """Reference of every slice, where there are any."""
-    columns: Mapping[str, Column] = field(default_factory=dict)
+    objects: Mapping[int, Picture] = field(default_factory=dict)
+    """Where the object of every slice is: 1 inside, 0 outside."""
+    columns: Sequence[Figure] = ()
     """Of the table of figures, if there is one."""
     warnings: Sequence[str] = ()
     pixel_aspect: float = 1.0
     """Height of a pixel over its width [1]."""
-    object_threshold: float | None = None
-    """The object is where the reference exceeds this part of its maximum."""
 
 
 def render(page: Page) -> str:
@@ -71,15 +71,12 @@ def render(page: Page) -> str:
         pictures[name] = picture
         return name
 
-    references = {index: stored(picture) for index, picture in page.references.items()}
+    references, objects = (
+        {index: stored(picture) for index, picture in every.items()} for every in (page.references, page.objects)
+    )
     panels = [
-        {
-            'method': panel.method,
-            'place': dict(panel.place),
-            'image': stored(panel.image),
-            'gfactor': stored(panel.gfactor),
-            'row': dict(panel.row),
-        }
+        {name: getattr(panel, name) for name in ('method', 'place', 'row')}
+        | {name: stored(getattr(panel, name)) for name in ('image', 'gfactor')}
         for panel in page.panels
     ]
     data = {
@@ -88,33 +85,34 @@ def render(page: Page) -> str:
         'methods': list(dict.fromkeys(panel.method for panel in page.panels)),
         'panels': panels,
         'references': references,
+        'objects': objects,
         'pictures': {name: {'shape': each.shape, 'step': each.step} for name, each in pictures.items()},
         'scales': dict(page.scales),
-        'columns': {name: asdict(column) for name, column in page.columns.items()},
+        'columns': {figure.name: _described(figure) for figure in page.columns},
         'colours': {layer: _colours(layer) for layer in page.scales},
         'pixelAspect': page.pixel_aspect,
-        'objectThreshold': page.object_threshold,
     }
-    folder = files('raki.evaluation').joinpath('page')
     return _template().render(
         page=page,
         data=data,
         pictures=pictures,
-        written=written,
         rows=[panel.row for panel in page.panels] if page.columns else [],
-        style=folder.joinpath('report.css').read_text(encoding='utf-8'),
-        script='\n'.join(folder.joinpath(name).read_text(encoding='utf-8') for name in SCRIPTS),
+        style=_text('report.css'),
+        script='\n'.join(map(_text, SCRIPTS)),
         plotly=_plotly() if page.columns else None,
     )
 
 
+def _described(figure: Figure) -> dict[str, Any]:
+    described = {name: getattr(figure, name) for name in ('label', 'about', 'digits', 'best', 'under')}
+    return described | {'is_metric': figure.is_drawn and figure.measure is not None}
+
+
 def _colours(layer: str) -> Sequence[str]:
-    colours = COLOURS[layer]
-    if not isinstance(colours, str):
-        return colours
     from plotly.colors import sequential
 
-    return getattr(sequential, colours)
+    colours = COLOURS[layer]
+    return getattr(sequential, colours) if isinstance(colours, str) else colours
 
 
 @cache
@@ -129,5 +127,8 @@ def _plotly() -> str:
 def _template() -> Template:
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.policies['json.dumps_kwargs'] = {'sort_keys': False}  # the page shows things in the order given here
-    text = files('raki.evaluation').joinpath('page', 'report.html').read_text(encoding='utf-8')
-    return environment.from_string(text)
+    return environment.from_string(_text('report.html'))
+
+
+def _text(name: str) -> str:
+    return files('raki.evaluation').joinpath('page', name).read_text(encoding='utf-8')

@@ -1,4 +1,4 @@
-"""The edges of k-space, where a kernel lacks neighbours: a linear kernel of those that exist takes over.
+"""The edges of k-space, where a neighbourhood lacks sources: a linear kernel of those that exist takes over.
 
 Every such kernel is a part of the full one, so its normal equations are a block of the full ones and cost nothing
 more to accumulate. Noise needs care. The ACS is bright, the edges are dim, and a kernel with sources on one side only
@@ -9,201 +9,139 @@ quietest corner of k-space, but never more than what a kernel of these lines lea
 of k-space, as separate calibration may have another gain), so that noise-free data stay exact.
 """
 
-import math
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby, product
 
 import torch
 from torch import Tensor
 
-from raki.data.sampling import Sampling
-from raki.interpolation.kernel import Kernel
-from raki.interpolation.linear import KernelPart, NormalEquations, Part
+from raki.interpolation.calibration import Calibration, Learnt
+from raki.interpolation.least_squares import NormalEquations, Part
+from raki.interpolation.neighbours import Cells
 
-Run = tuple[range, range]
-"""Neighbouring positions that share the same existing part of the kernel, and that part."""
+CORNER = 2
+"""Lattice points along every phase axis that count as a corner of k-space."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EdgeMap:
-    """A linear kernel for some gaps and readout samples."""
+    """A linear kernel for some cells and readout samples, with the sources that exist there."""
 
-    gaps: range
-    """Gaps it fills; gap j lies between lattice lines j and j + 1, the margins are -1 and n_lattice_lines - 1."""
+    cells: Cells
+    """With no other sources than there are."""
 
     columns: range
     """Readout samples it fills."""
 
-    part: KernelPart
-    """The part of the kernel that exists there."""
-
     weights: Tensor
-    """Complex, axes (source, target), as in `raki.interpolation.linear.LinearMap`."""
+    """Complex, axes (source, target), as in `raki.interpolation.least_squares.LinearMap`."""
 
-    def __call__(self, windows: Tensor) -> Tensor:
-        """From `padded_windows` to missing samples, axes (coil, missing line, gap, column)."""
-        around = windows[self.gaps.start + 1 : self.gaps.stop + 1, self.columns.start : self.columns.stop]
-        missing = self.part.of(around).flatten(2) @ self.weights.to(windows.dtype)
-        return missing.unflatten(-1, (windows.shape[2], -1)).permute(2, 3, 0, 1)
-
-
-def padded_windows(lines: Tensor, kernel: Kernel) -> Tensor:
-    """Every window of the zero-padded lattice lines (coil, line, readout), as a view.
-
-    Returns
-    -------
-    Axes (gap, column, coil, kernel line, kernel sample); gap -1 comes first.
-    """
-    half = kernel.readout // 2
-    padded = torch.nn.functional.pad(lines, (half, kernel.readout - 1 - half, kernel.before, kernel.after))
-    return padded.unfold(1, kernel.lines, 1).unfold(2, kernel.readout, 1).permute(1, 2, 0, 3, 4)
+    def fill(self, lines: Tensor, target: Tensor) -> None:
+        """Write what it predicts from lines (coil, line, readout) into others."""
+        for cells in self.cells.chunks(len(self.columns) * len(self.weights)):
+            missing = cells.patches(lines, self.columns) @ self.weights.to(lines.dtype)
+            cells.put(target, missing.unflatten(-1, (len(lines), -1)).permute(2, 3, 0, 1), self.columns)
 
 
-def edge_maps(
-    equations: NormalEquations, regularization: float, sampling: Sampling, n_readout: int, lines: Tensor | None
-) -> tuple[EdgeMap, ...]:
-    """Fit a linear kernel for every edge situation of a lattice.
-
-    Parameters
-    ----------
-    equations
-        The full kernel's linear problem on the ACS.
-    regularization
-        Least ridge weight, relative to the mean energy of a source sample [1].
-    sampling
-        The lattice.
-    n_readout
-        Length of its lines [sample].
-    lines
-        Its measured lattice lines, axes (coil, line, readout), for the powers at the edges; None for no more than
-        `regularization`.
-    """
-    power = None if lines is None else EdgePower(lines.abs().square().mean(0), sampling.acceleration, equations)
-    every_sample = range(equations.kernel.readout)
-    maps: list[EdgeMap] = []
-    for gaps, kernel_lines in _gap_runs(equations.kernel, sampling):
-        noise = None if power is None else power.noise(regularization, KernelPart(kernel_lines, every_sample))
-        for columns, samples in _column_runs(equations.kernel, n_readout):
-            part = KernelPart(kernel_lines, samples)
-            levels = None if power is None or noise is None else Levels(noise, power.around(gaps, columns))
-            if part != _whole(equations.kernel):
-                maps.append(EdgeMap(gaps, columns, part, edge_weights(equations, regularization, part, levels)))
+def edge_maps(calibration: Calibration, learnt: Learnt, every: Cells, n_readout: int) -> tuple[EdgeMap, ...]:
+    """Fit a linear kernel for every edge situation of all cells of a lattice, whose lines have `n_readout` samples."""
+    equations, maps = calibration.normal_equations(learnt.neighbourhood), list[EdgeMap]()
+    power, around = EdgePower(calibration, equations), learnt.neighbourhood
+    samples = range(len(around.samples))
+    for sources, cells in _by_sources(every):
+        noise = power.noise(learnt.regularization, Part(sources, samples))
+        for columns, existing in _by_samples(around.samples, n_readout):
+            if len(sources) == len(around.sources) and existing == samples:
+                continue
+            part = Part(sources, existing)
+            weights = _weights(equations, learnt.regularization, part, noise, power.seen(cells, sources, columns))
+            own = around.part(sources, around.samples[existing.start : existing.stop])
+            kept = cells.at(needed(cells, calibration))
+            if len(kept):
+                maps.append(EdgeMap(kept.moved(own), columns, weights))
     return tuple(maps)
 
 
-@dataclass(frozen=True, slots=True)
-class Levels:
-    """Powers of measured samples that decide how strong an edge kernel may be; both per sample and coil."""
-
-    noise: float
-    """Power of noise."""
-
-    around: float
-    """Mean power of the samples that the kernel sees, noise included."""
+def needed(cells: Cells, calibration: Calibration) -> Tensor:
+    """Whether a cell has anything to fill in that was not measured, boolean, axes (cell,)."""
+    measured = calibration.pattern.mask.flatten().cpu()
+    return ((cells.targets >= 0) & ~measured[cells.targets.clamp(min=0)]).any(1)
 
 
 @dataclass(frozen=True, eq=False)
 class EdgePower:
-    """How much signal and noise the measured lines of a lattice hold."""
+    """How much signal and noise the measured samples of a lattice hold."""
 
-    powers: Tensor
-    """Mean |sample|^2 over coils, axes (line, readout)."""
-
-    acceleration: int
-    """Spacing R of these lines [line]."""
-
+    calibration: Calibration
     equations: NormalEquations
     """The linear problem on the ACS."""
 
     @cached_property
+    def powers(self) -> Tensor:
+        """Mean |sample|^2 over coils, axes (line, readout)."""
+        return self.calibration.measured.abs().square().mean(0)
+
+    @cached_property
     def corner(self) -> float:
         """Power in the quietest corner that holds anything."""
-        rows, columns = min(2, len(self.powers)), min(self.equations.kernel.readout, self.powers.shape[1])
-        ends = [self.powers[:rows], self.powers[-rows:]]
-        corners = torch.stack([corner.mean() for end in ends for corner in (end[:, :columns], end[:, -columns:])])
-        return float(corners[corners > 0].min()) if bool((corners > 0).any()) else 0.0
+        sampling, n_columns = self.calibration.pattern, len(self.equations.neighbourhood.samples)
+        grid = self.powers.unflatten(0, sampling.mask.shape)
+        ends = []
+        for side, step in zip(sampling.filled, sampling.lattice.spacing, strict=True):
+            size = min(CORNER * step, len(side))
+            ends.append((slice(side.start, side.start + size), slice(side.stop - size, side.stop)))
+        points = sampling.points.to(grid.device)
+        corners = [grid[box][points[box]] for box in product(*ends)]
+        means = torch.stack([end.mean() for each in corners for end in (each[:, :n_columns], each[:, -n_columns:])])
+        return float(means[means > 0].min()) if bool((means > 0).any()) else 0.0
 
     @cached_property
     def gain(self) -> float:
-        """Power of the brightest lattice lines, as many as the ACS spans, over that of the ACS.
+        """Power of the brightest lattice points, as many as the ACS spans, over that of the ACS.
 
         About 1 for an embedded ACS; separate calibration may have another receiver gain.
         """
-        n_bright = max(1, round(self.equations.n_lines / self.acceleration))
-        brightest = self.powers.mean(1).sort(descending=True).values[:n_bright]
-        return float(brightest.mean()) / self.equations.source_power
+        calibration = self.calibration
+        n_bright = max(1, round(calibration.acs_lines.shape[1] / calibration.lattice.rate))
+        return float(calibration.point_powers[-n_bright:].mean()) / self.equations.source_power
 
     def noise(self, regularization: float, part: Part) -> float:
         """Power of noise, at most what this part of the kernel leaves unexplained on the ACS."""
-        return noise_level(self.equations, regularization, part, self.corner, self.gain)
+        weights = self.equations.solve(regularization, part)
+        return min(self.corner, self.gain * self.equations.unexplained_power(weights, part))
 
-    def around(self, gaps: range, columns: range) -> float:
-        """Mean power of the lattice samples that kernels of these gaps and columns see."""
-        kernel = self.equations.kernel
-        half = kernel.readout // 2
-        rows = slice(max(0, gaps.start - kernel.before + 1), max(0, gaps.stop - 1 + kernel.after) + 1)
-        return float(self.powers[rows, max(0, columns.start - half) : columns.stop + half].mean())
-
-
-def _whole(kernel: Kernel) -> KernelPart:
-    return KernelPart(range(kernel.lines), range(kernel.readout))
+    def seen(self, cells: Cells, sources: tuple[int, ...], columns: range) -> float:
+        """Mean power of the samples that the sources of these cells are, for these columns."""
+        samples = self.equations.neighbourhood.samples
+        rows = cells.sources[:, list(sources)].unique().to(self.powers.device)
+        return float(self.powers[rows, max(0, columns.start + samples.start) : columns.stop + samples[-1]].mean())
 
 
-def noise_level(equations: NormalEquations, regularization: float, part: Part, corner: float, gain: float) -> float:
-    """Power of noise in k-space: at most what part of a kernel leaves unexplained on the ACS.
-
-    Parameters
-    ----------
-    equations
-        The full kernel's linear problem on the ACS.
-    regularization
-        Ridge weight of the part, relative to the mean energy of a source sample [1].
-    part
-        The part of the kernel.
-    corner
-        Power in the quietest corner of k-space that holds anything.
-    gain
-        Power of k-space over that of the ACS, where both hold the same [1].
-    """
-    return min(corner, gain * equations.unexplained_power(equations.solve(regularization, part), part))
-
-
-def edge_weights(equations: NormalEquations, regularization: float, part: Part | None, levels: Levels | None) -> Tensor:
-    """Weights (source, target), complex64, of a part of the kernel, as strong against noise as the module says.
-
-    Without `levels`, no stronger than `regularization`.
-    """
-    signal = math.inf if levels is None else levels.around - levels.noise
+def _weights(equations: NormalEquations, regularization: float, part: Part, noise: float, seen: float) -> Tensor:
+    """Weights (source, target), complex64, of a part of the kernel, as strong against noise as the module says."""
+    signal = seen - noise
     if signal <= 0:
-        return equations.cross.new_zeros(equations.n_sources(part), equations.cross.shape[1], dtype=torch.complex64)
-    noise = 0.0 if levels is None else levels.noise
+        n_sources = len(equations._sources(part))
+        return equations.cross.new_zeros(n_sources, equations.cross.shape[1], dtype=torch.complex64)
     return equations.solve(max(regularization, noise / signal), part).to(torch.complex64)
 
 
-def _gap_runs(kernel: Kernel, sampling: Sampling) -> list[Run]:
-    n_lattice = sampling.n_lattice_lines
-    leading = 0 < sampling.first_line < sampling.acceleration
-    trailing = sampling.lattice[-1] + 1 < sampling.filled_range.stop
-    gaps = range(-1 if leading else 0, n_lattice if trailing else n_lattice - 1)
-    return _runs(gaps, lambda gap: _existing(gap - kernel.before + 1, kernel.lines, n_lattice))
+def _by_sources(cells: Cells) -> Iterator[tuple[tuple[int, ...], Cells]]:
+    """Cells by which of their sources exist; those without any are left empty."""
+    patterns, number = (cells.sources >= 0).unique(dim=0, return_inverse=True)
+    for index, exists in enumerate(patterns):
+        if bool(exists.any()):
+            yield tuple(exists.nonzero().flatten().tolist()), cells.at(number == index)
 
 
-def _column_runs(kernel: Kernel, n_readout: int) -> list[Run]:
-    half = kernel.readout // 2
-    return _runs(range(n_readout), lambda column: _existing(column - half, kernel.readout, n_readout))
+def _by_samples(samples: range, n_readout: int) -> list[tuple[range, range]]:
+    """Runs of neighbouring columns by which samples, by number, exist there."""
+    width = len(samples)
 
+    def existing(column: int) -> range:
+        return range(max(0, -column - samples.start), min(width, n_readout - column - samples.start))
 
-def _existing(start: int, length: int, size: int) -> range:
-    """Which of `length` positions from `start` lie inside 0 to size - 1."""
-    return range(max(0, -start), min(length, size - start))
-
-
-def _runs(positions: range, existing: Callable[[int], range]) -> list[Run]:
-    runs: list[Run] = []
-    for position in positions:
-        if runs and runs[-1][1] == existing(position):
-            runs[-1] = (range(runs[-1][0].start, position + 1), runs[-1][1])
-        else:
-            runs.append((range(position, position + 1), existing(position)))
-    return runs
+    groups = [(part, list(columns)) for part, columns in groupby(range(n_readout), existing)]
+    return [(range(columns[0], columns[-1] + 1), part) for part, columns in groups]

@@ -8,14 +8,14 @@ noise, so weights that look at several of them can take in much less of it, or m
 import torch
 from torch import Tensor
 
-from raki.interpolation.fit import Calibration
-from raki.interpolation.kernel import Kernel, patches
-from raki.interpolation.linear import NormalEquations, Weighting
-from raki.interpolation.moments import calibration_targets, mean_power
+from raki.data.lattice import Lattice
+from raki.interpolation.calibration import Calibration
+from raki.interpolation.least_squares import NormalEquations, Weighting, mean_power, pairs
+from raki.interpolation.neighbours import Cells, Kernel, Neighbourhood
 from raki.interpolation.tuning import Misfit, estimated_misfit, left_out_residuals
 
-NOISE_RATE, NOISE_KERNEL, NOISE_RIDGE = 2, Kernel(lines=2, readout=5), 1e-5
-"""What explains a sample best, so that nearly nothing but noise is left."""
+NOISE_RATE, NOISE_KERNEL, NOISE_RIDGE = 2, Kernel(lines=2, readout=5, partitions=3), 1e-5
+"""What explains a sample best, so that little but noise is left: both neighbouring lines, on three partitions."""
 
 MIN_GAIN = 0.1
 """Least part of a residual's noise gain that is not attributed to the power of noise in the sources [1]."""
@@ -25,7 +25,7 @@ N_STEPS, ACCURACY = 100, 1e-10
 
 
 def noise_power(acs: Tensor) -> float:
-    """Noise power of a k-space sample, mean over coils, from the ACS (coil, line, readout) alone.
+    """Noise power of a k-space sample, mean over coils, from the ACS (coil, phase axes, readout) alone.
 
     1. Weights are fitted to all equations of the ACS, each as strong as its expected misfit lets it be.
     2. What these weights leave unexplained of equations left out of the fit is extrapolated to patches that hold
@@ -40,9 +40,11 @@ def noise_power(acs: Tensor) -> float:
     CalibrationError
         If the ACS has fewer lines or samples than the kernel.
     """
-    weighting = estimated_misfit(Calibration(acs, NOISE_RATE), NOISE_KERNEL, NOISE_RIDGE).weight
-    equations = NormalEquations.from_acs(acs, NOISE_RATE, NOISE_KERNEL, weighting)
-    power, residual, covariance = _unexplained(acs, equations, weighting)
+    calibration, around = _calibration(acs), noise_neighbourhood(acs)
+    weighting = estimated_misfit(calibration, around, NOISE_RIDGE).weight
+    cells = calibration.cells(around)
+    equations = NormalEquations.of(calibration.acs_lines, cells, weighting)
+    power, residual, covariance = _unexplained(calibration.acs_lines, cells, equations, weighting)
     if not bool(residual.any()):
         return 0.0
     misfit = Misfit.from_residuals(power, residual)
@@ -50,13 +52,23 @@ def noise_power(acs: Tensor) -> float:
     return misfit.noise / max(gain - misfit.share, MIN_GAIN * gain)
 
 
-def _unexplained(acs: Tensor, equations: NormalEquations, weighting: Weighting) -> tuple[Tensor, Tensor, Tensor]:
+def _calibration(acs: Tensor) -> Calibration:
+    return Calibration(acs, Lattice.of((*(1,) * (acs.ndim - 3), NOISE_RATE)))
+
+
+def noise_neighbourhood(acs: Tensor) -> Neighbourhood:
+    """What an ACS (coil, phase axes, readout) must hold for its noise to be told."""
+    return _calibration(acs).neighbourhood(NOISE_KERNEL)
+
+
+def _unexplained(
+    lines: Tensor, cells: Cells, equations: NormalEquations, weighting: Weighting
+) -> tuple[Tensor, Tensor, Tensor]:
     """Mean power of every patch's sources and energy of its residual, axes (patch,), and the residuals' covariance."""
-    every_source = patches(acs, NOISE_KERNEL, dilation=NOISE_RATE)
-    every_target = calibration_targets(acs, NOISE_RATE, NOISE_KERNEL).flatten(2)
     powers, residuals = list[Tensor](), list[Tensor]()
-    covariance = equations.gram.new_zeros(len(acs), len(acs))
-    for sources, targets in zip(every_source, every_target, strict=True):
+    covariance = equations.gram.new_zeros(len(lines), len(lines))
+    for cell in range(len(cells)):
+        sources, targets = pairs(lines, cells.at(slice(cell, cell + 1)))
         power = mean_power(sources)
         weight = weighting(power)
         missed = left_out_residuals(equations, NOISE_RIDGE, sources, targets, weight)
@@ -73,14 +85,8 @@ def noise_gain(weights: Tensor, covariance: Tensor) -> float:
     Where there is noise only, of covariance Psi, and sources s have weights W_s, what is left unexplained has the
     covariance C = Psi + sum over s of W_s^T Psi W_s^*. That is solved for Psi, and the gain is n_coils tr C / tr Psi:
     n_coils + ||W||^2 where all coils have the same noise, each its own. No Psi has less, or more, than the least and
-    the largest eigenvalue of sum W_s^* W_s^T tell.
-
-    Parameters
-    ----------
-    weights
-        Complex128, axes (source, coil); a source is (coil, line, readout).
-    covariance
-        C between coils, to some scale, complex128, axes (coil, coil).
+    the largest eigenvalue of sum W_s^* W_s^T tell. Weights are complex128, axes (source, coil), where a source is
+    (coil, line, readout); `covariance` is C, to some scale, complex128.
     """
     n_coils = len(covariance)
     through = weights.unflatten(0, (n_coils, -1)).transpose(0, 1)

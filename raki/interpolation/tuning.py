@@ -1,4 +1,4 @@
-"""What GRAPPA leaves open, chosen from the ACS alone: how much each equation counts, the ridge, and the kernel.
+"""What a linear map leaves open, chosen from the ACS alone: how much each equation counts, the ridge, and the kernel.
 
 Least squares treats all equations alike, but what a kernel leaves unexplained is not alike: noise is the same
 everywhere, the misfit of a short kernel grows with the signal around it. The few bright equations at the centre of
@@ -11,18 +11,26 @@ variance, generalised cross-validation finds the ridge, and rows of the ACS left
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from raki.interpolation.fit import Calibration, Learnt, PatchMap
-from raki.interpolation.kernel import Kernel, patches
-from raki.interpolation.linear import LinearMap, NormalEquations
-from raki.interpolation.moments import calibration_targets, energies, mean_power
+from raki.interpolation.calibration import Calibration, Learnt, PatchMap
+from raki.interpolation.least_squares import LinearMap, NormalEquations, energies, mean_power, pairs
+from raki.interpolation.neighbours import Kernel, Neighbourhood
+
+LINE_KERNELS = (Kernel(lines=2, readout=5), Kernel(lines=2, readout=7))
+"""Kernels to choose from, smallest first. With weighted equations, more lines do not pay for their unknowns."""
+
+VOLUME_KERNELS = (Kernel(lines=2, readout=5), Kernel(lines=3, readout=5))
+"""Kernels to choose from where two axes are accelerated: lattice points closer than one cell, or one and a half."""
 
 FIRST_RIDGE = 1e-3
 """Of the fit whose residuals tell the misfit, relative to the mean energy of a source sample [1]."""
+
+SINGLE, SINGLE_RIDGE = torch.float32, 1e-4
+"""Products of equations that only tell the misfit may be rounded to this, with a ridge no weaker than that [1]."""
 
 RIDGES = torch.logspace(-9, 1, 41, dtype=torch.float64)
 """Ridge weights to choose from, relative to the mean energy of a weighted source sample [1]."""
@@ -30,14 +38,11 @@ RIDGES = torch.logspace(-9, 1, 41, dtype=torch.float64)
 N_REWEIGHTINGS = 2
 """Times that the misfit is estimated anew from the residuals of a weighted fit."""
 
-N_BLOCKS = 4
-"""Blocks of neighbouring rows of the ACS that are left out in turn."""
-
 N_BINS = 24
 """Groups of patches of similar power over which squared residuals are averaged."""
 
-EQUATIONS_PER_SOURCE = 8
-"""Equations for the misfit, per source of the kernel; those in between tell the same [1]."""
+EQUATIONS_PER_SOURCE = {1: 8, 2: 6}
+"""Equations for the misfit per source of the kernel, by the number of phase axes; more of them tell the same [1]."""
 
 FLOOR = 1e-9
 """Least misfit of a patch, relative to the mean of all, so that no equation decides alone [1]."""
@@ -104,91 +109,84 @@ def _non_negative_fit(columns: Tensor, wanted: Tensor, weights: Tensor) -> tuple
     return (float(alone[0]), 0.0) if alone[0] * cross[0] >= alone[1] * cross[1] else (0.0, float(alone[1]))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Tuned:
-    """Weights of one kernel with what was chosen for them."""
+    """Weights of one neighbourhood with what was chosen for them."""
 
-    kernel: Kernel
-    """Acquired lines x readout samples."""
-
-    weights: Tensor
-    """Complex128, axes (source, target), as in `raki.interpolation.linear.LinearMap`."""
+    neighbourhood: Neighbourhood
+    """Where sources and targets are."""
 
     regularization: float
     """Ridge weight, relative to the mean energy of a weighted source sample [1]."""
 
     misfit: Misfit
-    """What the kernel leaves unexplained on the ACS."""
+    """What the neighbourhood leaves unexplained on the ACS."""
 
     expected_error: float
     """Mean |error|^2 outside the ACS, summed over targets, judged by rows of the ACS that were not learnt from."""
 
-    blocks: tuple[NormalEquations, ...]
-    """Weighted equations of parts of the ACS, along lines those of `row_blocks`."""
+    folds: tuple[NormalEquations, ...]
+    """Weighted equations of `Calibration.folds`."""
 
-    @property
+    @cached_property
+    def total(self) -> NormalEquations:
+        """Weighted equations of the whole ACS."""
+        return sum(self.folds[1:], self.folds[0])
+
+    @cached_property
     def linear(self) -> LinearMap:
         """The weights as a patch map."""
-        return LinearMap(self.weights.to(torch.complex64), self.kernel)
+        return LinearMap(self.total.solve(self.regularization).to(torch.complex64))
+
+    @cached_property
+    def without(self) -> tuple[LinearMap, ...]:
+        """What it would be without each of the folds."""
+        left = [(self.total - fold).solve(self.regularization) for fold in self.folds]
+        return tuple(LinearMap(weights.to(torch.complex64)) for weights in left)
 
     def learnt(self, patch_map: PatchMap, warnings: tuple[str, ...] = ()) -> Learnt:
         """What a method gives back that uses this map, or another of the same extent that starts from it."""
-        ridge, n_equations = min(self.regularization, FIRST_RIDGE), sum(block.n_equations for block in self.blocks)
-        return Learnt(patch_map, self.kernel, ridge, n_equations, len(self.weights), warnings)
+        ridge, total = min(self.regularization, FIRST_RIDGE), self.total
+        return Learnt(patch_map, self.neighbourhood, ridge, total.n_equations, len(total.gram), warnings)
 
 
-def tune(calibration: Calibration, kernels: Sequence[Kernel]) -> Tuned:
+def kernels_for(calibration: Calibration) -> tuple[Kernel, ...]:
+    """Kernels to choose from, smallest first."""
+    return VOLUME_KERNELS if calibration.has_two_axes else LINE_KERNELS
+
+
+def tune(calibration: Calibration, kernels: Sequence[Kernel] = ()) -> Tuned:
     """Choose weights, ridge and kernel; kernels that the ACS does not hold are left out, but the first.
+
+    Kernels, by default `kernels_for` the calibration, are tried in order, smallest first, as long as they promise less
+    error than the one before.
 
     Raises
     ------
     CalibrationError
         If the ACS does not hold the first kernel, or nothing but zeros.
     """
-    n_lines, n_readout = calibration.acs.shape[1:]
-    others = [kernel for kernel in kernels[1:] if kernel.fits(n_lines, n_readout, calibration.acceleration)]
-    every = [_tuned(calibration, kernel) for kernel in (kernels[0], *others)]
-    return min(every, key=lambda tuned: tuned.expected_error)
+    every = (calibration.neighbourhood(kernel) for kernel in kernels or kernels_for(calibration))
+    first, *others = dict.fromkeys(every)
+    best, size = _tuned(calibration, first), calibration.acs.shape[1:]
+    for around in others:
+        if all(wanted <= there for wanted, there in zip(around.extent, size, strict=True)):
+            found = _tuned(calibration, around)
+            if not found.expected_error < best.expected_error:
+                break
+            best = found
+    return best
 
 
-def _tuned(calibration: Calibration, kernel: Kernel) -> Tuned:
-    misfit = estimated_misfit(calibration, kernel)
-    return tuned_on(_blocks(calibration, kernel, misfit), misfit, calibration.missing_power)
-
-
-def tuned_on(blocks: Sequence[NormalEquations], misfit: Misfit, missing_power: float) -> Tuned:
-    """Choose the ridge of one kernel; whatever the geometry.
-
-    Parameters
-    ----------
-    blocks
-        Equations of parts of the ACS, weighted by the misfit.
-    misfit
-        What the kernel leaves unexplained.
-    missing_power
-        Mean |k-space sample|^2 where the weights will be used.
-    """
-    total = sum(blocks[1:], blocks[0])
+def _tuned(calibration: Calibration, around: Neighbourhood) -> Tuned:
+    """Choose the ridge of one neighbourhood."""
+    cells, lines = calibration.cells(around), calibration.acs_lines
+    misfit = estimated_misfit(calibration, around)
+    folds = [NormalEquations.of(lines, cells.at(fold), misfit.weight) for fold in calibration.folds(around)]
+    total = sum(folds[1:], folds[0])
     ridge = least_gcv(total)
-    expected = held_out_error(blocks, total, ridge) * float(misfit.at(torch.tensor(missing_power)))
-    return Tuned(total.kernel, total.solve(ridge), ridge, misfit, expected, tuple(blocks))
-
-
-def _blocks(calibration: Calibration, kernel: Kernel, misfit: Misfit) -> list[NormalEquations]:
-    """Weighted equations of blocks of neighbouring rows of the ACS."""
-    acs, acceleration = calibration.acs, calibration.acceleration
-    beyond = kernel.span(acceleration) - 1
-    return [
-        NormalEquations.from_acs(acs[:, rows.start : rows.stop + beyond], acceleration, kernel, misfit.weight)
-        for rows in row_blocks(calibration, kernel)
-    ]
-
-
-def row_blocks(calibration: Calibration, kernel: Kernel) -> list[range]:
-    """Rows of the ACS that are left out in turn; a row is a position of the kernel along the lines."""
-    n_rows = calibration.acs.shape[1] - kernel.span(calibration.acceleration) + 1
-    edges = [round(n_rows * block / N_BLOCKS) for block in range(N_BLOCKS + 1)]
-    return [range(start, stop) for start, stop in pairwise(edges) if stop > start]
+    expected = _held_out_error(folds, total, ridge) * float(misfit.at(torch.tensor(calibration.missing_power)))
+    return Tuned(around, ridge, misfit, expected, tuple(folds))
 
 
 def least_gcv(equations: NormalEquations) -> float:
@@ -209,78 +207,54 @@ def least_gcv(equations: NormalEquations) -> float:
     return float(RIDGES[int(score.argmin())]) if bool(score.isfinite().any()) else float(RIDGES[-1])
 
 
-def held_out_error(blocks: Sequence[NormalEquations], total: NormalEquations, ridge: float) -> float:
-    """Mean weighted squared error of blocks that are left out in turn, in units of the expected misfit.
+def _held_out_error(folds: Sequence[NormalEquations], total: NormalEquations, ridge: float) -> float:
+    """Mean weighted squared error of folds that are left out in turn, in units of the expected misfit.
 
     Infinite with fewer than two: nothing is known about rows that were not learnt from.
     """
-    if len(blocks) < 2:
+    if len(folds) < 2:
         return math.inf
-    errors = [float(block.unexplained((total - block).solve(ridge)).sum()) for block in blocks]
+    errors = [float(fold.unexplained((total - fold).solve(ridge)).sum()) for fold in folds]
     return sum(errors) / total.n_equations
 
 
-def estimated_misfit(calibration: Calibration, kernel: Kernel, ridge: float = FIRST_RIDGE) -> Misfit:
-    """What a kernel leaves unexplained on the ACS."""
-    return misfit_of(*_some_pairs(calibration, kernel), kernel, calibration.acs.shape[:2], ridge)
+def estimated_misfit(calibration: Calibration, around: Neighbourhood, ridge: float = FIRST_RIDGE) -> Misfit:
+    """What a neighbourhood leaves unexplained, from leave-one-out residuals of a fit, and again of weighted ones.
 
-
-def misfit_of(
-    sources: Tensor, targets: Tensor, kernel: Kernel, shape: Sequence[int], ridge: float = FIRST_RIDGE
-) -> Misfit:
-    """What a kernel leaves unexplained, from leave-one-out residuals of a fit, and again of weighted ones.
-
-    Parameters
-    ----------
-    sources, targets
-        Equations, axes (equation, source) and (equation, target).
-    kernel
-        Extent of a patch.
-    shape
-        Number of coils and of ACS lines.
-    ridge
-        Ridge weight of the fits, relative to the mean energy of a weighted source sample [1].
+    The ridge of these fits is relative to the mean energy of a weighted source sample [1].
     """
-    power = mean_power(sources)
-    misfit = Misfit(noise=1.0, share=0.0)
+    sources, targets = _some_pairs(calibration, around)
+    power, misfit = mean_power(sources), Misfit(noise=1.0, share=0.0)
     for _ in range(1 + N_REWEIGHTINGS):
         weight = misfit.weight(power)
-        scale = weight.sqrt()[:, None]
-        pairs = [(scale * sources, scale * targets)]
-        equations = NormalEquations.from_pairs(pairs, kernel, *shape)
+        scale = weight.sqrt()[:, None].to(SINGLE if ridge >= SINGLE_RIDGE else power.dtype)
+        equations = NormalEquations.from_pairs([(scale * sources, scale * targets)], around)
         missed = left_out_residuals(equations, ridge, sources, targets, weight)
         misfit = Misfit.from_residuals(power, mean_power(missed) * missed.shape[1])
     return misfit
 
 
-def _some_pairs(calibration: Calibration, kernel: Kernel) -> tuple[Tensor, Tensor]:
+def _some_pairs(calibration: Calibration, around: Neighbourhood) -> tuple[Tensor, Tensor]:
     """Equations evenly spread over the ACS, enough for a fit: axes (equation, source) and (equation, target)."""
-    sources = patches(calibration.acs, kernel, dilation=calibration.acceleration).flatten(0, 1)
-    targets = calibration_targets(calibration.acs, calibration.acceleration, kernel).flatten(0, 1).flatten(1)
-    n_wanted = EQUATIONS_PER_SOURCE * sources.shape[1]
-    chosen = slice(None, None, max(1, len(sources) // n_wanted))
-    return sources[chosen], targets[chosen]
+    cells, lines = calibration.cells(around), calibration.acs_lines
+    n_sources = len(lines) * len(around.sources) * len(around.samples)
+    n_columns = len(around.columns(lines.shape[-1]))
+    step, start = max(1, len(cells) * n_columns // (EQUATIONS_PER_SOURCE[1 + calibration.has_two_axes] * n_sources)), 0
+    chosen = []
+    for chunk in cells.chunks(n_sources * n_columns):
+        chosen.append([part[-start % step :: step] for part in pairs(lines, chunk)])
+        start += len(chunk) * n_columns
+    sources, targets = (torch.cat(parts) for parts in zip(*chosen, strict=True))
+    return sources, targets
 
 
 def left_out_residuals(
     equations: NormalEquations, ridge: float, sources: Tensor, targets: Tensor, weight: Tensor
 ) -> Tensor:
-    """Residual of each equation if it alone were not part of the fit.
+    """Residual of each of some equations if it alone were not part of the fit to all, axes (equation, target).
 
-    Parameters
-    ----------
-    equations
-        All equations.
-    ridge
-        Ridge weight, relative to the mean energy of a source sample [1].
-    sources, targets
-        Some of them, axes (equation, source) and (equation, target).
-    weight
-        How much each of these counted, axes (equation,).
-
-    Returns
-    -------
-    Axes (equation, target).
+    They have axes (equation, source) and (equation, target), and counted with a weight (equation,); the ridge is
+    relative to the mean energy of a source sample [1].
     """
     factor = equations.factor(ridge).to(sources.dtype)
     whitened = torch.linalg.solve_triangular(factor, sources.mH, upper=False)

@@ -5,43 +5,27 @@ elementwise step, they cost half as much time again. Here each block of position
 once, forwards and backwards, into memory that is allocated once. Results are those of `raki.networks.layers.forward`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
-from raki.networks.layers import LAST, Extent
+from raki.networks.layers import Hidden, as_slice
 from raki.networks.training import Weights
 
 POSITIONS = 1024
 """Positions in a block on a processor: the activations of a thousand units fill 4 MiB."""
 
 
-def fused(
-    inputs: Tensor, slope: float, dilation: int, dtype: torch.dtype, extent: Extent = LAST
-) -> Callable[[Weights], Tensor]:
+def fused(inputs: Tensor, slope: float, hidden: Hidden, dtype: torch.dtype) -> Callable[[Weights], Tensor]:
     """Real networks with a leaky rectifier as a function of their weights, with gradients for the weights alone.
 
-    Parameters
-    ----------
-    inputs
-        Inputs of the first layer, axes (input, line, readout), see `raki.networks.layers.first_patches`.
-    slope
-        Of the activation for negative values.
-    dilation
-        Distance of the lines that the last layer combines [line].
-    dtype
-        Of the products with the first two layers' weights, float32 or bfloat16; weights and sums stay in float32.
-    extent
-        What the last layer sees.
-
-    Returns
-    -------
-    From weights as `raki.networks.layers.Shape.weights` to (network, output, line, readout).
+    As `raki.networks.layers.forward`, where the first layer stands on a block of cells. Products with the first two
+    layers' weights are of this `dtype`, float32 or bfloat16; weights and sums stay in float32.
     """
-    positions = _Positions.of(inputs, slope, dilation, dtype, extent)
+    positions = _Positions.of(inputs, slope, hidden, dtype)
     return lambda weights: _Network.apply(positions, *weights)  # type: ignore[return-value]
 
 
@@ -56,19 +40,27 @@ class _Positions:
     """Activations of the first layer, axes (unit, position); written by every forward pass."""
 
     slope: float
-    dilation: int
     shape: tuple[int, int]
-    """Lines and readout samples."""
+    """Hidden cells and readout samples."""
 
-    extent: Extent
-    """Of the last layer."""
+    steps: list[int]
+    """Hidden cells from the first of those that the last layer combines to each of them."""
+
+    rows: slice | Tensor
+    """The first of them, for every cell."""
+
+    n_samples: int
+    """Readout samples that the last layer sees."""
 
     @classmethod
-    def of(cls, inputs: Tensor, slope: float, dilation: int, dtype: torch.dtype, extent: Extent) -> '_Positions':
+    def of(cls, inputs: Tensor, slope: float, hidden: Hidden, dtype: torch.dtype) -> '_Positions':
         flat = inputs.detach().flatten(1).to(dtype)
         size = POSITIONS if flat.device.type == 'cpu' else flat.shape[1]
         blocks = tuple(block.contiguous() for block in flat.split(size, dim=1))
-        return cls(blocks, [], slope, dilation, (inputs.shape[1], inputs.shape[2]), extent)
+        first = hidden.taps.min(1).values
+        steps, rows = (hidden.taps - first[:, None])[0].tolist(), as_slice(first)
+        shape = inputs.shape[1], inputs.shape[2]
+        return cls(blocks, [], slope, shape, steps, rows, hidden.n_samples)
 
     @property
     def number(self) -> int:
@@ -81,31 +73,27 @@ class _Positions:
             self.hidden.extend(block.new_empty(n_units, block.shape[1]) for block in self.blocks)
         return self.hidden
 
-    def slices(self) -> Iterator[slice]:
-        """Positions of every block."""
-        start = 0
-        for block in self.blocks:
-            yield slice(start, start + block.shape[1])
-            start += block.shape[1]
+    def split(self, values: Tensor) -> tuple[Tensor, ...]:
+        """Those of every block, of values (network, channel, position)."""
+        return values.split(self.blocks[0].shape[1], dim=2)
 
     @property
     def taps(self) -> list[slice]:
-        """Positions that each tap of the last layer sees; all but the last columns of a line are its outputs."""
-        width = self.shape[1]
-        lines, samples = map(range, self.extent)
-        offsets = [line * self.dilation * width + sample for line in lines for sample in samples]
-        return [slice(offset, self.number - offsets[-1] + offset) for offset in offsets]
+        """Positions that each tap of the last layer sees; all but the last columns of a cell are its outputs."""
+        offsets = [step * self.shape[1] + sample for step in self.steps for sample in range(self.n_samples)]
+        length = self.number - max(offsets)
+        return [slice(offset, offset + length) for offset in offsets]
 
     def cropped(self, outputs: Tensor) -> Tensor:
-        """Outputs (network, output, position) where all taps exist, axes (network, output, line, readout)."""
-        lines, width = self.shape[0] - (self.extent.lines - 1) * self.dilation, self.shape[1]
-        whole = torch.nn.functional.pad(outputs, (0, lines * width - outputs.shape[2]))
-        return whole.unflatten(2, (lines, width))[..., : width - self.extent.readout + 1]
+        """Outputs (network, output, position) where all taps exist, axes (network, output, cell, readout)."""
+        whole = torch.nn.functional.pad(outputs, (0, self.number - outputs.shape[2]))
+        return whole.unflatten(2, self.shape)[:, :, self.rows, : self.shape[1] - self.n_samples + 1]
 
     def spread(self, gradient: Tensor) -> Tensor:
         """The transpose of `cropped`."""
-        whole = torch.nn.functional.pad(gradient, (0, self.extent.readout - 1)).flatten(2)
-        return whole[..., : self.taps[0].stop - self.taps[0].start]
+        whole = gradient.new_zeros(*gradient.shape[:2], *self.shape)
+        whole[:, :, self.rows, : gradient.shape[3]] = gradient
+        return whole.flatten(2)[..., : self.taps[0].stop - self.taps[0].start]
 
 
 class _Network(torch.autograd.Function):
@@ -115,9 +103,10 @@ class _Network(torch.autograd.Function):
         rows, dtype = first.reshape(n_networks * n_units, n_inputs), positions.blocks[0].dtype
         rows, mixing = rows.to(dtype), second.to(dtype)
         narrow = first.new_empty(n_networks, second.shape[1], positions.number)
-        for block, hidden, where in zip(positions.blocks, positions.memory(len(rows)), positions.slices(), strict=True):
+        memory, parts = positions.memory(len(rows)), positions.split(narrow)
+        for block, hidden, part in zip(positions.blocks, memory, parts, strict=True):
             torch.nn.functional.leaky_relu_(torch.mm(rows, block, out=hidden), positions.slope)
-            narrow[:, :, where] = mixing @ hidden.view(n_networks, n_units, -1)
+            part.copy_(mixing @ hidden.view(n_networks, n_units, -1))
         torch.nn.functional.leaky_relu_(narrow, positions.slope)
         by_tap = last.unflatten(1, (-1, len(positions.taps))).unbind(2)
         outputs = by_tap[0] @ narrow[:, :, positions.taps[0]]
@@ -150,8 +139,8 @@ def _through_first(positions: _Positions, narrow: Tensor, first: Tensor, second:
     dtype = positions.blocks[0].dtype
     towards_rows, towards_mixing = first.new_zeros(n_networks * n_units, n_inputs), torch.zeros_like(second)
     mixing, memory = second.mT.to(dtype), torch.empty_like(positions.hidden[0])
-    for block, hidden, where in zip(positions.blocks, positions.hidden, positions.slices(), strict=True):
-        part = narrow[:, :, where].to(dtype)
+    for block, hidden, outputs in zip(positions.blocks, positions.hidden, positions.split(narrow), strict=True):
+        part = outputs.to(dtype)
         towards_mixing += part @ hidden.view(n_networks, n_units, -1).mT
         units = memory.view(-1)[: hidden.numel()].view(n_networks, n_units, -1)
         rows = _gated(torch.bmm(mixing, part, out=units).view_as(hidden), hidden, positions.slope)

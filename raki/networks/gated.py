@@ -7,33 +7,94 @@ C, a first layer, this is one factor per channel, a gate that opens with the loc
 the map nonlinear, a third one adds the channels up. All weights follow from the second moments of the ACS.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 
 import torch
 from torch import Tensor
-from torch.nn.functional import conv2d
+from torch.nn.functional import conv1d
 
-from raki.interpolation.fit import PatchMap
-from raki.interpolation.kernel import Kernel
-from raki.interpolation.linear import LinearMap, NormalEquations
+from raki.interpolation.calibration import Calibration, Learnt, PatchMap, Progress
+from raki.interpolation.least_squares import LinearMap, NormalEquations, joined
+from raki.interpolation.neighbours import Cells, Kernel, Neighbourhood
+from raki.interpolation.noise_power import noise_power
+from raki.interpolation.tuning import Tuned, kernels_for, tune
+from raki.networks.trust import MIN_SHARE, Draws, Folds, patch_power, shares
 
-NEIGHBOURS = Kernel(lines=3, readout=9)
-"""Patches around one, over which its power is averaged: a single one is too noisy to judge itself."""
+SMOOTHED_CELLS, SMOOTHED_SAMPLES = 1, 9
+"""Patches around one, over which its power is averaged, as a single one is too noisy to judge itself: cells on both
+sides along every phase axis, and readout samples in all."""
 
 LEAST_EXCESS = 0.01
 """Least power above the noise that is told apart from none, relative to the noise [1]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gated:
+    """A three-layer network whose gates open with the local signal-to-noise ratio, solved in closed form.
+
+    It starts from automatic GRAPPA and goes the share of the way to the network that the measured lines and held-out
+    rows of the ACS support, see `raki.networks.trust`: on scans without noise that matters, or with too little ACS to
+    tell, it is GRAPPA.
+
+    References
+    ----------
+    Akcakaya et al. 2019, Magn Reson Med 81:439 (https://doi.org/10.1002/mrm.27420): a network of three layers, trained
+    on the scan's own ACS. Stein 1981, Ann Stat 9:1135 (https://doi.org/10.1214/aos/1176345632): the noise's part.
+    """
+
+    kernels: tuple[Kernel, ...] = ()
+    """Kernels to choose from, smallest first; without any, those of automatic GRAPPA."""
+
+    n_probes: int = 2
+    """Draws of noise that tell how much of it the network saves."""
+
+    seed: int = 0
+    """Seed of these draws."""
+
+    def __post_init__(self) -> None:
+        if self.n_probes < 1:
+            raise ValueError(f'need at least one draw of noise, got {self}')
+
+    def smallest(self, calibration: Calibration) -> Neighbourhood | None:
+        """That of the first kernel of those to choose from."""
+        return calibration.neighbourhood((self.kernels or kernels_for(calibration))[0])
+
+    def learn(self, calibration: Calibration, progress: Progress) -> Learnt:
+        """Solve GRAPPA and the network, and decide how far to go from one to the other."""
+        tuned = tune(calibration, self.kernels)
+        noise = noise_power(calibration.acs) if len(tuned.folds) > 1 else 0.0  # one block cannot judge
+        networks = _networks(calibration, tuned, noise) if noise > 0 else None
+        draws = Draws(noise, self.n_probes, self.seed)
+        share = shares(calibration, tuned, networks, draws).trusted if networks else 0.0
+        progress(1, 1)
+        if networks and share >= MIN_SHARE:
+            return tuned.learnt(Blend(tuned.linear, networks.whole, share))
+        note = 'gated is GRAPPA here: its data do not show that a network would improve on it'
+        return tuned.learnt(tuned.linear, (note,))
+
+
+def _networks(calibration: Calibration, tuned: Tuned, noise: float) -> Folds | None:
+    """The network from all rows and without each block; None where one of them has no signal above the noise."""
+    cells = calibration.cells(tuned.neighbourhood)
+    by_cell = tuned.misfit.weight(patch_power(calibration.acs_lines, cells)).sum(1)
+    weights = [float(by_cell[fold.to(by_cell.device)].sum()) for fold in calibration.folds(tuned.neighbourhood)]
+    parts = [(tuned.total, sum(weights))]
+    parts += [(tuned.total - fold, sum(weights) - weight) for fold, weight in zip(tuned.folds, weights, strict=True)]
+    steps = calibration.lattice.steps
+    every = [GatedNetwork.solved(equations, weight, tuned.regularization, noise, steps) for equations, weight in parts]
+    found = [network for network in every if network is not None]
+    return Folds(found[0], tuple(found[1:])) if len(found) == len(parts) else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GatedNetwork:
     """Analysis, gates and synthesis: a patch map that knows how noisy each patch is."""
 
-    kernel: Kernel
-    """The extent of a patch."""
-
     analysis: Tensor
-    """From sources to channels, complex64, axes (source, channel), see `raki.interpolation.linear.LinearMap`."""
+    """From sources to channels, complex64, axes (source, channel), see `raki.interpolation.least_squares.LinearMap`."""
 
     energy: Tensor
     """Signal in a channel per unit of local power, and the ridge, float32, axes (channel,) [1]."""
@@ -44,20 +105,16 @@ class GatedNetwork:
     noise: float
     """Noise power of a sample [unit of k-space squared]."""
 
-    @classmethod
-    def solved(cls, equations: NormalEquations, weight: float, ridge: float, noise: float) -> 'GatedNetwork | None':
-        """All layers from weighted equations, None where they hold no signal above the noise.
+    steps: tuple[tuple[int, ...], ...]
+    """From a cell to its neighbours, along each phase axis."""
 
-        Parameters
-        ----------
-        equations
-            Of the ACS, weighted.
-        weight
-            Sum of their weights.
-        ridge
-            Ridge weight that remains without noise, relative to the mean energy of a source sample [1].
-        noise
-            Noise power of a sample.
+    @classmethod
+    def solved(
+        cls, equations: NormalEquations, weight: float, ridge: float, noise: float, steps: tuple[tuple[int, ...], ...]
+    ) -> 'GatedNetwork | None':
+        """All layers from equations of this weight in all, None where they hold no signal above the noise.
+
+        The `ridge` is what remains without noise, relative to the mean energy of a source sample [1].
         """
         mean_energy = equations.n_equations * equations.source_power
         signal = mean_energy - noise * weight
@@ -68,63 +125,62 @@ class GatedNetwork:
         damped = energy.clamp(min=0) + ridge * mean_energy / signal
         synthesis = basis.mH @ equations.cross / signal
         analysis, synthesis = (layer.to(torch.complex64) for layer in (basis, synthesis))
-        return cls(equations.kernel, analysis, damped.float(), synthesis, noise)
+        return cls(analysis, damped.float(), synthesis, noise, steps)
 
-    def __call__(self, kspace: Tensor, dilation: int = 1) -> Tensor:
-        """Predict, see `raki.interpolation.fit.PatchMap`."""
-        return self.through(self.gates(kspace, dilation), kspace, dilation)
+    def __call__(self, lines: Tensor, cells: Cells) -> Tensor:
+        """Predict, see `raki.interpolation.calibration.PatchMap`."""
+        return self._through(self._ridge(lines, cells), lines, cells)
 
-    def gates(self, kspace: Tensor, dilation: int) -> Tensor:
-        """What each channel is multiplied with, axes (channel, line, readout)."""
-        power = smoothed(patch_power(kspace, self.kernel, dilation), dilation)
-        excess = (power - self.noise).clamp(min=LEAST_EXCESS * self.noise)
-        return 1 / (self.energy[:, None, None] + (self.noise / excess).float())
+    def _ridge(self, lines: Tensor, cells: Cells) -> Tensor:
+        """Noise over local signal power, float32, axes (cell, column)."""
+        power = smoothed(patch_power(lines, cells), cells, self.steps)
+        return (self.noise / (power - self.noise).clamp(min=LEAST_EXCESS * self.noise)).float()
 
-    def through(self, gates: Tensor, kspace: Tensor, dilation: int) -> Tensor:
-        """Predict with gates as they are given: a linear map."""
-        channels = LinearMap(self.analysis, self.kernel)(kspace, dilation).flatten(0, 1)
-        missing = self.synthesis.mT @ (channels * gates).flatten(1)
-        return missing.view(len(kspace), -1, *gates.shape[1:])
+    def _through(self, ridge: Tensor, lines: Tensor, cells: Cells) -> Tensor:
+        """Predict with gates as a local ridge sets them: a linear map."""
+        chunks = list(cells.chunks(len(self.energy) * ridge.shape[1]))
+        pairs = zip(chunks, ridge.split([len(chunk) for chunk in chunks]), strict=True)
+        return joined((self._gated(lines, *pair) for pair in pairs), len(cells), dim=2)
 
-    def held(self, kspace: Tensor, dilation: int) -> PatchMap:
+    def _gated(self, lines: Tensor, cells: Cells, ridge: Tensor) -> Tensor:
+        channels = LinearMap(self.analysis)(lines, cells).flatten(0, 1)
+        missing = self.synthesis.mT @ (channels * self._gates(ridge)).flatten(1)
+        return missing.view(len(lines), -1, *ridge.shape)
+
+    def _gates(self, ridge: Tensor) -> Tensor:
+        """What each channel is multiplied with, axes (channel, cell, column)."""
+        return 1 / (self.energy[:, None, None] + ridge)
+
+    def held(self, lines: Tensor, cells: Cells) -> PatchMap:
         """The linear map that equals the network at these lines: gates stay as they are there."""
-        return partial(self.through, self.gates(kspace, dilation))
+        return partial(self._through, self._ridge(lines, cells))
 
-    def noise_overlap(self, kspace: Tensor, dilation: int, start: LinearMap) -> Tensor:
+    def noise_overlap(self, lines: Tensor, cells: Cells, start: LinearMap, noise: Draws) -> Tensor:
         """See `raki.networks.trust.Goal`."""
         shared = (self.synthesis.conj() * (self.analysis.mH @ start.weights.to(self.analysis))).real.sum(1)
-        return self.noise * torch.tensordot(shared, self.gates(kspace, dilation), dims=1)
+        rows = [torch.tensordot(shared, self._gates(row), dims=1) for row in self._ridge(lines, cells).split(1)]
+        return noise.power * torch.cat(rows)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Blend:
-    """A part of the way from one patch map to another."""
+    """A share, 0 to 1, of the way from one patch map to another."""
 
     start: PatchMap
-    """Where it begins."""
-
     goal: PatchMap
-    """Where it leads."""
-
     share: float
-    """How far, 0 to 1."""
 
-    def __call__(self, kspace: Tensor, dilation: int = 1) -> Tensor:
-        """Predict, see `raki.interpolation.fit.PatchMap`."""
-        return torch.lerp(self.start(kspace, dilation), self.goal(kspace, dilation), self.share)
-
-
-def patch_power(kspace: Tensor, kernel: Kernel, dilation: int) -> Tensor:
-    """Mean |sample|^2 of every patch of lines (coil, line, readout), float64, axes (line, readout)."""
-    power = torch.view_as_real(kspace).double().square().sum(-1).mean(0)  # single precision cannot hold 1e-20 squared
-    window = power.new_full((1, 1, kernel.lines, kernel.readout), 1 / (kernel.lines * kernel.readout))
-    return conv2d(power[None, None], window, dilation=(dilation, 1))[0, 0]
+    def __call__(self, lines: Tensor, cells: Cells) -> Tensor:
+        """Predict, see `raki.interpolation.calibration.PatchMap`."""
+        return torch.lerp(self.start(lines, cells), self.goal(lines, cells), self.share)
 
 
-def smoothed(power: Tensor, dilation: int) -> Tensor:
-    """Mean over the NEIGHBOURS that exist, axes (line, readout)."""
-    padding = (NEIGHBOURS.lines // 2 * dilation, NEIGHBOURS.readout // 2)
-    both = torch.stack([power, torch.ones_like(power)])[:, None]
-    window = power.new_ones(1, 1, NEIGHBOURS.lines, NEIGHBOURS.readout)
-    total, count = conv2d(both, window, padding=padding, dilation=(dilation, 1))[:, 0]
+def smoothed(power: Tensor, cells: Cells, steps: Sequence[Sequence[int]]) -> Tensor:
+    """Mean over those patches around each that exist, axes (cell, column); `steps` lead to neighbouring cells."""
+    window = power.new_ones(1, 1, SMOOTHED_SAMPLES)
+    both = torch.stack([power, torch.ones_like(power)]).flatten(0, 1)[:, None]
+    along = conv1d(both, window, padding=SMOOTHED_SAMPLES // 2).view(2, *power.shape)
+    counts = list(product(range(-SMOOTHED_CELLS, SMOOTHED_CELLS + 1), repeat=len(steps)))
+    table = cells.neighbours(torch.tensor(counts) @ torch.tensor(steps)).to(power.device)
+    total, count = torch.cat([along, along.new_zeros(2, 1, power.shape[1])], dim=1)[:, table].sum(2)
     return total / count

@@ -10,85 +10,71 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from raki.interpolation.fit import Linearizable, PatchMap
-from raki.interpolation.kernel import Kernel
-from raki.interpolation.place import Place
+from raki.data.sampling import slices
+from raki.interpolation.calibration import Calibration, Linearizable, PatchMap
+from raki.interpolation.neighbours import Cells
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HighPass:
-    """A weight for every sample from the first to the last lattice line."""
+    """A weight for every sample of k-space."""
 
-    weights: Tensor
+    lines: Tensor
     """Axes (line, readout) [1]; 1 at the centre, larger outside."""
 
-    place: Place
-    """Where the ACS is among these lines."""
+    of_acs: Tensor
+    """Those of the ACS, axes (phase axes, readout)."""
 
     @classmethod
-    def of(cls, place: Place) -> 'HighPass':
-        """As the module says."""
-        n_lines = (place.lines.shape[1] - 1) * place.acceleration + 1
-        power = torch.view_as_real(place.acs).square().sum(-1).mean(0)
-        centre = place.start + int(power.sum(1).argmax()), int(power.sum(0).argmax())
-        distance = _distance(n_lines, place.acs.shape[2], centre).to(power.device)
-        size = power.shape[0]
-        profile = _profile(power, distance[place.start : place.start + size])
-        weights = (profile[0] / profile).sqrt()
-        return cls(weights[distance.clamp(max=len(profile) - 1)], place)
+    def of(cls, calibration: Calibration) -> 'HighPass':
+        """As the module says, of an ACS that is part of the k-space to fill."""
+        assert calibration.sampling is not None
+        power = torch.view_as_real(calibration.acs).square().sum(-1).mean(0)
+        box = calibration.sampling.acs
+        starts = [*(side.start for side in box), 0]
+        centre = [start + _brightest(power, axis) for axis, start in enumerate(starts)]
+        distance = _distance((*calibration.sampling.mask.shape, power.shape[-1]), centre).to(power.device)
+        profile = _profile(power, distance[slices(box)])
+        weights = (profile[0] / profile).sqrt()[distance.clamp(max=len(profile) - 1)]
+        return cls(weights.flatten(0, -2), weights[slices(box)])
 
-    @property
-    def of_acs(self) -> Tensor:
-        """Weights of the ACS, axes (line, readout)."""
-        return self.weights[self.place.start : self.place.start + self.place.acs.shape[1]]
 
-    @property
-    def of_lattice(self) -> Tensor:
-        """Weights of the lattice lines, axes (line, readout)."""
-        return self.weights[:: self.place.acceleration]
-
-    def of_missing(self, kernel: Kernel) -> Tensor:
-        """Weights of what a kernel predicts, axes (missing line, gap, readout)."""
-        rate, columns = self.place.acceleration, self.weights.shape[1] - kernel.readout + 1
-        n_gaps = self.place.lines.shape[1] - kernel.lines + 1
-        gaps = self.weights[(kernel.before - 1) * rate :][: n_gaps * rate].unflatten(0, (n_gaps, rate))[:, 1:]
-        return gaps.transpose(0, 1)[..., kernel.readout // 2 : kernel.readout // 2 + columns]
+def _brightest(power: Tensor, axis: int) -> int:
+    others = [other for other in range(power.ndim) if other != axis]
+    return int(power.sum(others).argmax())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HighPassMap:
-    """A patch map of weighted k-space as one of k-space; of the lattice lines that its weights are for."""
+    """A patch map of weighted k-space as one of k-space."""
 
     patch_map: PatchMap
     """From weighted lines to weighted missing samples."""
 
-    high_pass: HighPass
-    """The weights."""
+    weights: Tensor
+    """Of every sample, axes (line, readout)."""
 
-    kernel: Kernel
-    """Extent of the map."""
+    def __call__(self, lines: Tensor, cells: Cells) -> Tensor:
+        """Predict, see `raki.interpolation.calibration.PatchMap`; of the k-space that the weights are for."""
+        if lines.shape[1:] != self.weights.shape:
+            wanted, got = tuple(self.weights.shape), tuple(lines.shape[1:])
+            raise ValueError(f'high-pass weights are for {wanted} samples (line, readout), got {got}')
+        columns = cells.neighbourhood.columns(lines.shape[-1])
+        missing = cells.targets.mT.clamp(min=0).to(lines.device)
+        return self.patch_map(lines * self.weights, cells) / self.weights[missing, columns.start : columns.stop]
 
-    def __call__(self, kspace: Tensor, dilation: int = 1) -> Tensor:
-        """Predict, see `raki.interpolation.fit.PatchMap`."""
-        if kspace.shape[1:] != self.high_pass.of_lattice.shape or dilation != 1:
-            raise ValueError(
-                f'high-pass weights are for the {tuple(self.high_pass.of_lattice.shape)} samples (line, readout) of a '
-                f'lattice, got {tuple(kspace.shape[1:])} at a distance of {dilation}'
-            )
-        missing = self.patch_map(kspace * self.high_pass.of_lattice, dilation)
-        return missing / self.high_pass.of_missing(self.kernel)
-
-    def linearized(self, kspace: Tensor, dilation: int = 1) -> PatchMap:
+    def linearized(self, lines: Tensor, cells: Cells) -> PatchMap:
         """The derivative at these lines."""
         if not isinstance(self.patch_map, Linearizable):
             raise TypeError(f'{type(self.patch_map).__name__} does not know its derivative')
-        return replace(self, patch_map=self.patch_map.linearized(kspace * self.high_pass.of_lattice, dilation))
+        return replace(self, patch_map=self.patch_map.linearized(lines * self.weights, cells))
 
 
-def _distance(n_lines: int, n_readout: int, centre: tuple[int, int]) -> Tensor:
-    """Distance of every sample from the centre, rounded, axes (line, readout)."""
-    lines, samples = torch.arange(n_lines) - centre[0], torch.arange(n_readout) - centre[1]
-    return torch.hypot(lines[:, None].double(), samples.double()).round().long()
+def _distance(shape: tuple[int, ...], centre: list[int]) -> Tensor:
+    """Distance of every sample from the centre, rounded, axes (phase axes, readout)."""
+    steps = [(torch.arange(size) - middle).double() for size, middle in zip(shape, centre, strict=True)]
+    every = torch.stack(torch.meshgrid(*steps, indexing='ij'))
+    return every.square().sum(0).sqrt().round().long()
 
 
 def _profile(power: Tensor, distance: Tensor) -> Tensor:

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Self
 
 from raki.errors import TrainingError
-from raki.grappa.method import Grappa
-from raki.interpolation.fit import Calibration, Learnt, Progress, silent
-from raki.interpolation.kernel import Kernel
-from raki.interpolation.place import Place
+from raki.interpolation.calibration import Calibration, Learnt, Progress
+from raki.interpolation.neighbours import Kernel, Neighbourhood
+from raki.interpolation.tuning import tune
 from raki.networks.layers import Extent
 from raki.networks.raki import NetworkMap, Raki
 from raki.networks.training import Recipe, Weights
@@ -41,7 +41,8 @@ class IterativeRaki:
     """The network, and the recipe of the first round."""
 
     n_extended: int = 65
-    """Lines of the extended ACS; fewer where so many cannot be reconstructed, never fewer than were measured [line]."""
+    """Lines of the extended ACS along each phase axis; fewer where so many cannot be reconstructed, never fewer than
+    were measured [line]."""
 
     n_rounds: int = 12
     """Times that the network is trained; the learning rate falls in equal steps."""
@@ -58,39 +59,45 @@ class IterativeRaki:
         if min(self.n_extended, self.n_rounds, self.n_iterations) < 1:
             raise ValueError(f'need at least one line, round and iteration, got {self}')
 
-    @property
-    def smallest_kernel(self) -> Kernel:
+    def smallest(self, calibration: Calibration) -> Neighbourhood | None:
         """What the network sees."""
-        return self.network.smallest_kernel
+        return self.network.smallest(calibration)
+
+    def with_iterations(self, n_iterations: int) -> Self:
+        """Trained shorter or longer, in every round."""
+        return replace(self, n_iterations=n_iterations, network=self.network.with_iterations(n_iterations))
 
     def learn(self, calibration: Calibration, progress: Progress) -> Learnt:
         """Start from GRAPPA, then train and reconstruct in turn."""
-        first, place = Grappa().learn(calibration, silent), Place.of(calibration)
-        if place is None:
-            note = 'iraki is GRAPPA here: its ACS is not part of the k-space to fill'
-            return replace(first, warnings=(*first.warnings, note))
+        tuned = tune(calibration)
+        first = tuned.learnt(tuned.linear)
+        if calibration.is_separate:
+            return first.noted('iraki is GRAPPA here: its ACS is not part of the k-space to fill')
         try:
-            patch_map, notes = self._iterated(calibration, place, first, progress)
+            found, notes = self._iterated(calibration, first, progress)
         except TrainingError as error:
-            return replace(first, warnings=(*first.warnings, f'iraki is GRAPPA here: {error}'))
-        network, n_weights = self.network, sum(weight.numel() for weight in patch_map.weights)
-        n_equations = network.targets(calibration, 1.0)[0].numel()
-        return Learnt(patch_map, self.smallest_kernel, network.regularization, n_equations, n_weights, notes)
+            return first.noted(f'iraki is GRAPPA here: {error}')
+        learnt = self.network.learnt(calibration, found, notes)
+        return replace(learnt, n_unknowns=sum(weight.numel() for weight in found.weights))
 
     def _iterated(
-        self, calibration: Calibration, place: Place, first: Learnt, progress: Progress
+        self, calibration: Calibration, first: Learnt, progress: Progress
     ) -> tuple[NetworkMap, tuple[str, ...]]:
-        notes, found = dict[str, None](), None
-        patch_map, kernel = first.patch_map, first.kernel
+        notes, found, patch_map, around = dict[str, None](), None, first.patch_map, first.neighbourhood
         for index in range(self.n_rounds):
-            extended = place.extended(patch_map, kernel, self.n_extended)
+            extended = calibration.extended(patch_map, around, self.n_extended)
+            if self.network.stack(extended) != self.network.stack(calibration):
+                notes['the readout is too short to train iraki on all that it reconstructs'] = None
+                progress(1, 1)
+                break
             network = replace(self.network, recipe=self._recipe(index), seed=self.seed)
             start: Weights | None = None if found is None else found.weights
             told = partial(_told, progress, index, self.n_rounds)
-            found, more = network.trained(Calibration(extended, calibration.acceleration), told, start)
+            found, more = network.trained(extended, told, start)
             notes |= dict.fromkeys(more)
-            patch_map, kernel = found, self.smallest_kernel
-        assert found is not None
+            patch_map, around = found, found.stack.receptive_field
+        if found is None:
+            raise TrainingError(f'a readout of {calibration.acs.shape[-1]} samples is too short to train on')
         return found, tuple(notes)
 
     def _recipe(self, index: int) -> Recipe:

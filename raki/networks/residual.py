@@ -1,23 +1,22 @@
 """A linear map in closed form, and a network that learns what it leaves unexplained."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Self
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
 from raki.errors import TrainingError
-from raki.grappa.method import KERNELS
-from raki.interpolation.fit import Calibration, Learnt, Linearizable, PatchMap, Progress, silent
-from raki.interpolation.kernel import Kernel
-from raki.interpolation.linear import KernelPart, LinearMap, NormalEquations
+from raki.interpolation.calibration import Calibration, Learnt, Linearizable, PatchMap, Progress, silent
+from raki.interpolation.least_squares import LinearMap, NormalEquations, Part
+from raki.interpolation.neighbours import Cells, Kernel, Neighbourhood
 from raki.interpolation.noise_power import noise_power
-from raki.interpolation.tuning import Tuned, row_blocks, tune
-from raki.networks.gated import patch_power
-from raki.networks.layers import FIRST, LAST, RECEPTIVE_FIELD
+from raki.interpolation.tuning import Tuned, kernels_for, tune
 from raki.networks.raki import RAKI_COMPLEX, NetworkMap, Raki, inverse_root
-from raki.networks.training import Recipe, Trained, train
-from raki.networks.trust import MIN_SHARE, Draws, Folds, shares
+from raki.networks.training import Recipe, Weights, train
+from raki.networks.trust import MIN_SHARE, Draws, Folds, patch_power, shares
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +38,8 @@ class ResidualRaki:
     )
     """The network, one complex one for all coils; its inputs are whitened by the weighted equations of GRAPPA."""
 
-    kernels: tuple[Kernel, ...] = KERNELS
-    """Kernels of GRAPPA to choose from, smallest first."""
+    kernels: tuple[Kernel, ...] = ()
+    """Kernels of GRAPPA to choose from, smallest first; without any, those of automatic GRAPPA."""
 
     n_probes: int = 2
     """Draws of noise that tell how much of it the network saves."""
@@ -53,41 +52,32 @@ class ResidualRaki:
             raise ValueError(
                 f'the residual network must be complex, one for all coils, without high-pass, got {self.network}'
             )
-        if (self.network.first, self.network.last) != (FIRST, LAST):
-            raise ValueError(
-                f'the network of a residual method must have layers of {FIRST} and {LAST}, got {self.network}'
-            )
-        if not self.kernels or any(each.lines != 2 or not 5 <= each.readout <= 7 for each in self.kernels):
-            raise ValueError(f'linear kernels must have 2 lines x 5 to 7 samples, as the network does, got {self}')
         if self.n_probes < 1:
             raise ValueError(f'need at least one draw of noise, got {self.n_probes}')
 
-    @property
-    def smallest_kernel(self) -> Kernel:
-        """The first kernel of those to choose from; where the network does not fit, GRAPPA remains."""
-        return self.kernels[0]
+    def smallest(self, calibration: Calibration) -> Neighbourhood | None:
+        """That of the first kernel to choose from; where the network does not fit, GRAPPA remains."""
+        return calibration.neighbourhood((self.kernels or kernels_for(calibration))[0])
+
+    def with_iterations(self, n_iterations: int) -> Self:
+        """Trained shorter or longer."""
+        return replace(self, network=self.network.with_iterations(n_iterations))
 
     def learn(self, calibration: Calibration, progress: Progress) -> Learnt:
         """Solve the linear branch, train networks on what is left, and decide how much of the correction to use."""
         tuned = tune(calibration, self.kernels)
-        return tuned.learnt(*self._corrected(calibration, tuned, tuned.linear, progress))
-
-    def _corrected(
-        self, calibration: Calibration, tuned: Tuned, linear: LinearMap, progress: Progress
-    ) -> tuple[PatchMap, tuple[str, ...]]:
-        """What to use, and what to tell."""
-        training = _Training.of(self, calibration, tuned)
+        training, first = _Training.of(self, calibration, tuned), tuned.learnt(tuned.linear)
         if training is None:
-            return linear, ('rraki is GRAPPA here: the scan has too little to train a network on, or to judge it by',)
+            return first.noted('rraki is GRAPPA here: the scan has too little to train a network on, or to judge it by')
         try:
-            whole, notes = training.run(linear, None, progress)
-            folds = training.folds(whole)
+            whole, notes = training.run(tuned.linear, None, progress)
+            networks = Folds(whole, training.without())
         except TrainingError as error:
-            return linear, (f'rraki is GRAPPA here: {error}',)
-        share = shares(calibration, tuned, folds, Draws(self.n_probes, self.seed)).trusted
+            return first.noted(f'rraki is GRAPPA here: {error}')
+        share = shares(calibration, tuned, networks, Draws(training.noise, self.n_probes, self.seed)).trusted
         if share < MIN_SHARE:
-            return linear, ('rraki is GRAPPA here: its data do not show that a network would improve on it',)
-        return replace(whole, share=share), notes
+            return first.noted('rraki is GRAPPA here: its data do not show that a network would improve on it')
+        return tuned.learnt(replace(whole, share=share), notes)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,61 +85,47 @@ class ResidualMap:
     """A linear map, and some of a network's correction where all that the network sees exists."""
 
     linear: LinearMap
-    """The linear branch; its kernel lies inside what the network sees."""
-
     network: PatchMap
-    """The correction."""
+    receptive_field: Neighbourhood
+    """What the network sees."""
 
     share: float = 1.0
-    """How much of it [1]."""
+    """How much of the correction [1]."""
 
-    def __call__(self, kspace: Tensor, dilation: int = 1) -> Tensor:
-        """Predict, see `raki.interpolation.fit.PatchMap`."""
-        return self.linear(kspace, dilation) + self.share * self.correction(kspace, dilation)
+    def __call__(self, lines: Tensor, cells: Cells) -> Tensor:
+        """Predict, see `raki.interpolation.calibration.PatchMap`."""
+        return self.linear(lines, cells) + self.share * self.correction(lines, cells)
 
-    def correction(self, kspace: Tensor, dilation: int) -> Tensor:
+    def correction(self, lines: Tensor, cells: Cells) -> Tensor:
         """All of the correction, zero where the network does not see enough."""
-        kernel = self.linear.kernel
-        shape = kspace.shape[1] - kernel.span(dilation) + 1, kspace.shape[2] - kernel.readout + 1
-        if not RECEPTIVE_FIELD.fits(kspace.shape[1], kspace.shape[2], dilation):
-            n_targets = self.linear.weights.shape[1] // len(kspace)
-            return kspace.new_zeros(len(kspace), n_targets, *shape)
-        found = self.network(kspace, dilation)
-        before = _margin(kernel)
-        return pad(found, (before, shape[1] - found.shape[3] - before, 0, shape[0] - found.shape[2]))
+        own = cells.moved(self.receptive_field)
+        columns, seen = (each.neighbourhood.columns(lines.shape[-1]) for each in (cells, own))
+        shape = len(lines), len(cells.neighbourhood.targets), len(cells), len(columns)
+        correction = lines.new_zeros(shape)
+        if not bool(own.is_whole.any()) or not len(seen):
+            return correction
+        first, last = max(columns.start, seen.start), min(columns.stop, seen.stop)
+        found = self.network(lines, own.at(own.is_whole))[..., first - seen.start : last - seen.start]
+        padded = pad(found, (first - columns.start, columns.stop - last))
+        return correction.index_copy(2, own.is_whole.nonzero().flatten().to(lines.device), padded)
 
-    def linearized(self, kspace: Tensor, dilation: int = 1) -> PatchMap:
+    def linearized(self, lines: Tensor, cells: Cells) -> PatchMap:
         """The derivative at these lines: the linear branch is its own."""
-        if not RECEPTIVE_FIELD.fits(kspace.shape[1], kspace.shape[2], dilation):
+        own = cells.moved(self.receptive_field)
+        if not bool(own.is_whole.any()):
             return self.linear
         if not isinstance(self.network, Linearizable):
             raise TypeError(f'{type(self.network).__name__} does not know its derivative')
-        return replace(self, network=self.network.linearized(kspace, dilation))
+        return replace(self, network=self.network.linearized(lines, own.at(own.is_whole)))
 
+    held = linearized  # homogeneous, it equals its derivative at its own lines
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Judged:
-    """A residual map as `raki.networks.trust` judges it: positively homogeneous, it equals its derivative at the same lines."""
-
-    residual: ResidualMap
-    noise: float
-    draws: Draws
-
-    def __call__(self, kspace: Tensor, dilation: int = 1) -> Tensor:
-        return self.residual(kspace, dilation)
-
-    def held(self, kspace: Tensor, dilation: int) -> PatchMap:
-        return self.residual.linearized(kspace, dilation)
-
-    def noise_overlap(self, kspace: Tensor, dilation: int, start: LinearMap) -> Tensor:
-        """By draws of noise, for the correction's part."""
-        held = self.held(kspace, dilation)
-        alone = self.noise * float(start.weights.abs().square().sum())
-        passed = [
-            ((held(noise, dilation) - start(noise, dilation)).conj() * start(noise, dilation)).real.sum((0, 1))
-            for noise in self.draws.like(kspace, self.noise)
-        ]
-        return alone + torch.stack(passed).mean(0)
+    def noise_overlap(self, lines: Tensor, cells: Cells, start: LinearMap, noise: Draws) -> Tensor:
+        """See `raki.networks.trust.Goal`; by draws of noise, for the correction's part."""
+        held = self.linearized(lines, cells)
+        both = ((held(each, cells), start(each, cells)) for each in noise.like(lines))
+        passed = [((changed - before).conj() * before).real.sum((0, 1)) for changed, before in both]
+        return noise.power * float(start.weights.abs().square().sum()) + torch.stack(passed).mean(0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -161,89 +137,90 @@ class _Training:
     tuned: Tuned
     noise: float
     whitening: Tensor
+    receptive_field: Neighbourhood
     counts: Tensor
 
     @classmethod
     def of(cls, method: ResidualRaki, calibration: Calibration, tuned: Tuned) -> '_Training | None':
         """None where a network could not be trained, or not be judged."""
-        acs, acceleration = calibration.acs, calibration.acceleration
-        fits = RECEPTIVE_FIELD.fits(acs.shape[1], acs.shape[2], acceleration)
-        if not fits or calibration.lines is None or calibration.missing is None or len(tuned.blocks) < 2:
+        stack, around = method.network.stack(calibration), tuned.neighbourhood
+        seen, size = stack.receptive_field, calibration.acs.shape[1:]
+        fits = all(wanted <= there for wanted, there in zip(seen.extent, size, strict=True))
+        is_inside = set(stack.first.sources) <= set(around.sources)
+        is_inside &= set(stack.first.samples) <= set(around.samples) <= set(seen.samples)
+        if not fits or not is_inside or len(tuned.folds) < 2:
             return None
-        noise, counts = noise_power(acs), _counts(calibration, tuned)
-        total = sum(tuned.blocks[1:], tuned.blocks[0])
-        return cls(method, calibration, tuned, noise, _whitening(total, method.network), counts) if noise > 0 else None
+        noise = noise_power(calibration.acs)
+        if not noise > 0:
+            return None
+        whitening = _whitening(tuned.total, stack.first, method.network)
+        return cls(method, calibration, tuned, noise, whitening, seen, _counts(calibration, tuned, seen))
 
-    def folds(self, whole: ResidualMap) -> Folds:
-        """Judge a network together with those that did not see one of the blocks of rows."""
-        rows, blocks = row_blocks(self.calibration, self.tuned.kernel), self.tuned.blocks
-        total, without = sum(blocks[1:], blocks[0]), list[PatchMap]()
-        for block, left_out in zip(blocks, rows, strict=True):
-            weights = (total - block).solve(self.tuned.regularization).to(torch.complex64)
-            without.append(self.run(LinearMap(weights, self.tuned.kernel), left_out, silent)[0])
-        judged = _Judged(whole, self.noise, Draws(self.method.n_probes, self.method.seed))
-        return Folds(judged, tuple(without), self.noise)
+    @property
+    def cells(self) -> Cells:
+        """Every place of the network in the ACS."""
+        return self.calibration.cells(self.receptive_field)
 
-    def run(self, linear: LinearMap, left_out: range | None, progress: Progress) -> tuple[ResidualMap, tuple[str, ...]]:
-        """Train one network on the residual of a linear map, of all rows but those left out."""
+    def without(self) -> tuple[PatchMap, ...]:
+        """Networks that did not see one of the blocks of rows."""
+        anchors = self.calibration.cells(self.tuned.neighbourhood).anchors
+        folds = self.calibration.folds(self.tuned.neighbourhood)
+        left_out = [(self.cells.anchors[:, None] == anchors[fold]).all(-1).any(1) for fold in folds]
+        return tuple(self.run(*each, silent)[0] for each in zip(self.tuned.without, left_out, strict=True))
+
+    def run(
+        self, linear: LinearMap, left_out: Tensor | None, progress: Progress
+    ) -> tuple[ResidualMap, tuple[str, ...]]:
+        """Train one network on the residual of a linear map, of all cells but those left out, boolean (cell,)."""
         network, counts = self.method.network, self.counts.clone()
         if left_out is not None:
-            counts[left_out.start : left_out.stop] = 0
-        scale = network.scale(self.calibration.acs)
-        trained = self._trained(linear, counts * scale, scale, progress)
-        return ResidualMap(linear, NetworkMap(network, trained.weights, self.whitening, scale)), trained.warnings
+            counts[left_out.to(counts.device)] = 0
+        stack, scale = network.stack(self.calibration), network.scale(self.calibration.acs)
+        untrained = NetworkMap(network, stack, self._start(), self.whitening, scale)
+        targets = counts * network.targets(self.calibration, scale)
+        predict = self._predictor(linear, untrained, counts * scale)
+        found, notes = train(predict, targets, untrained.weights, network.recipe, progress)
+        return ResidualMap(linear, replace(untrained, weights=found), self.receptive_field), notes
 
-    def _trained(self, linear: LinearMap, counts: Tensor, scale: float, progress: Progress) -> Trained:
-        acs, acceleration, network = self.calibration.acs, self.calibration.acceleration, self.method.network
+    def _predictor(self, linear: LinearMap, network: NetworkMap, counts: Tensor) -> Callable[[Weights], Tensor]:
+        """Both branches, with noise of a generator of their own, as a function of the network's weights."""
+        lines, around = self.calibration.acs_lines, self.tuned.neighbourhood
+        cells, hidden = self.cells.moved(around), network.method.hidden(self.calibration)
         generator = torch.Generator().manual_seed(self.method.seed)
 
-        def predict(weights: tuple[Tensor, ...]) -> Tensor:
-            noise = torch.randn(acs.shape, dtype=acs.dtype, generator=generator).to(acs.device)
-            noisy = acs + self.noise**0.5 * noise
-            correction = NetworkMap(network, weights, self.whitening, scale)(noisy, acceleration)
-            return (counts * (_inside(linear, noisy, acceleration) + correction)).flatten(0, 1)[None]
+        def predict(weights: Weights) -> Tensor:
+            noise = torch.randn(lines.shape, dtype=lines.dtype, generator=generator).to(lines.device)
+            noisy = lines + self.noise**0.5 * noise
+            correction = replace(network, weights=weights).run(noisy, hidden, network.method.activation)
+            linear_part = _cut(linear(noisy, cells), lines.shape[-1], around, self.receptive_field)
+            return (counts * (linear_part + correction)).flatten(0, 1)[None]
 
-        targets = counts / scale * network.targets(self.calibration, scale)
-        return train(predict, targets, self._start(), network.recipe, progress)
+        return predict
 
     def _start(self) -> tuple[Tensor, ...]:
         """Initial weights; those of the last layer are zero, so that the linear branch is where training starts."""
         seeded = replace(self.method.network, seed=self.method.seed)
-        *hidden, last = seeded.start(self.calibration.acs, self.calibration.acceleration)
+        *hidden, last = seeded.start(self.calibration)
         return (*hidden, torch.zeros_like(last))
 
 
-def _margin(kernel: Kernel) -> int:
-    """Samples that a kernel predicts before the first one that the network does."""
-    return RECEPTIVE_FIELD.readout // 2 - kernel.readout // 2
+def _cut(values: Tensor, n_readout: int, around: Neighbourhood, seen: Neighbourhood) -> Tensor:
+    """Values at the columns of one neighbourhood at those of another, both of which exist."""
+    own, wanted = around.columns(n_readout), seen.columns(n_readout)
+    return values[..., wanted.start - own.start : wanted.stop - own.start]
 
 
-def _inside(linear: LinearMap, kspace: Tensor, dilation: int) -> Tensor:
-    """What a linear map predicts where the network predicts, too."""
-    return _cut(linear(kspace, dilation), kspace, linear.kernel, dilation)
-
-
-def _cut(values: Tensor, kspace: Tensor, kernel: Kernel, dilation: int) -> Tensor:
-    """Values at positions of a kernel, axes (..., line, readout), at those of the network."""
-    n_lines = kspace.shape[1] - RECEPTIVE_FIELD.span(dilation) + 1
-    n_readout = kspace.shape[2] - RECEPTIVE_FIELD.readout + 1
-    before = _margin(kernel)
-    return values[..., :n_lines, before : before + n_readout]
-
-
-def _counts(calibration: Calibration, tuned: Tuned) -> Tensor:
-    """How much each equation counts, as a factor of its error with a mean square of 1, axes (line, readout)."""
-    acs, acceleration = calibration.acs, calibration.acceleration
-    power = patch_power(acs, tuned.kernel, acceleration)
-    counts = tuned.misfit.weight(_cut(power, acs, tuned.kernel, acceleration))
+def _counts(calibration: Calibration, tuned: Tuned, seen: Neighbourhood) -> Tensor:
+    """How much each equation counts, as a factor of its error with a mean square of 1, axes (cell, column)."""
+    power = patch_power(calibration.acs_lines, calibration.cells(seen).moved(tuned.neighbourhood))
+    counts = tuned.misfit.weight(_cut(power, calibration.acs.shape[-1], tuned.neighbourhood, seen))
     return (counts / counts.mean()).sqrt()
 
 
-def _whitening(equations: NormalEquations, network: Raki) -> Tensor:
+def _whitening(equations: NormalEquations, first: Neighbourhood, network: Raki) -> Tensor:
     """Inverse square root of the weighted Gram matrix of the network's inputs, axes (input, input)."""
-    before = (equations.kernel.readout - FIRST.readout) // 2
-    index = torch.arange(len(equations.gram), device=equations.gram.device)
-    index = index.view(equations.n_coils, equations.kernel.lines, equations.kernel.readout)
-    chosen = KernelPart(range(FIRST.lines), range(before, before + FIRST.readout)).of(index).flatten()
-    gram = equations.gram[chosen][:, chosen].conj()
+    around = equations.neighbourhood
+    before = first.samples.start - around.samples.start
+    part = Part(tuple(map(around.sources.index, first.sources)), range(before, before + len(first.samples)))
+    gram = equations.part_of_gram(part).conj()
     return inverse_root(gram / gram.diagonal().real.mean(), network.regularization).to(torch.complex64)

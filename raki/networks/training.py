@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from raki.errors import TrainingError
-from raki.interpolation.fit import Progress
+from raki.interpolation.calibration import Progress
 
 Weights = tuple[Tensor, ...]
 
@@ -39,16 +39,6 @@ class Recipe:
             raise ValueError(f'need at least one iteration and a positive learning rate, got {self}')
 
 
-class Trained(NamedTuple):
-    """What training gives back."""
-
-    weights: Weights
-    """One tensor per layer."""
-
-    warnings: tuple[str, ...] = ()
-    """What a user must know of how it went, one sentence each."""
-
-
 class NotFiniteError(TrainingError):
     """The loss or a weight became infinite or NaN."""
 
@@ -58,17 +48,12 @@ def norm_loss(predicted: Tensor, targets: Tensor) -> Tensor:
 
     No weight is shared between networks and Adam works weight by weight, so the sum trains each of them as if alone.
     """
-    return network_norms(predicted - targets).sum()
-
-
-def network_norms(values: Tensor) -> Tensor:
-    """Norm of each network's part of (network, ...), axes (network,)."""
-    return torch.linalg.vector_norm(values.flatten(1), dim=1)
+    return torch.linalg.vector_norm((predicted - targets).flatten(1), dim=1).sum()
 
 
 def mean_square_loss(predicted: Tensor, targets: Tensor) -> Tensor:
     """Sum over networks of the mean |error|^2 of each one, axes (network, ...)."""
-    return network_norms(predicted - targets).square().sum() / targets[0].numel()
+    return torch.linalg.vector_norm((predicted - targets).flatten(1), dim=1).square().sum() / targets[0].numel()
 
 
 LOSSES = {'norm': norm_loss, 'mean square': mean_square_loss}
@@ -76,11 +61,11 @@ LOSSES = {'norm': norm_loss, 'mean square': mean_square_loss}
 
 def train(
     predict: Callable[[Weights], Tensor], targets: Tensor, start: Weights, recipe: Recipe, progress: Progress
-) -> Trained:
+) -> tuple[Weights, tuple[str, ...]]:
     """Minimise the loss of `predict(weights)` against `targets`, axes (network, ...), with Adam.
 
     If the loss becomes infinite or NaN, training starts again with a learning rate SLOWER times lower, N_RESTARTS times
-    at most; a warning says so.
+    at most; a warning, in what is returned besides the weights, says so.
 
     Raises
     ------
@@ -95,16 +80,11 @@ def train(
             failures.append(error)
             recipe = replace(recipe, learning_rate=recipe.learning_rate / SLOWER)
         else:
-            return Trained(weights, _restarted(failures, recipe))
+            rate = f'training restarted at learning rate {recipe.learning_rate:g}'
+            return weights, tuple(f'{rate}: {failure}' for failure in failures[:1])
     raise TrainingError(
         f'{failures[0]}; {N_RESTARTS} restarts, each {SLOWER:g} times slower, did not help: use a smaller one'
     ) from failures[-1]
-
-
-def _restarted(failures: list[NotFiniteError], recipe: Recipe) -> tuple[str, ...]:
-    if not failures:
-        return ()
-    return (f'training restarted at learning rate {recipe.learning_rate:g}: {failures[0]}',)
 
 
 def _descend(
@@ -122,15 +102,11 @@ def _descend(
             optimiser.step()
             every_loss = every_loss + loss.detach()
             if done % REPORT_EVERY == 0 or done == recipe.n_iterations:
-                _require_finite([every_loss, *weights, *_moments(optimiser)], done, recipe)
+                moments = (state['exp_avg_sq'] for state in optimiser.state.values())  # infinite, they stop a weight
+                _require_finite([every_loss, *weights, *moments], done, recipe)
                 progress(done, recipe.n_iterations)
     _require_learnt(loss, targets, recipe)
     return tuple(weight.detach() for weight in weights)
-
-
-def _moments(optimiser: torch.optim.Optimizer) -> list[Tensor]:
-    """What Adam remembers of gradients: an infinite square of one would stop its weight for good, silently."""
-    return [state['exp_avg_sq'] for state in optimiser.state.values()]
 
 
 def _require_finite(values: Sequence[Tensor], done: int, recipe: Recipe) -> None:

@@ -5,25 +5,26 @@ Two things move it. Noise: a step that lets less noise through is worth -cov(ste
 needs no truth, only measured lines and their noise power, and is evaluated where it matters, in the object of the
 combined image of the very lines to fill in. Misfit: what of the start's error is not noise. It shows on rows of the
 ACS that are left out in turn, as the difference between the best share there and what noise alone would make it; it
-may hold the network back, but never drive it on.
+may hold the network back, but never drive it on. On two phase axes, where small matrices have signal everywhere and the
+noise that the ACS shows comes out too high, the network goes no further than is best on those rows.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
+from raki.data.sampling import Box, slices
 from raki.fourier import image_from_kspace
-from raki.interpolation.fit import Calibration, PatchMap
-from raki.interpolation.linear import LinearMap
-from raki.interpolation.moments import calibration_targets
-from raki.interpolation.tuning import Tuned, row_blocks
-from raki.networks.gated import patch_power
+from raki.interpolation.calibration import Calibration, PatchMap
+from raki.interpolation.least_squares import LinearMap
+from raki.interpolation.neighbours import Cells
+from raki.interpolation.tuning import Tuned
 
 OBJECT = 0.1
-"""Least magnitude of what counts as object, relative to the largest [1], as in `raki.evaluation.metrics`."""
+"""Least magnitude of what counts as object, relative to the largest [1]."""
 
 MIN_SHARE = 0.01
 """Below this a network is left out altogether [1]."""
@@ -45,53 +46,40 @@ class Shares:
     expected: float
     """What noise alone would make of `held_out`."""
 
+    is_noise_certain: bool = True
+    """Whether the noise power is known well enough for `noise` to lead further than held-out rows do."""
+
     @property
     def trusted(self) -> float:
         """How far to go, 0 to 1."""
-        return min(max(self.noise + min(0.0, self.held_out - self.expected), 0.0), 1.0)
+        limit = 1.0 if self.is_noise_certain else self.held_out
+        return max(min(self.noise + min(0.0, self.held_out - self.expected), limit, 1.0), 0.0)
 
 
 def shares(calibration: Calibration, tuned: Tuned, networks: 'Folds', draws: 'Draws') -> Shares:
-    """Judge a network against the linear map that it starts from.
-
-    Parameters
-    ----------
-    calibration
-        The scan's ACS and its lattice lines.
-    tuned
-        The linear map.
-    networks
-        The network, learnt from all rows and without each block of them.
-    draws
-        Noise that tells how much of it the network saves.
-    """
-    if calibration.lines is None or calibration.missing is None:
-        raise ValueError('a network is judged by the lines that it is to fill in, got none')
-    linear = LinearMap(tuned.weights.to(torch.complex64), tuned.kernel)
-    combine = _Combination.of(calibration.lines, linear, calibration.missing, calibration.acs.shape[1])
-    noise = _share_of_noise(calibration.lines, linear, networks, combine, draws)
-    weight = _weight(calibration.acs, calibration.lines, calibration.acceleration, tuned)
+    """Judge a network against the linear map that it starts from; `draws` tell how much noise it saves."""
+    weight = _weight(calibration, tuned)
     held_out = _share_on_held_out_rows(calibration, tuned, networks, weight)
-    return Shares(noise, held_out, _share_expected_there(calibration, linear, networks, weight))
+    expected = _share_expected_there(calibration, tuned, networks.whole, weight, draws)
+    noise = _share_of_noise(calibration, tuned, networks.whole, draws)
+    return Shares(noise, held_out, expected, is_noise_certain=not calibration.has_two_axes)
 
 
 class Goal(Protocol):
     """A network that knows what it makes of noise."""
 
-    def __call__(self, kspace: Tensor, dilation: int, /) -> Tensor:
-        """Predict, see `raki.interpolation.fit.PatchMap`."""
+    def __call__(self, lines: Tensor, cells: Cells, /) -> Tensor:
+        """Predict, see `raki.interpolation.calibration.PatchMap`."""
         ...
 
-    def held(self, kspace: Tensor, dilation: int) -> PatchMap:
+    def held(self, lines: Tensor, cells: Cells) -> PatchMap:
         """The linear map, over the reals, that equals the network at lines (coil, line, readout)."""
         ...
 
-    def noise_overlap(self, kspace: Tensor, dilation: int, start: LinearMap) -> Tensor:
+    def noise_overlap(self, lines: Tensor, cells: Cells, start: LinearMap, noise: 'Draws') -> Tensor:
         """Covariance of noise that passes `held` with that of a linear map, real part, summed over targets.
 
-        Returns
-        -------
-        Axes (line, readout) [unit of k-space squared].
+        Axes (cell, column) [unit of k-space squared].
         """
         ...
 
@@ -104,77 +92,79 @@ class Folds:
     """From all rows of the ACS."""
 
     without: tuple[PatchMap, ...]
-    """Without the rows of each of `raki.interpolation.tuning.row_blocks`."""
+    """Without the rows of each of `raki.interpolation.calibration.Calibration.folds`."""
 
-    noise: float
+
+class Draws(NamedTuple):
+    """Draws of white noise; the global random state is neither read nor changed."""
+
+    power: float
     """Noise power of a sample [unit of k-space squared]."""
 
-
-@dataclass(frozen=True, slots=True)
-class Draws:
-    """Draws of white noise."""
-
     number: int
-    """How many."""
-
     seed: int
-    """Seed of them; the global random state is neither read nor changed."""
 
-    def like(self, kspace: Tensor, power: float) -> Iterator[Tensor]:
+    def like(self, kspace: Tensor) -> Iterator[Tensor]:
         """One after the other, the same on every device."""
-        generator = torch.Generator().manual_seed(self.seed)
+        generator, scale = torch.Generator().manual_seed(self.seed), self.power**0.5
         for _ in range(self.number):
-            yield power**0.5 * torch.randn(kspace.shape, dtype=kspace.dtype, generator=generator).to(kspace.device)
+            yield scale * torch.randn(kspace.shape, dtype=kspace.dtype, generator=generator).to(kspace.device)
 
 
-def _share_of_noise(lines: Tensor, linear: LinearMap, networks: Folds, combine: '_Combination', draws: Draws) -> float:
-    held = networks.whole.held(lines, 1)
-    step = combine.in_phase(held(lines, 1) - linear(lines, 1))
-    saved = 0.0
-    for noise in draws.like(lines, networks.noise):
-        passed = linear(noise, 1)
-        change = held(noise, 1) - passed
+def _share_of_noise(calibration: Calibration, tuned: Tuned, network: Goal, draws: Draws) -> float:
+    """Where the noise that the step saves is worth it: on the lines to fill in, all coils together, in the object."""
+    cells, lines, linear = calibration.lattice_cells(tuned.neighbourhood), calibration.measured, tuned.linear
+    combine, held = _Combination.of(calibration, cells, linear), network.held(lines, cells)
+    length = float(combine.in_phase(held(lines, cells).sub_(linear(lines, cells))).square().sum())
+    saved, points = 0.0, calibration.points.nonzero().flatten()
+    for noise in draws.like(lines[:, points]):
+        everywhere = torch.zeros_like(lines).index_copy_(1, points, noise)
+        passed = linear(everywhere, cells)
+        change = held(everywhere, cells).sub_(passed)
+        del everywhere
         saved -= float((combine.in_phase(change) * combine.in_phase(passed)).sum()) / draws.number
-    return _ratio(saved, float(step.square().sum()))
+    return saved / length if length > 0 else 0.0
 
 
 def _share_on_held_out_rows(calibration: Calibration, tuned: Tuned, networks: Folds, weight: Tensor) -> float:
     """Best share of the step on rows that neither map was learnt from; 0 where there is one block only."""
-    blocks, rows = tuned.blocks, row_blocks(calibration, tuned.kernel)
-    if len(blocks) < 2:
+    if len(tuned.folds) < 2:
         return 0.0
-    acs, acceleration = calibration.acs, calibration.acceleration
-    total = sum(blocks[1:], blocks[0])
-    targets = calibration_targets(acs, acceleration, tuned.kernel).permute(2, 3, 0, 1)
-    towards = length = 0.0
-    for block, inside, network in zip(blocks, rows, networks.without, strict=True):
-        weights = (total - block).solve(tuned.regularization).to(torch.complex64)
-        chosen = slice(inside.start, inside.stop)
-        start = LinearMap(weights, tuned.kernel)(acs, acceleration)[:, :, chosen]
-        step = network(acs, acceleration)[:, :, chosen] - start
-        counts = weight[chosen]
-        missed = (targets[:, :, chosen] - start).to(torch.complex128)
+    lines, cells = calibration.acs_lines, calibration.cells(tuned.neighbourhood)
+    targets, towards, length = cells.values(lines), 0.0, 0.0
+    folds = calibration.folds(tuned.neighbourhood)
+    for fold, linear, network in zip(folds, tuned.without, networks.without, strict=True):
+        chosen = fold.to(lines.device)
+        start = linear(lines, cells.at(fold))
+        step = network(lines, cells)[:, :, chosen] - start
+        missed, counts = (targets[:, :, chosen] - start).to(torch.complex128), weight[chosen]
         towards += float((counts * (step.conj() * missed).real).sum())
         length += float((counts * _squares(step)).sum())
-    return _ratio(towards, length)
+    return towards / length if length > 0 else 0.0
 
 
-def _share_expected_there(calibration: Calibration, linear: LinearMap, networks: Folds, weight: Tensor) -> float:
-    acs, acceleration = calibration.acs, calibration.acceleration
-    step = networks.whole.held(acs, acceleration)(acs, acceleration) - linear(acs, acceleration)
-    through_both = networks.whole.noise_overlap(acs, acceleration, linear)
-    through_start = networks.noise * float(_squares(linear.weights).sum())
-    saved = float((weight * (through_start - through_both)).sum())
-    return _ratio(saved, float((weight * _squares(step)).sum()))
+def _share_expected_there(calibration: Calibration, tuned: Tuned, network: Goal, weight: Tensor, draws: Draws) -> float:
+    lines, cells, linear = calibration.acs_lines, calibration.cells(tuned.neighbourhood), tuned.linear
+    step = network.held(lines, cells)(lines, cells) - linear(lines, cells)
+    through_both = network.noise_overlap(lines, cells, linear, draws)
+    through_start = draws.power * float(_squares(linear.weights).sum())
+    saved, length = (float((weight * part).sum()) for part in (through_start - through_both, _squares(step)))
+    return saved / length if length > 0 else 0.0
 
 
-def _weight(acs: Tensor, lines: Tensor, acceleration: int, tuned: Tuned) -> Tensor:
-    """How much positions of the kernel in the ACS count, axes (line, readout).
+def patch_power(lines: Tensor, cells: Cells) -> Tensor:
+    """Mean |sample|^2 of the sources of every patch of lines (coil, line, readout), float64, axes (cell, column)."""
+    seen = (_energy(lines) / len(lines))[cells.sources.to(lines.device)].mean(1)
+    return seen.unfold(-1, len(cells.neighbourhood.samples), 1).mean(-1)
+
+
+def _weight(calibration: Calibration, tuned: Tuned) -> Tensor:
+    """How much positions in the ACS count, axes (cell, column).
 
     As much as their equations did, times how much more often patches of such power occur on the lattice.
     """
-    power = patch_power(acs, tuned.kernel, acceleration)
-    wanted = patch_power(lines, tuned.kernel, 1).flatten()
+    power = patch_power(calibration.acs_lines, calibration.cells(tuned.neighbourhood))
+    wanted = patch_power(calibration.measured, calibration.lattice_cells(tuned.neighbourhood)).flatten()
     edges = torch.quantile(power.flatten(), torch.linspace(0, 1, N_BINS + 1)[1:-1].to(power))
     bins = torch.bucketize(power, edges)
     there = torch.bincount(torch.bucketize(wanted, edges), minlength=N_BINS)
@@ -186,50 +176,64 @@ def _weight(acs: Tensor, lines: Tensor, acceleration: int, tuned: Tuned) -> Tens
 class _Combination:
     """Coil combination of missing lines into the object, in phase with it."""
 
+    calibration: Calibration
+    cells: Cells
+    box: Box
+    """The part of the matrix where cells are whole."""
+
     weights: Tensor
-    """Axes (coil, y, x)."""
+    """Axes (coil, image axes)."""
 
     inside: Tensor
-    """The object, bool, axes (y, x)."""
-
-    missing: Tensor
-    """Which lines count, bool, axes (missing line, gap, 1)."""
+    """The object, bool, image axes."""
 
     @classmethod
-    def of(cls, lines: Tensor, linear: LinearMap, missing: Tensor, n_centre: int) -> '_Combination':
-        """Matched to the centre of k-space, n_centre samples wide, as the linear map fills it."""
-        predicted, before = linear(lines, 1), linear.kernel.before
-        n_gaps, margin = predicted.shape[2], linear.kernel.readout // 2
-        inside = torch.nn.functional.pad(predicted, (margin, lines.shape[2] - predicted.shape[3] - margin))
-        measured = lines[:, None, before - 1 : before - 1 + n_gaps]
-        full = torch.cat([measured, inside], dim=1).transpose(1, 2).flatten(1, 2)
-        images = image_from_kspace(full * _window(full, n_centre))
+    def of(cls, calibration: Calibration, cells: Cells, linear: LinearMap) -> '_Combination':
+        """Matched to the centre of k-space, as wide as the ACS, as the linear map fills it."""
+        low, high = cells.anchors.min(0).values, cells.anchors.max(0).values
+        ends = zip(low.tolist(), high.tolist(), calibration.lattice.spacing, cells.shape, strict=True)
+        box = tuple(range(max(0, a), min(b + step, size)) for a, b, step, size in ends)
+        full = calibration.measured * calibration.points[:, None]
+        cells.put(full, linear(calibration.measured, cells), cells.neighbourhood.columns(full.shape[-1]))
+        part = full.unflatten(1, cells.shape)[(slice(None), *slices(box))]
+        sizes, axes = calibration.acs_shape, tuple(range(-len(box) - 1, 0))
+        window, images = _window(part, (*sizes, max(sizes))), torch.empty_like(part)
+        for coil, image in zip(part, images, strict=True):
+            image.copy_(image_from_kspace(coil * window, axes))
         magnitude = torch.linalg.vector_norm(images, dim=0)
-        weights = images.conj() / magnitude.clamp(min=torch.finfo(magnitude.dtype).tiny)
-        return cls(weights, magnitude > OBJECT * magnitude.max(), missing[before : before + n_gaps].mT[:, :, None])
+        weights = images.div_(magnitude.clamp(min=torch.finfo(magnitude.dtype).tiny)).conj()
+        return cls(calibration, cells, box, weights, magnitude > OBJECT * magnitude.max())
 
     def in_phase(self, missing: Tensor) -> Tensor:
-        """Of missing samples (coil, missing line, gap, readout), float64, axes (pixel of the object,)."""
-        lines = torch.nn.functional.pad((missing * self.missing).transpose(1, 2), (0, 0, 1, 0)).flatten(1, 2)
-        width = self.weights.shape[2] - missing.shape[3]
-        images = image_from_kspace(torch.nn.functional.pad(lines, (width // 2, width - width // 2)))
-        return (self.weights * images).sum(0).real[self.inside].double()
+        """Of missing samples (coil, target, cell, column), float64, axes (pixel of the object,)."""
+        lines = torch.zeros_like(self.calibration.measured)
+        self.cells.put(lines, missing, self.cells.neighbourhood.columns(lines.shape[-1]))
+        lines *= ~self.calibration.known[:, None]
+        part = lines.unflatten(1, self.cells.shape)[(slice(None), *slices(self.box))]
+        axes, total = tuple(range(-len(self.box) - 1, 0)), torch.zeros_like(self.weights[0].real)
+        for weight, coil in zip(self.weights, part, strict=True):
+            total += (weight * image_from_kspace(coil, axes)).real
+        return total[self.inside].double()
 
 
-def _window(kspace: Tensor, size: int) -> Tensor:
-    """Hann window of this size along lines and readout around the brightest line and column, axes (line, readout)."""
-    power = torch.view_as_real(kspace).double().square().sum(-1).sum(0)
-    axes = [
-        torch.cos((torch.arange(len(along)).to(along) - int(along.argmax())).div(size).clamp(-0.5, 0.5) * torch.pi)
-        for along in (power.sum(1), power.sum(0))
-    ]
-    return torch.outer(axes[0], axes[1]).square().float()
+def _window(kspace: Tensor, sizes: tuple[int, ...]) -> Tensor:
+    """Hann window of these sizes around the brightest position along each axis of k-space, axes without coils."""
+    power = _energy(kspace)
+    window = torch.ones((), dtype=power.dtype, device=power.device)
+    for axis, size in enumerate(sizes):
+        along = power.sum([other for other in range(power.ndim) if other != axis])
+        steps = torch.arange(len(along)).to(along) - int(along.argmax())
+        window = window[..., None] * torch.cos(steps.div(size).clamp(-0.5, 0.5) * torch.pi)
+    return window.square().float()
+
+
+def _energy(kspace: Tensor) -> Tensor:
+    """Sum of |sample|^2 over coils, the first axis, float64, as single precision cannot hold 1e-20 squared."""
+    total = torch.zeros(kspace.shape[1:], dtype=torch.float64, device=kspace.device)
+    for coil in kspace:
+        total += _squares(coil)
+    return total
 
 
 def _squares(values: Tensor) -> Tensor:
     return torch.view_as_real(values).double().square().sum(-1)
-
-
-def _ratio(towards: float, length: float) -> float:
-    """Share of a step of this squared length; 0 of none."""
-    return towards / length if length > 0 else 0.0

@@ -35,15 +35,15 @@ function trace(method, name, rows) {
   };
 }
 
-function layoutOf(name, column) {
+function layoutOf(column) {
   const line = { type: 'line', yref: 'paper', y0: 0, y1: 1, line: { color: '#8888', width: 1, dash: 'dot' } };
   const axis = { gridcolor: '#8883', zeroline: false, automargin: true, fixedrange: true };
   return {
     title: { text: column.label, font: { size: 13 }, x: 0.02, xanchor: 'left' }, showlegend: false, height: 250,
     margin: { l: 8, r: 8, t: 34, b: 8 }, paper_bgcolor: '#0000', plot_bgcolor: '#0000', hovermode: 'closest',
     font: { family: 'system-ui, sans-serif', size: 12 },
-    xaxis: { ...axis, title: { text: 'acceleration R' }, tickvals: data.axes.rate },
-    yaxis: { ...axis, rangemode: name === 'ssim' || name === 'psnr' ? 'normal' : 'tozero' },
+    xaxis: { ...axis, title: { text: 'acceleration R' }, tickvals: data.axes.rate, type: data.axes.rate.every(Number.isFinite) ? 'linear' : 'category' },
+    yaxis: { ...axis, rangemode: column.best === 'high' ? 'normal' : 'tozero' },
     shapes: [{ ...line, x0: viewer.place.rate, x1: viewer.place.rate }],
   };
 }
@@ -55,7 +55,7 @@ function drawCurve(name, column) {
     row.acs === viewer.place.acs && (!oneSlice || row.slice === viewer.place.slice));
   const traces = viewer.methods().map((method) => trace(method, name, rows)).filter(({ x }) => x.length);
   const isNew = !host.data;
-  Plotly.react(host, traces, layoutOf(name, column), { displayModeBar: false, responsive: true });
+  Plotly.react(host, traces, layoutOf(column), { displayModeBar: false, responsive: true });
   if (isNew) host.on('plotly_click', ({ points }) => viewer.go({ rate: points[0].x }));
 }
 

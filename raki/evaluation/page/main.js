@@ -50,7 +50,7 @@ function buildControls() {
 
 function syncControls() {
   for (const [axis, values] of Object.entries(data.axes)) {
-    for (const radio of document.querySelectorAll(`input[type=radio][name=${axis}]`)) radio.checked = Number(radio.value) === viewer.place[axis];
+    for (const radio of document.querySelectorAll(`input[type=radio][name=${axis}]`)) radio.checked = radio.value === String(viewer.place[axis]);
     const slider = document.querySelector(`input[data-axis=${axis}]`);
     if (slider) slider.value = values.indexOf(viewer.place[axis]);
     const text = document.querySelector(`output[data-axis=${axis}]`);

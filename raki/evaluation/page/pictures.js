@@ -51,8 +51,8 @@ const TABLES = Object.fromEntries(Object.entries(data.colours).map(([layer, colo
 
 const OUTSIDE = colourTable(['#184260', '#98c2e0']);
 
-/** Colour a picture between two values into a canvas of its own size; values up to a threshold by another table. */
-function coloured(picture, { low, high }, table, canvas, threshold = -1, tableBelow = table) {
+/** Colour a picture between two values into a canvas of its own size; what is outside an object in blue. */
+function coloured(picture, { low, high }, table, canvas, inside = null) {
   const { width, height, values } = picture;
   if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
   const context = canvas.getContext('2d');
@@ -61,7 +61,7 @@ function coloured(picture, { low, high }, table, canvas, threshold = -1, tableBe
   const factor = 256 / Math.max(high - low, 1e-12);
   for (let i = 0; i < pixels.length; i++) {
     const level = (values[i] - low) * factor;
-    pixels[i] = (values[i] > threshold ? table : tableBelow)[level < 0 ? 0 : level > 255 ? 255 : level | 0];
+    pixels[i] = (inside && !inside[i] ? OUTSIDE : table)[level < 0 ? 0 : level > 255 ? 255 : level | 0];
   }
   context.putImageData(image, 0, 0);
   return canvas;

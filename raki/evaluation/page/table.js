@@ -11,7 +11,7 @@ function startTable() {
   const compare = (name, sign) => (a, b) => {
     const [left, right] = [rowOf(a)[name] ?? null, rowOf(b)[name] ?? null];
     if (left === null || right === null) return (left === null) - (right === null);
-    return sign * (typeof left === 'string' ? left.localeCompare(right) : left - right);
+    return sign * (typeof left === 'string' ? left.localeCompare(right, 'en', { numeric: true }) : left - right);
   };
   for (const heading of table.tHead.rows[0].cells) {
     heading.firstElementChild.addEventListener('click', () => {

@@ -18,6 +18,7 @@ function element(name, attributes = {}, ...children) {
 
 function figure(column, value) {
   if (value === null || value === undefined) return '–';
+  if (typeof value === 'string') return value;
   return column.digits === null ? Number(value.toPrecision(4)).toString() : value.toFixed(column.digits);
 }
 
@@ -119,6 +120,7 @@ async function loadTiles() {
   const { tiles } = viewer;
   const referenceId = data.references[viewer.place.slice];
   const reference = referenceId && await pictureOf(referenceId);
+  const object = referenceId && await pictureOf(data.objects[viewer.place.slice]);
   const pictures = await Promise.all(tiles.map(async ({ layer, method }) => {
     if (method === null) return layer === 'gfactor' ? null : reference;
     const panel = viewer.panel(method);
@@ -129,7 +131,7 @@ async function loadTiles() {
   }));
   if (ticket !== loadTiles.ticket || tiles !== viewer.tiles) return;
   tiles.forEach((each, i) => { each.picture = pictures[i]; });
-  viewer.reference = reference;
+  Object.assign(viewer, { reference, object });
   writeMetrics();
   paintTiles();
   document.documentElement.dataset.shown = JSON.stringify(viewer.place);
@@ -147,20 +149,17 @@ function writeMetrics() {
     const text = `${column.label} ${figure(column, row[name])}`;
     return element('span', { title: column.about, ...(isBest(name, row[name]) && { class: 'least' }) }, text);
   };
-  const under = { image: ['nrmse_object', 'ssim'], error: ['kspace_nrmse', 'nrmse'], gfactor: ['gfactor_mean', 'gfactor_p95'] };
   for (const { layer, method, metrics } of viewer.tiles) {
     if (!metrics) continue;
     const panel = method !== null && viewer.panel(method);
     if (!panel) { metrics.textContent = method === null ? ABOUT[layer] : 'not computed here'; continue; }
-    const names = under[layer].filter((name) => name in data.columns);
+    const names = Object.keys(data.columns).filter((name) => data.columns[name].under === layer);
     const badge = layer === 'image' && panel.row.warnings?.length
       ? [element('a', { class: 'warned', href: '#warnings', title: panel.row.warnings.join('\n') }, `⚠ ${panel.row.warnings.length > 1 ? `${panel.row.warnings.length} warnings` : 'warning'}: see above`)]
       : [];
     metrics.replaceChildren(...names.map((name) => entry(name, panel.row)), ...badge);
   }
 }
-
-const maximum = ({ values }) => values.reduce((a, b) => Math.max(a, b), 0);
 
 /** Colour every picture on the scale of its layer. */
 function paintTiles() {
@@ -171,9 +170,8 @@ function paintTiles() {
     const isFlickering = viewer.flicker && each.layer === 'image' && viewer.reference;
     const isObject = each.method === null && each.layer === 'error';
     const layer = isObject ? 'image' : each.layer;
-    const below = isObject ? data.objectThreshold * maximum(each.picture) : undefined;
     const picture = isFlickering ? viewer.reference : each.picture;
-    coloured(picture, viewer.windows[layer], TABLES[layer], each.bitmap, below, isObject ? OUTSIDE : undefined);
+    coloured(picture, viewer.windows[layer], TABLES[layer], each.bitmap, isObject ? viewer.object.values : null);
     each.canvas.style.aspectRatio = `${each.picture.width} / ${each.picture.height * data.pixelAspect}`;
   }
   for (const layer of LAYERS) writeLegend(layer);

@@ -1,0 +1,53 @@
+from .coils.transform import CoilTransform, coil_transform
+from .data.generic import DatasetLayout
+from .data.lattice import Lattice
+from .data.load import load_scan, open_scan
+from .data.sampling import Sampling, undersample
+from .data.scan import Scan, ScanFile
+from .data.simulate import Simulation, simulate
+from .errors import CalibrationError, ResourceError, SamplingError, ScanError, TrainingError
+from .grappa.method import Grappa
+from .interpolation.calibration import Method
+from .interpolation.fit import Interpolator, ZeroFilling
+from .interpolation.neighbours import Kernel
+from .networks.gated import Gated
+from .networks.iterative import IterativeRaki
+from .networks.raki import RAKI_2019, RAKI_COMPLEX, Raki
+from .networks.residual import ResidualRaki
+from .pipeline import Reconstruction
+from .public import fit, reconstruct
+
+__all__ = [
+    'RAKI_2019',
+    'RAKI_COMPLEX',
+    'CalibrationError',
+    'CoilTransform',
+    'DatasetLayout',
+    'Gated',
+    'Grappa',
+    'Interpolator',
+    'IterativeRaki',
+    'Kernel',
+    'Lattice',
+    'Method',
+    'Raki',
+    'Reconstruction',
+    'ResidualRaki',
+    'ResourceError',
+    'Sampling',
+    'SamplingError',
+    'Scan',
+    'ScanError',
+    'ScanFile',
+    'Simulation',
+    'TrainingError',
+    'ZeroFilling',
+    'coil_transform',
+    'fit',
+    'load_scan',
+    'open_scan',
+    'reconstruct',
+    'simulate',
+    'undersample',
+]
+__version__: str

@@ -1,0 +1,165 @@
+"""What `raki reconstruct` does: read, fill in, combine, write all or nothing."""
+
+import platform
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from raki.coils.combine import Combination
+from raki.coils.noise import known_covariance
+from raki.commands.catalogue import known, method_named
+from raki.data.save import reconstruction_writer
+from raki.data.scan import Scan, ScanFile
+from raki.evaluation.compare import with_seed
+from raki.evaluation.noise_maps import analytic_noise_map
+from raki.fourier import centre_crop, cropped, image_from_kspace
+from raki.grappa.method import Grappa
+from raki.interpolation.calibration import Method, Progress
+from raki.interpolation.fit import ZeroFilling
+from raki.pipeline import COMBINATION_WEIGHTS, COMBINATIONS, Reconstruction, reconstruct
+
+ALIKE = 'g-factor: without enough noise samples, coils are taken to have equal and independent noise'
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What to do with a file."""
+
+    method: str
+    """One of `raki.commands.catalogue.METHODS`."""
+    combine: str = 'rss'
+    """One of COMBINATIONS."""
+    slices: Sequence[int] | None = None
+    """Which slices; None for all."""
+    repetitions: Sequence[int] | None = None
+    """Which repetitions; None for all."""
+    keep_kspace: bool = False
+    """Whether the filled k-space is written too."""
+    seed: int = 0
+    """Seed of methods that have one."""
+    device: torch.device = torch.device('cpu')
+    """Where to compute."""
+    coils: int | None = None
+    """Number of virtual coils to learn in; None as many as there are."""
+    gfactor: bool = False
+    """Whether g-factor maps are written, too; of linear methods."""
+
+    def __post_init__(self) -> None:
+        method = method_named(self.method)
+        known(COMBINATIONS, self.combine, 'combination')
+        if self.gfactor and not isinstance(method, Grappa | ZeroFilling):
+            raise ValueError(f'g-factors of {self.method} need replicas: use raki compare, or --method grappa')
+
+    @property
+    def seeded(self) -> Method:
+        """The method with the seed, if it has one."""
+        return with_seed(method_named(self.method), self.seed)
+
+
+def reconstruct_file(file: ScanFile, output: Path, job: Job, progress_for: Callable[[str], Progress]) -> dict[str, Any]:
+    """Reconstruct into a file, all or nothing, and return the manifest that it carries.
+
+    Slice by slice, so that memory stays that of one slice. A volume is read whole. Where two axes are accelerated it is
+    reconstructed whole, too; its filled k-space is written with kz transformed away, as slices.
+    """
+    slices = range(file.n_slices) if job.slices is None else job.slices
+    repetitions = range(file.n_repetitions) if job.repetitions is None else job.repetitions
+    file.require_known(slices, repetitions)
+    places = [(repetition, index) for repetition in repetitions for index in slices]
+    settings = {'device': job.device, 'combine': COMBINATIONS[job.combine], 'coils': job.coils}
+    manifest, n_done = _manifest(file, job, places), 0
+    with reconstruction_writer(output, len(places)) as writer:
+        for name, scan, wanted in _parts(file, slices, repetitions):
+            result = reconstruct(scan, job.seeded, **settings, progress=progress_for(f'{name}: {job.method}'))
+            gfactors = gfactor_maps(scan, result, COMBINATION_WEIGHTS[job.combine], job.device) if job.gfactor else None
+            for index in wanted:
+                kspace = result.kspace[index] if job.keep_kspace else None
+                gfactor = None if gfactors is None else gfactors[index]
+                writer.put(n_done, result.image[index], kspace, gfactor, readout_is_rows=file.readout_is_rows)
+                n_done += 1
+            is_assumed = job.gfactor and known_covariance(scan.noise) is None
+            transforms = [each.transform for each in result.interpolators]
+            manifest['energy_in_virtual_coils'] += [1.0 if each is None else each.energy for each in transforms]
+            for key, texts in (('notes', (ALIKE,) * is_assumed + result.notes), ('warnings', result.warnings)):
+                manifest[key] = list(dict.fromkeys([*manifest[key], *texts]))
+            for key, seconds in zip(('seconds_fit', 'seconds_fill'), result.seconds, strict=True):
+                manifest[key] += seconds
+        writer.describe(manifest)
+    return manifest
+
+
+def _manifest(file: ScanFile, job: Job, places: Sequence[tuple[int, int]]) -> dict[str, Any]:
+    """Before anything is reconstructed."""
+    return {
+        'repetition': [repetition for repetition, _ in places],
+        'slice': [index for _, index in places],
+        'method': job.method,
+        'settings': asdict(job.seeded),
+        'combine': job.combine,
+        'virtual_coils': job.coils,
+        'energy_in_virtual_coils': [],
+        'source_file': Path(file.path).name,
+        'notes': list(dict.fromkeys(file.notes)),
+        'warnings': [],
+        'versions': versions(),
+        'device': str(job.device),
+        'n_threads': torch.get_num_threads(),
+        'seconds_fit': 0.0,
+        'seconds_fill': 0.0,
+    }
+
+
+def _parts(
+    file: ScanFile, slices: Sequence[int], repetitions: Sequence[int]
+) -> Iterator[tuple[str, Scan, Sequence[int]]]:
+    """Name of what is reconstructed at once, the scan, and which of its images are wanted."""
+    for repetition in repetitions:
+        volume = file.read(repetition=repetition) if len(file.shape) > 4 else None
+        if volume is not None and not volume.has_full_kz:
+            yield f'volume, repetition {repetition}', volume, slices
+            continue
+        whole = None if volume is None else volume.as_slices()
+        del volume
+        for index in slices:
+            scan = file.read([index], repetition) if whole is None else whole.only(index)
+            yield f'slice {index}, repetition {repetition}', scan, [0]
+
+
+def gfactor_maps(
+    scan: Scan, result: Reconstruction, combine: Combination, device: torch.device | str = 'cpu'
+) -> Tensor:
+    """g-factor of every image of a linear reconstruction, axes (slice, y, x), cropped as the images are [1].
+
+    Parameters
+    ----------
+    scan, result, device
+        What was reconstructed, slices or volumes with two accelerated axes, what came of it, and where it was fitted.
+    combine
+        From coil images and the covariance of their noise to the weights (coil, y, x) of their combination.
+
+    Raises
+    ------
+    ValueError
+        If the method is not linear.
+    """
+    covariance = known_covariance(scan.noise)
+    n_images, maps = len(result.kspace) // len(result.interpolators), list[Tensor]()
+    assumed = torch.eye(scan.n_coils, dtype=torch.complex128) if covariance is None else covariance
+    for fitted, slices in zip(result.interpolators, result.kspace.split(n_images), strict=True):
+        weights = torch.stack([combine(image_from_kspace(kspace), covariance) for kspace in slices.to(device)], dim=1)
+        whole = weights.new_zeros(scan.kspace.shape[1:])
+        centre_crop(whole.view(scan.n_coils, -1, *weights.shape[-2:]), tuple(weights.shape[1:])).copy_(weights)
+        found = cropped(analytic_noise_map(fitted, assumed, whole).gfactor, scan.image_shape)
+        maps.append(found.reshape(-1, *result.image.shape[-2:]))
+    return torch.cat(maps)
+
+
+def versions() -> dict[str, str]:
+    """Versions of what decides a result."""
+    packages = ('raki', 'torch', 'numpy', 'h5py', 'scikit-image')
+    return {'python': platform.python_version()} | {name: version(name) for name in packages}

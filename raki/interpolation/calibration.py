@@ -1,0 +1,245 @@
+"""What a method may learn from, and what it gives back: the contract that GRAPPA and the networks share."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import pairwise
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from raki.data.lattice import Lattice
+from raki.data.sampling import Box, Sampling, longest_run, slices
+from raki.errors import CalibrationError
+from raki.interpolation.least_squares import NormalEquations
+from raki.interpolation.neighbours import Cells, Kernel, Neighbourhood
+
+PatchMap = Callable[[Tensor, Cells], Tensor]
+"""Lines (coil, line, readout), and cells all of whose sources are among them, to the samples of their targets
+(coil, target, cell, column), one column for every readout position where all samples exist."""
+
+N_FOLDS = 4
+"""Blocks of neighbouring places in the ACS that are left out in turn."""
+
+
+@runtime_checkable
+class Linearizable(Protocol):
+    """A patch map that knows its own derivative."""
+
+    def linearized(self, lines: Tensor, cells: Cells) -> PatchMap:
+        """The derivative at these lines, for the same cells: a patch map that is linear over the reals."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """What a method gives back."""
+
+    patch_map: PatchMap
+    neighbourhood: Neighbourhood
+    """What the map needs to be whole."""
+
+    regularization: float
+    """Least ridge weight of linear kernels at the edges, relative to the mean energy of a source sample [1]."""
+
+    n_equations: int
+    """Equations that determine the map."""
+
+    n_unknowns: int
+    """Unknowns that they determine."""
+
+    warnings: tuple[str, ...] = ()
+    """What else a user must know, one sentence each."""
+
+    def noted(self, *notes: str) -> 'Learnt':
+        """With more to know."""
+        return replace(self, warnings=(*self.warnings, *notes))
+
+
+Progress = Callable[[int, int], None]
+"""Told (steps done, steps in all) while a method learns."""
+
+
+def silent(done: int, total: int) -> None:
+    """Ignore progress."""
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """All that a method may learn from."""
+
+    acs: Tensor
+    """Fully sampled autocalibration lines, axes (coil, phase axes, readout)."""
+
+    lattice: Lattice
+    """What is to be filled."""
+
+    sampling: Sampling | None = None
+    """The pattern of the k-space to fill, where that is known."""
+
+    lines: Tensor | None = None
+    """That k-space, axes (coil, line, readout), zero where it was not measured."""
+
+    is_separate: bool = False
+    """Whether the ACS was measured apart from that k-space."""
+
+    _known: dict[Neighbourhood, NormalEquations] = field(default_factory=dict, repr=False)
+
+    @property
+    def acs_lines(self) -> Tensor:
+        """The ACS, axes (coil, line, readout)."""
+        return self.acs.flatten(1, -2)
+
+    @property
+    def acs_shape(self) -> tuple[int, ...]:
+        """Size of the ACS on the phase axes."""
+        return tuple(self.acs.shape[1:-1])
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Size of what is to be filled on the phase axes, of the ACS where nothing else is known."""
+        return self.acs_shape if self.sampling is None else tuple(map(len, self.sampling.filled))
+
+    @property
+    def has_two_axes(self) -> bool:
+        """Whether there is anything to fill along two phase axes; a single partition is filled as lines are."""
+        return sum(size > 1 for size in self.shape) > 1
+
+    def neighbourhood(self, kernel: Kernel) -> Neighbourhood:
+        """The sources of a cell within a kernel."""
+        return Neighbourhood.around(self.lattice, kernel, self.shape, self.acs.shape[-1])
+
+    def cells(self, neighbourhood: Neighbourhood) -> Cells:
+        """Every place inside the ACS; a CalibrationError if there is none."""
+        neighbourhood.require_fits(self.acs.shape[1:])
+        return Cells.inside(neighbourhood, self.acs_shape)
+
+    def folds(self, neighbourhood: Neighbourhood) -> list[Tensor]:
+        """Numbers of the cells in blocks of neighbouring rows of the ACS, cut along its longer side."""
+        anchors = self.cells(neighbourhood).anchors
+        rows = anchors - anchors.min(0).values
+        n_rows = rows.max(0).values + 1
+        along = int(n_rows.flip(0).argmax())
+        row, number = rows[:, -1 - along], int(n_rows[-1 - along])
+        edges = [round(number * fold / N_FOLDS) for fold in range(N_FOLDS + 1)]
+        return [((row >= a) & (row < b)).nonzero().flatten() for a, b in pairwise(edges) if b > a]
+
+    def lattice_cells(self, neighbourhood: Neighbourhood) -> Cells:
+        """Every place on the lattice where all sources exist."""
+        cells = Cells.on(neighbourhood, self.pattern)
+        return cells.at(cells.is_whole)
+
+    def normal_equations(self, neighbourhood: Neighbourhood) -> NormalEquations:
+        """The linear problem of a neighbourhood, all equations alike, accumulated once."""
+        if neighbourhood not in self._known:
+            self._known[neighbourhood] = NormalEquations.of(self.acs_lines, self.cells(neighbourhood))
+        return self._known[neighbourhood]
+
+    @cached_property
+    def point_powers(self) -> Tensor:
+        """Mean |sample|^2 of the lattice points over coils and readout, axes (point,), ascending."""
+        return self.measured[:, self.points].abs().square().mean((0, 2)).sort().values
+
+    @cached_property
+    def missing_power(self) -> float:
+        """Mean |sample|^2 around missing lines: of lattice points that the ACS does not outshine, else of the ACS.
+
+        In the unit of the ACS, which is of another receiver gain where it is separate.
+        """
+        of_acs = float(self.acs.abs().square().mean())
+        if self.lines is None:
+            return of_acs
+        n_outside = max(1, len(self.point_powers) - self.acs_lines.shape[1] // self.lattice.rate)
+        bright = float(self.point_powers[min(n_outside, len(self.point_powers) - 1) :].mean())
+        unit = of_acs / bright if self.is_separate and bright > 0 else 1.0
+        return unit * float(self.point_powers[:n_outside].mean())
+
+    def extended(self, patch_map: PatchMap, neighbourhood: Neighbourhood, n_lines: int) -> 'Calibration':
+        """With an ACS that reconstructed lines around it extend, without the samples that a patch map does not reach.
+
+        At most n_lines along each axis, but no fewer than the ACS has; only where every line is known.
+        """
+        cells, lines, known = self.lattice_cells(neighbourhood), self.measured, self.pattern.mask.cpu().clone()
+        columns, filled = neighbourhood.columns(lines.shape[-1]), lines.clone()
+        cells.put(filled, patch_map(lines, cells), columns)
+        known.view(-1)[cells.targets[cells.targets >= 0]] = True
+        ends = cells.anchors.max(0).values + torch.tensor(self.lattice.spacing)
+        hull = tuple(range(max(0, int(a)), int(b)) for a, b in zip(cells.anchors.min(0).values, ends, strict=True))
+        box = slices(_grown(known, hull, self.pattern.acs, n_lines))
+        whole = torch.where(self.known[:, None], lines, filled).unflatten(1, known.shape)
+        return replace(self, acs=whole[(slice(None), *box, slice(columns.start, columns.stop))].contiguous(), _known={})
+
+    @property
+    def measured(self) -> Tensor:
+        """The k-space to fill, axes (coil, line, readout), zero where it was not measured."""
+        if self.lines is None:
+            raise ValueError('the k-space to fill is needed, got none')
+        return self.lines
+
+    @property
+    def pattern(self) -> Sampling:
+        """The pattern of the k-space to fill."""
+        if self.sampling is None:
+            raise ValueError('the pattern of the k-space to fill is needed, got none')
+        return self.sampling
+
+    @property
+    def known(self) -> Tensor:
+        """Which lines were measured, boolean, axes (line,), where the ACS is."""
+        return self.pattern.mask.flatten().to(self.acs.device)
+
+    @property
+    def points(self) -> Tensor:
+        """Which lines are lattice points, boolean, axes (line,), where the ACS is."""
+        return self.pattern.points.flatten().to(self.acs.device)
+
+
+def _grown(known: Tensor, hull: Box, acs: Box, n_lines: int) -> Box:
+    """Widen a block along one axis after the other, as evenly as can be, to n_lines at most of known ones in a hull."""
+    box = list(acs)
+    for axis, (side, limits) in enumerate(zip(acs, hull, strict=True)):
+        across = slices((*box[:axis], range(known.shape[axis]), *box[axis + 1 :]))
+        complete = known[across].movedim(axis, 0).reshape(known.shape[axis], -1).all(1)
+        complete[: limits.start], complete[limits.stop :] = False, False
+        complete[side.start : side.stop] = True
+        run = longest_run(complete)
+        size = min(max(n_lines, len(side)), len(run))
+        first = max(run.start, min(side.start - max(0, n_lines - len(side)) // 2, run.stop - size))
+        box[axis] = range(first, first + size)
+    return tuple(box)
+
+
+class Method(Protocol):
+    """What GRAPPA and the networks differ in: how the map is learnt. A frozen dataclass of hyperparameters."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    def smallest(self, calibration: Calibration) -> Neighbourhood | None:
+        """The smallest neighbourhood that the learnt map may have: what an ACS must hold; None fills nothing in."""
+        ...
+
+    def learn(self, calibration: Calibration, progress: Progress) -> Learnt:
+        """Learn the map from the ACS."""
+        ...
+
+
+def require_learnable(method: object, acs: Tensor, n_axes: int) -> None:
+    """Raise a CalibrationError unless an ACS, axes (coil, phase axes, readout), can teach anything."""
+    if acs.ndim != n_axes or 0 in acs.shape[1:-1]:
+        raise CalibrationError(
+            f'{type(method).__name__} learns from autocalibration lines, got {tuple(acs.shape)}: '
+            'acquire a block of neighbouring lines or give separate calibration data'
+        )
+    if len(acs) == 1:
+        raise CalibrationError('missing lines are told apart by at least 2 coils, got 1: use zero filling')
+    if not bool(torch.isfinite(torch.view_as_real(acs)).all()):
+        raise CalibrationError('the ACS has NaN or infinite samples: nothing can be learnt from it')
+    if not bool(acs.any()):
+        raise CalibrationError('the ACS holds nothing but zeros: nothing can be learnt from it')
+
+
+def require_complex64(kspace: Tensor) -> None:
+    """Raise a ValueError unless k-space is complex64."""
+    if kspace.dtype != torch.complex64:
+        raise ValueError(f'k-space must be complex64, got {kspace.dtype}')
