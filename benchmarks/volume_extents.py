@@ -3,10 +3,10 @@
 The first layer sees 2 lattice lines x 2 partitions x 5 samples; the last one combines neighbouring cells, as many along
 lines and partitions as the extent says, by 3 samples.
 
-    OMP_WAIT_POLICY=PASSIVE python benchmarks/volumes.py --extents --json OUT.json
+    OMP_WAIT_POLICY=PASSIVE python benchmarks/volumes.py --extents --methods raki-complex --json OUT.json
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from time import process_time
@@ -45,8 +45,9 @@ def equations_per_weight(method: Raki, kspace: Tensor, sampling: Sampling) -> fl
     return method.targets(known, 1.0)[0].numel() / method.shape(known).n_weights
 
 
-def extents(names: Mapping[str, Raki] = NETWORKS) -> Iterator[dict[str, object]]:
-    """One row per noise, ACS, network and extent; errors in the object over that of automatic GRAPPA."""
+def extents(names: Sequence[str] = tuple(NETWORKS)) -> Iterator[dict[str, object]]:
+    """One row per noise, ACS, network of these names and extent; errors in the object over that of automatic GRAPPA."""
+    networks = {name: network for name, network in NETWORKS.items() if name in names}
     for noise, acs in product(NOISES, ACS):
         scan = simulate(Simulation(MATRIX, N_COILS, 1, noise, 5))
         assert scan.reference is not None
@@ -61,7 +62,7 @@ def extents(names: Mapping[str, Raki] = NETWORKS) -> Iterator[dict[str, object]]
             return nrmse_object(image(filled), truth, inside), seconds  # noqa: B023
 
         linear = measured(Grappa())[0]
-        for (name, network), (lines, partitions) in product(names.items(), EXTENTS):
+        for (name, network), (lines, partitions) in product(networks.items(), EXTENTS):
             method = replace(network, last=Extent(lines, 3, partitions))
             row = {'method': name, 'noise': noise, 'acs': acs, 'last': (lines, partitions), 'grappa': linear}
             try:

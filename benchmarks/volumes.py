@@ -188,7 +188,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     torch.set_num_threads(1)
     todo: dict[str, Iterator[dict[str, Any]]] = {}
     if options.extents:
-        todo['extents'] = volume_extents.extents()
+        todo['extents'] = volume_extents.extents(options.methods)
     else:
         if options.against:  # first, while this process holds little
             todo['speed'] = timed(options.against, options.scans, options.rounds)
