@@ -1,7 +1,8 @@
 """How fast volumes are calibrated, against an older commit in the same run.
 
 Both commits read the same k-space from one file and calibrate automatic GRAPPA in turn, each in a process of its own
-that keeps nothing between calls; CPU time, medians. `volumes.py --against COMMIT` prints it.
+that keeps nothing between calls; CPU time, medians. What each then fills in tells what the speed costs.
+`volumes.py --against COMMIT` prints it.
 """
 
 import os
@@ -20,7 +21,10 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 def work(path: Path) -> None:
-    """Calibrate once for every line on standard input; answer with the CPU time [s]. Of this commit or an older one."""
+    """Calibrate once for every line on standard input, and answer with the CPU time [s]; then fill in, into a file.
+
+    Of this commit or an older one.
+    """
     import torch
 
     from raki.grappa.method import Grappa
@@ -34,7 +38,7 @@ def work(path: Path) -> None:
 
         sampling = undersample(mask, case['rate'], case['acs'], case['shift'])
 
-        def calibrate() -> object:
+        def calibrate() -> Any:
             return fit(Grappa(), kspace, sampling)
     except ImportError:
         from raki.volume import fit_volume  # type: ignore[import-not-found]
@@ -43,13 +47,19 @@ def work(path: Path) -> None:
 
         sampling = undersample_volume(mask, case['rate'], case['shift'], case['acs'])
 
-        def calibrate() -> object:
+        def calibrate() -> Any:
             return fit_volume(Grappa(), sampling.acs_block(kspace), sampling, kspace)
 
     for _ in sys.stdin:
         start = process_time()
         calibrate()
         print(process_time() - start, flush=True)
+    torch.save(calibrate().fill(kspace), filled_beside(path))
+
+
+def filled_beside(case: Path) -> Path:
+    """Where the filled k-space of a case goes."""
+    return case.with_suffix('.filled.pt')
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +96,11 @@ def exported(commit: str, folder: str) -> Path:
 
 
 def speeds(commit: str, cases: Sequence[dict[str, Any]], n_rounds: int) -> Iterator[dict[str, Any]]:
-    """One row per case, which holds kspace (coil, kz, ky, kx), mask, rate, shift, acs and a label."""
+    """One row per case: kspace (coil, kz, ky, kx), truth (its image, axes (z, y, x)), mask, rate, shift, acs, label."""
     import torch
+    from volume_extents import image
+
+    from raki.evaluation.metrics import nrmse_object
 
     with ExitStack() as stack:
         folders = [stack.enter_context(tempfile.TemporaryDirectory()) for _ in range(2)]
@@ -97,10 +110,13 @@ def speeds(commit: str, cases: Sequence[dict[str, Any]], n_rounds: int) -> Itera
             torch.save(case, path)
             new, old = Worker.of(REPOSITORY, path), Worker.of(old_root, path)
             times = [(new(), old()) for _ in range(n_rounds + 1)][1:]
-            new.close()
-            old.close()
+            errors = []
+            for worker in (new, old):
+                worker.close()
+                errors.append(nrmse_object(image(torch.load(filled_beside(path))), case['truth']))
             seconds = [median(spent) for spent in zip(*times, strict=True)]
-            yield {'case': case['label'], 'new': seconds[0], 'old': seconds[1], 'faster': seconds[1] / seconds[0]}
+            row = {'case': case['label'], 'new': seconds[0], 'old': seconds[1], 'faster': seconds[1] / seconds[0]}
+            yield row | {'error': errors[0], 'error_over_old': errors[0] / errors[1]}
 
 
 if __name__ == '__main__':

@@ -139,8 +139,9 @@ def timed(commit: str, names: Sequence[str], n_rounds: int) -> Iterator[dict[str
         for rate, shift, acs in patterns[: TIMED[name]]:
             scan = scan_of(settings)
             label = f'{name}, R={rate[0]}x{rate[1]} shift {shift}'
-            case = {'kspace': scan.kspace[0], 'mask': scan.mask, 'rate': rate, 'shift': shift, 'acs': acs}
-            cases.append(case | {'label': label})
+            assert scan.reference is not None
+            case = {'kspace': scan.kspace[0], 'truth': image(scan.reference[0]), 'mask': scan.mask, 'label': label}
+            cases.append(case | {'rate': rate, 'shift': shift, 'acs': acs})
     return speeds(commit, cases, n_rounds)
 
 
@@ -163,6 +164,7 @@ def summary(parts: dict[str, list[dict[str, Any]]]) -> dict[str, float]:
         ('hindsight', 'over_hindsight'),
         ('networks', 'gated_over_grappa'),
         ('networks', 'raki-complex_over_grappa'),
+        ('speed', 'error_over_old'),
     ]
     for part, column in columns:
         values = [row[column] for row in parts.get(part, []) if column in row]

@@ -215,6 +215,16 @@ def test_kernels_to_choose_from_follow_the_axes_that_are_accelerated() -> None:
     assert kernels_for(Calibration(random_kspace(3, 9, 13, 17), Lattice.of((2, 2)))) == VOLUME_KERNELS
 
 
+@pytest.mark.parametrize(('rate', 'accelerated'), [((1, 4), 1), ((3, 1), 0)])
+def test_where_one_axis_alone_is_accelerated_kernels_grow_along_the_other(
+    rate: tuple[int, int], accelerated: int
+) -> None:
+    calibration = Calibration(random_kspace(3, 13, 15, 17), Lattice.of(rate))
+    small, large = (calibration.neighbourhood(kernel).extent for kernel in kernels_for(calibration))
+    assert small[accelerated] == large[accelerated]
+    assert (small[1 - accelerated], large[1 - accelerated]) == (1, 3)
+
+
 @pytest.mark.parametrize('value', [0.0, -1.0])
 def test_a_ridge_must_be_positive(value: float) -> None:
     with pytest.raises(ValueError, match='must be positive'):

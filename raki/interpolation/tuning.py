@@ -10,7 +10,7 @@ variance, generalised cross-validation finds the ridge, and rows of the ACS left
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -24,7 +24,7 @@ LINE_KERNELS = (Kernel(lines=2, readout=5), Kernel(lines=2, readout=7))
 """Kernels to choose from, smallest first. With weighted equations, more lines do not pay for their unknowns."""
 
 VOLUME_KERNELS = (Kernel(lines=2, readout=5), Kernel(lines=3, readout=5))
-"""Kernels to choose from where two axes are accelerated: lattice points closer than one cell, or one and a half."""
+"""Kernels to choose from in volumes: lattice points closer than one cell, or one and a half."""
 
 FIRST_RIDGE = 1e-3
 """Of the fit whose residuals tell the misfit, relative to the mean energy of a source sample [1]."""
@@ -151,8 +151,14 @@ class Tuned:
 
 
 def kernels_for(calibration: Calibration) -> tuple[Kernel, ...]:
-    """Kernels to choose from, smallest first."""
-    return VOLUME_KERNELS if calibration.has_two_axes else LINE_KERNELS
+    """Kernels to choose from, smallest first; they grow only along the other axis where one alone is accelerated."""
+    if not calibration.has_two_axes:
+        return LINE_KERNELS
+    small, large = VOLUME_KERNELS
+    partitions, lines = calibration.lattice.cell
+    if partitions == 1:
+        return small, replace(large, lines=small.lines, partitions=large.n_partitions)
+    return (small, replace(large, partitions=small.n_partitions)) if lines == 1 else VOLUME_KERNELS
 
 
 def tune(calibration: Calibration, kernels: Sequence[Kernel] = ()) -> Tuned:
