@@ -108,6 +108,8 @@ class Row:
     """By the names of `raki.evaluation.metrics.FIGURES`."""
     warnings: tuple[str, ...] = ()
     device: str = 'cpu'
+    lesions: Sequence[Mapping[str, float | int | None]] = ()
+    """Summaries of `raki.evaluation.lesions.LesionResponse`: of each diameter the brighter, then the darker discs."""
 
     def flat(self) -> dict[str, Any]:
         """All of it side by side; JSON has neither infinity (PSNR without error) nor NaN: None."""
@@ -233,7 +235,8 @@ class Bench:
         noise, fill = self._noise_map(method, interpolator, sampling), interpolator.fill
         judged = Judged(filled, self.truth, *images, self.inside, missing, sampling, self.kspace, fill, noise, *seconds)
         seed, warnings = getattr(method, 'seed', None), interpolator.warnings
-        row = Row(name, *labels, self.index, seed, figures_of(judged), warnings, str(device))
+        lesions = [each.summary() for each in judged.lesions]
+        row = Row(name, *labels, self.index, seed, figures_of(judged), warnings, str(device), lesions)
         return Cell(row, judged.image.cpu(), None if judged.noise is None else judged.noise.gfactor.cpu())
 
     def _fitted(

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from raki.data.sampling import Sampling
 from raki.evaluation.fidelity import PointResponse, ghost_index, noise_bias, noise_std, point_response
+from raki.evaluation.lesions import USUAL_DIAMETER, LesionResponse, lesion_responses
 from raki.evaluation.noise_maps import NoiseMap
 from raki.fourier import centre_crop
 
@@ -135,15 +136,30 @@ class Judged:
     seconds_fill: float | None = None
 
     @cached_property
-    def points(self) -> PointResponse:
-        """Small points added inside the object, and what became of them."""
+    def whole(self) -> Tensor:
+        """The object in the whole field of view: boolean, axes of k-space without coils."""
         whole = torch.zeros(self.kspace.shape[1:], dtype=torch.bool, device=self.kspace.device)
         centre_crop(whole, tuple(self.inside.shape)).copy_(self.inside)
-        return point_response(self.fill, self.measured, self.kspace, self.true_kspace, whole)
+        return whole
+
+    @cached_property
+    def points(self) -> PointResponse:
+        """Small points added inside the object, and what became of them."""
+        return point_response(self.fill, self.measured, self.kspace, self.true_kspace, self.whole)
+
+    @cached_property
+    def lesions(self) -> list[LesionResponse]:
+        """Discs added inside the object, and what became of them."""
+        return lesion_responses(self.fill, self.measured, self.kspace, self.true_kspace, self.whole)
 
     def gfactor(self, statistic: Callable[[Tensor], Any]) -> float | None:
         """Statistic of the g-factors inside the object."""
         return None if self.noise is None else float(statistic(self.noise.gfactor[self.inside]))
+
+    def lesion(self, statistic: Callable[[Tensor], Tensor], name: str) -> float | None:
+        """Statistic of what is `kept` or of the `snr` of bright and dark discs of the usual diameter."""
+        found = [getattr(each, name) for each in self.lesions if each.diameter == USUAL_DIAMETER]
+        return float(statistic(torch.cat(found))) if found else None
 
     def point_width(self) -> float | None:
         """Mean width of the points of which something is left."""
@@ -225,6 +241,15 @@ FIGURES = (
            'height of the added point that lost most', 3),
     Figure('point_width', 'point width', lambda of: of.point_width(),
            'mean width of added points along phase encoding; above 1 they are blurred', 3),
+    Figure('lesion_contrast', 'lesion contrast', lambda of: of.lesion(torch.mean, 'kept'),
+           'mean contrast that comes back of discs of 4 pixels, +20 and -20 %', 3, None, 'lesion', 'image'),
+    Figure('lesion_contrast_min', 'least lesion contrast', lambda of: of.lesion(torch.min, 'kept'),
+           'of the disc that lost most', 3),
+    Figure('lesion_snr', 'lesion SNR', lambda of: of.lesion(torch.mean, 'snr'),
+           'mean matched-filter SNR of these discs over the total error; only ratios between methods mean something',
+           2, 'high', 'SNR', 'image'),
+    Figure('lesion_snr_min', 'least lesion SNR', lambda of: of.lesion(torch.min, 'snr'),
+           'of the disc that is hidden most', 2, 'high'),
     Figure('net_acceleration', 'R net', lambda of: of.sampling.net_acceleration,
            'all lines over measured lines, ACS counted', 2, is_drawn=False),
     Figure('acs_used', 'ACS used', lambda of: math.prod(map(len, of.sampling.acs)),

@@ -9,7 +9,7 @@ from torch import Tensor
 from raki.evaluation.compare import Cell
 from raki.evaluation.metrics import columns, sizes
 from raki.evaluation.pictures import Picture, judged_picture, picture, quantile
-from raki.evaluation.web_page import Page, Panel, render
+from raki.evaluation.web_page import Page, Panel, Table, render
 
 ERROR_QUANTILE = 0.995
 """Error maps end at the largest error's quantile over all methods that fill something in."""
@@ -121,6 +121,7 @@ def render_report(report: Report) -> str:
             references={index: each.reference for index, each in report.slices.items()},
             objects={index: each.object for index, each in report.slices.items()},
             columns=columns(rows),
+            tables=_lesion_tables(rows),
             warnings=_warnings(rows),
             pixel_aspect=height / width,
         )
@@ -141,6 +142,41 @@ def _scales(report: Report) -> dict[str, float]:
     }
     gfactors = [row['gfactor_p95'] for row in rows if row['gfactor_p95'] is not None]
     return scales | ({'gfactor': max(1.5, *gfactors)} if gfactors else {})
+
+
+def _lesion_tables(rows: Sequence[Mapping[str, Any]]) -> list[Table]:
+    """Contrast and signal-to-noise ratio of discs of every kind in every cell; nothing where there are none."""
+    kinds = list(dict.fromkeys((disc['diameter'], disc['contrast']) for row in rows for disc in row['lesions']))
+    names = [f'{diameter:g} px {contrast:+.0%}' for diameter, contrast in kinds]
+    note = (
+        'Discs added in many places of the object: mean and, in brackets, the worst. Contrast: how much of it comes '
+        'back, 1 is faithful. SNR: of the matched filter of the disc over its standard deviation on the total error in '
+        'the object; errors are not white, so only its ratio between methods means something.'
+    )
+    place = ('method', 'rate', 'acs', 'slice', 'seed')
+    lines = [
+        ['–' if row[name] is None else str(row[name]) for name in place]
+        + [_mean_and_worst(row['lesions'], kind, figure) for figure in ('contrast', 'snr') for kind in kinds]
+        for row in rows
+    ]
+    headings = [
+        'method',
+        'R',
+        'ACS',
+        'slice',
+        'seed',
+        *(f'{of} {name}' for of in ('contrast', 'SNR') for name in names),
+    ]
+    return [Table('Small lesions', note, headings, lines)] if kinds else []
+
+
+def _mean_and_worst(discs: Sequence[Mapping[str, Any]], kind: tuple[float, float], figure: str) -> str:
+    of_kind = (disc for disc in discs if (disc['diameter'], disc['contrast']) == kind)
+    return next((f'{_short(disc[f"{figure}_mean"])} ({_short(disc[f"{figure}_min"])})' for disc in of_kind), '–')
+
+
+def _short(value: float | None) -> str:
+    return '∞' if value is None else f'{value:.3g}'
 
 
 def _warnings(rows: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -34,6 +34,18 @@ class Panel:
 
 
 @dataclass(frozen=True, slots=True)
+class Table:
+    """Figures of every panel beyond those of its row."""
+
+    title: str
+    note: str
+    """What is in it."""
+    headings: Sequence[str]
+    lines: Sequence[Sequence[str]]
+    """One for each panel."""
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """All that a page shows."""
 
@@ -55,6 +67,8 @@ class Page:
     """Where the object of every slice is: 1 inside, 0 outside."""
     columns: Sequence[Figure] = ()
     """Of the table of figures, if there is one."""
+    tables: Sequence[Table] = ()
+    """Beside it."""
     warnings: Sequence[str] = ()
     pixel_aspect: float = 1.0
     """Height of a pixel over its width [1]."""
