@@ -26,9 +26,9 @@ from torch import Tensor
 from raki.coils.combine import root_sum_of_squares
 from raki.commands.reconstruct import versions
 from raki.data.simulate import Simulation, simulate
-from raki.evaluation.compare import Cell, Row
 from raki.evaluation.metrics import FIGURES, image_metrics, object_mask
 from raki.evaluation.report import Report, ShownSlice, render_report, shown_cell, shown_slice
+from raki.evaluation.rows import Cell, Row
 from raki.fourier import image_from_kspace
 
 CHROMIUM = '/usr/bin/chromium'

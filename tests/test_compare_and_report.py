@@ -27,10 +27,11 @@ from raki.data.scan import Scan, ScanFile
 from raki.data.simulate import Simulation, simulate
 from raki.errors import CalibrationError, SamplingError, ScanError
 from raki.evaluation import metrics
-from raki.evaluation.compare import Bench, Plan, Rate, Row, compare_slab, require_feasible
+from raki.evaluation.compare import Bench, Plan, Rate, compare_slab, require_feasible
 from raki.evaluation.noise_maps import analytic_noise_map, covariance_without_noise_scan
 from raki.evaluation.pictures import picture
 from raki.evaluation.report import ERROR_QUANTILE, Report, render_report, shown_cell, shown_slice
+from raki.evaluation.rows import Row
 from raki.fourier import image_from_kspace
 from raki.grappa.method import Grappa
 from raki.interpolation.calibration import silent
@@ -42,7 +43,8 @@ from tests.toys import RAKI_QUICK
 ROW = {
     'method', 'rate', 'acs', 'slice', 'seed', 'nrmse', 'nrmse_object', 'kspace_nrmse', 'ssim', 'psnr',
     'gfactor_mean', 'gfactor_p95', 'noise_std', 'noise_bias', 'ghost_index', 'point_peak', 'point_peak_min',
-    'point_width', 'seconds_fit', 'seconds_fill', 'device',
+    'point_width', 'retention_mean', 'lesion_contrast', 'lesion_contrast_min', 'lesion_snr', 'lesion_snr_min',
+    'lesions', 'seconds_fit', 'seconds_fill', 'device',
 }  # fmt: skip
 """What architecture promises to programs; more may be there."""
 
@@ -308,9 +310,9 @@ def test_the_report_is_one_file_with_every_slice_rate_acs_and_seed(file: ScanFil
     data = found.data
     assert [panel['row'] for panel in data['panels']] == results['rows']
     assert data['axes'] == {'slice': [0, 1], 'rate': [2, 3], 'acs': [16, 20], 'seed': [0, 1]}
-    names = {panel[kind] for panel in data['panels'] for kind in ('image', 'gfactor')}
+    names = {panel[kind] for panel in data['panels'] for kind in ('image', 'gfactor', 'retention')}
     names |= {*data['references'].values(), *data['objects'].values()}
-    assert len(names) == 2 * len(results['rows']) + 4
+    assert len(names) == 3 * len(results['rows']) + 4
     assert all(found.picture(name).shape == (48, 40) for name in names)  # the readout is horizontal
 
 
@@ -361,7 +363,7 @@ def test_a_scan_without_noise_has_a_report_without_g_factors(tmp_path: Path) -> 
     results = compared(open_scan(tmp_path / 'scan.h5'), tmp_path / 'out', plan)
     assert [row['gfactor_mean'] for row in results['rows']] == [None, None]
     assert results['rows'][0]['psnr'] is None  # no error at all
-    assert set(page(tmp_path / 'out').data['scales']) == {'image', 'error'}
+    assert set(page(tmp_path / 'out').data['scales']) == {'image', 'error', 'retention'}
 
 
 def test_the_report_says_how_uncertain_noise_maps_are(file: ScanFile, tmp_path: Path) -> None:
@@ -516,6 +518,7 @@ def test_the_report_has_the_orientation_of_the_file() -> None:
         for name, wanted in (
             (panel['image'], cell.image / truth.max()),
             (panel['gfactor'], cell.gfactor),
+            (panel['retention'], cell.retention),
             (found.data['references']['0'], truth / truth.max()),
             (found.data['objects']['0'], inside),
         ):

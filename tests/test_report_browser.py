@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page as BrowserPage
 
 CHROMIUM = shutil.which('chromium')
+LAYERS = ('image', 'error', 'gfactor', 'retention')
+FLAT = {('retention', 'zero-filled')}
+"""Tiles that show the same everywhere: nothing comes back."""
 
 
 @pytest.fixture(scope='module')
@@ -112,7 +115,7 @@ def panels(visit: Visit) -> list[dict[str, Any]]:
 def test_browser_shows_every_layer_of_every_method(visit: Visit) -> None:
     shown = visit.everything()
     assert set(shown) == {
-        *((layer, method) for layer in ('image', 'error', 'gfactor') for method in ('zero-filled', 'grappa', 'raki')),
+        *((layer, method) for layer in LAYERS for method in ('zero-filled', 'grappa', 'raki')),
         ('image', ''),
         ('error', ''),
     }
@@ -124,7 +127,7 @@ def test_browser_changes_the_rate_by_control_and_by_key(visit: Visit) -> None:
     visit.page.get_by_role('radiogroup', name='rate R').get_by_role('radio', name='3').check()
     visit.wait_for(rate=3)
     after = visit.everything()
-    for layer in ('image', 'error', 'gfactor'):
+    for layer in LAYERS:
         assert before[layer, 'grappa'] != after[layer, 'grappa']
     assert before['image', ''] == after['image', '']
     visit.page.locator('#viewer').focus()
@@ -138,7 +141,7 @@ def test_browser_changes_slice_and_seed_by_key_and_says_so(visit: Visit) -> None
     visit.page.keyboard.press('ArrowDown')
     visit.wait_for(slice=1)
     other = visit.everything()
-    assert all(before[tile] != other[tile] for tile in before)
+    assert all(before[tile] != other[tile] for tile in before.keys() - FLAT)
     visit.page.keyboard.press('s')
     visit.wait_for(seed=1)
     reseeded = visit.everything()
@@ -190,12 +193,12 @@ def test_browser_zooms_and_pans_all_panels_together(visit: Visit) -> None:
     visit.page.mouse.wheel(0, -300)
     visit.page.wait_for_selector('.panels.zoomed')
     zoomed = visit.everything()
-    assert all(before[tile] != zoomed[tile] for tile in before)
+    assert all(before[tile] != zoomed[tile] for tile in before.keys() - FLAT)
     visit.page.mouse.down()
     visit.page.mouse.move(x + 20, y + 10)
     visit.page.mouse.up()
     panned = visit.everything()
-    assert all(zoomed[tile] != panned[tile] for tile in before)
+    assert all(zoomed[tile] != panned[tile] for tile in before.keys() - FLAT)
     visit.page.mouse.dblclick(x, y)
     assert visit.everything() == before
 
@@ -204,7 +207,7 @@ def test_browser_reads_off_values_under_the_pointer(visit: Visit) -> None:
     canvas = visit.page.locator('figure[data-layer=error][data-method=raki] canvas')
     canvas.hover()
     pixels = visit.page.locator('.pixel').all_text_contents()
-    assert len(pixels) == 11
+    assert len(pixels) == 14
     assert len({text.rpartition(' ')[0] for text in pixels}) == 1  # one place in all panels
     image, reference, error = (
         float(
@@ -240,6 +243,25 @@ def test_browser_sorts_the_table(visit: Visit) -> None:
         indices = visit.page.locator('#table tbody tr').evaluate_all('all => all.map(row => Number(row.dataset.index))')
         values = [rows[index]['ssim'] for index in indices]
         assert values == sorted(values, reverse=order == 'descending')
+
+
+def test_browser_shows_small_lesions_of_the_cells_above(visit: Visit) -> None:
+    table = visit.page.get_by_role('region', name='Small lesions')
+    headings = table.locator('th').all_text_contents()
+    assert headings[5:11] == [f'contrast {size} px {sign}20%' for size in (2, 4, 8) for sign in '+-']
+    for _ in range(2):
+        shown = table.locator('tbody tr:visible').evaluate_all('all => all.map(row => Number(row.dataset.index))')
+        rows = [panels(visit)[index]['row'] for index in shown]
+        assert [row['method'] for row in rows] == ['zero-filled', 'grappa', 'raki']
+        [row] = [row for row in rows if row['method'] == 'grappa']
+        disc = row['lesions'][2]
+        assert (disc['diameter'], disc['contrast']) == (4, 0.2)
+        cell = table.locator('tbody tr:visible').nth(1).locator('td').nth(7).text_content()
+        assert cell == f'{disc["contrast_mean"]:.3g} ({disc["contrast_min"]:.3g})'
+        visit.page.locator('#viewer').focus()
+        visit.page.keyboard.press('ArrowRight')
+        visit.wait_for(rate=3)
+    assert {row['rate'] for row in rows} == {3}
 
 
 def test_browser_exports_the_rows_as_they_stand(visit: Visit, tmp_path: Path) -> None:

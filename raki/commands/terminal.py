@@ -12,8 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from raki.evaluation.compare import Row
     from raki.evaluation.metrics import Figure
+    from raki.evaluation.rows import Row
 
 MIN_WIDTH = 128
 """Columns that a table needs; narrower terminals wrap rather than lose figures."""

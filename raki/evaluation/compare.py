@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import product
-from math import isfinite, prod
-from typing import Any, TypeVar
+from math import prod
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -19,7 +19,9 @@ from raki.errors import CalibrationError, SamplingError, ScanError
 from raki.evaluation.metrics import Judged, figures_of, object_mask
 from raki.evaluation.noise_maps import NoiseMap, covariance_without_noise_scan, replica_noise_map
 from raki.evaluation.outside import Baseline
-from raki.fourier import cropped, image_from_kspace, spatial_axes
+from raki.evaluation.retention import RetentionMap, retention_map
+from raki.evaluation.rows import Cell, Label, Row
+from raki.fourier import centre_crop, cropped, image_from_kspace, spatial_axes
 from raki.interpolation.calibration import Calibration, Method, Progress, silent
 from raki.interpolation.fit import Filler, Interpolator
 from raki.pipeline import Slab
@@ -28,9 +30,6 @@ NOISE_LINES = 32
 """Central lines along each phase axis from which the noise power is estimated where there are no noise samples."""
 
 AnyMethod = TypeVar('AnyMethod', Method, Method | Baseline)
-
-Label = int | str
-"""Of a rate or ACS in results: 4 or 24 of slices, 2x2s1 or 16x24 of volumes."""
 
 ProgressFor = Callable[[str], Progress]
 """From the name of a task to what is told its progress."""
@@ -91,44 +90,6 @@ class Plan:
                 f'rates must be 1 or more, ACS lengths 0 or more, replicas 0 or at least 2, '
                 f'got {", ".join(map(str, self.rates))}, {self.acs}, {self.n_replicas}'
             )
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """What was measured in one cell of the comparison."""
-
-    method: str
-    rate: Label
-    acs: Label
-    """What was asked for [line]."""
-    slice: int
-    """Number of the slice; of a volume of the first one that is shown, while figures are those of all of it."""
-    seed: int | None
-    figures: Mapping[str, float | None]
-    """By the names of `raki.evaluation.metrics.FIGURES`."""
-    warnings: tuple[str, ...] = ()
-    device: str = 'cpu'
-    lesions: Sequence[Mapping[str, float | int | None]] = ()
-    """Summaries of `raki.evaluation.lesions.LesionResponse`: of each diameter the brighter, then the darker discs."""
-
-    def flat(self) -> dict[str, Any]:
-        """All of it side by side; JSON has neither infinity (PSNR without error) nor NaN: None."""
-        values = {field.name: getattr(self, field.name) for field in fields(self) if field.name != 'figures'}
-        return {
-            name: None if isinstance(value, float) and not isfinite(value) else value
-            for name, value in (values | dict(self.figures)).items()
-        }
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Cell:
-    """One row with its pictures."""
-
-    row: Row
-    image: Tensor
-    """Reconstructed magnitude image, axes (y, x) or (z, y, x)."""
-    gfactor: Tensor | None
-    """Its g-factor map, same axes [1]."""
 
 
 def require_feasible(plan: Plan, scan: Scan) -> None:
@@ -205,6 +166,13 @@ class Bench:
         return mask.to(image.device)
 
     @cached_property
+    def whole(self) -> Tensor:
+        """The object in the whole field of view: boolean, axes of k-space without coils."""
+        whole = torch.zeros(self.kspace.shape[1:], dtype=torch.bool, device=self.kspace.device)
+        centre_crop(whole, tuple(self.inside.shape)).copy_(self.inside)
+        return whole
+
+    @cached_property
     def covariance(self) -> Tensor:
         """Noise covariance (coil, coil): of noise samples where there are, else estimated from periphery and ACS."""
         if self.scan.noise is not None:
@@ -233,11 +201,14 @@ class Bench:
         seconds, images = (fitted - start, done - fitted), (self.magnitude(filled), self.true_image)
         missing = (sampling.inside & ~sampling.mask & self.scan.mask).to(device)
         noise, fill = self._noise_map(method, interpolator, sampling), interpolator.fill
-        judged = Judged(filled, self.truth, *images, self.inside, missing, sampling, self.kspace, fill, noise, *seconds)
+        maps = noise, self._retention(interpolator, sampling)
+        where = self.inside, self.whole, missing
+        judged = Judged(filled, self.truth, *images, *where, sampling, self.kspace, fill, *maps, *seconds)
         seed, warnings = getattr(method, 'seed', None), interpolator.warnings
         lesions = [each.summary() for each in judged.lesions]
         row = Row(name, *labels, self.index, seed, figures_of(judged), warnings, str(device), lesions)
-        return Cell(row, judged.image.cpu(), None if judged.noise is None else judged.noise.gfactor.cpu())
+        pictures = judged.noise and judged.noise.gfactor.cpu(), judged.retention and judged.retention.retained.cpu()
+        return Cell(row, judged.image.cpu(), *pictures)
 
     def _fitted(
         self, method: Method | Baseline, sampling: Sampling, kspace: Tensor, progress: Progress = silent
@@ -258,6 +229,13 @@ class Bench:
         noise = replica_noise_map(fill, self.kspace, sampling, self.covariance, n_replicas=self.plan.n_replicas)
         maps = {name: cropped(getattr(noise, name), self.scan.image_shape) for name in ('std', 'gfactor', 'bias')}
         return replace(noise, **maps)
+
+    def _retention(self, interpolator: Filler, sampling: Sampling) -> RetentionMap | None:
+        """None of an outside reference, whose derivative is not known."""
+        if not isinstance(interpolator, Interpolator):
+            return None
+        found = retention_map(interpolator.derivative(self.kspace).fill, sampling, self.truth, self.whole)
+        return replace(found, retained=cropped(found.retained, self.scan.image_shape))
 
 
 def compare_slab(bench: Bench, progress_for: ProgressFor) -> Iterator[Cell]:

@@ -29,8 +29,11 @@ CONTRAST = 0.2
 N_SPOTS = 48
 """Places at which a disc is tried."""
 
-APART = 4.0
+APART = 2.0
 """Distance between discs that are added together, from edge to edge [pixel]."""
+
+NEAREST = 0.7
+"""Least distance between places, relative to the diameter [1]: more of them would tell the same again."""
 
 DARK = 0.5
 """No disc is placed where the signal is below this part of its median in the object [1]."""
@@ -173,7 +176,7 @@ def spots(signal: Tensor, inside: Tensor, diameter: float, number: int = N_SPOTS
     chosen, nearest = [next_one], torch.full((len(candidates),), torch.inf, dtype=torch.float64)
     while len(chosen) < number:
         nearest = torch.minimum(nearest, (candidates - candidates[chosen[-1]]).double().square().sum(1))
-        if not float(nearest.max()) >= 1:
+        if float(nearest.max()) < max(1.0, NEAREST * diameter) ** 2:
             break
         chosen.append(int(nearest.argmax()))
     return candidates[chosen]

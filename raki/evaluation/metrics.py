@@ -19,7 +19,7 @@ from raki.data.sampling import Sampling
 from raki.evaluation.fidelity import PointResponse, ghost_index, noise_bias, noise_std, point_response
 from raki.evaluation.lesions import USUAL_DIAMETER, LesionResponse, lesion_responses
 from raki.evaluation.noise_maps import NoiseMap
-from raki.fourier import centre_crop
+from raki.evaluation.retention import RetentionMap
 
 RESOLUTION = 64
 """An object is looked at with this many resolved widths over the field of view; what is finer is texture or noise."""
@@ -122,6 +122,8 @@ class Judged:
     """Magnitude image and its reference, axes (y, x) or (z, y, x)."""
     inside: Tensor
     """The object: boolean, axes of the image."""
+    whole: Tensor
+    """The same in the whole field of view, axes of k-space without coils."""
     missing: Tensor
     """Lines that were filled in and have a reference: boolean, axes (*phase,)."""
     sampling: Sampling
@@ -132,15 +134,10 @@ class Judged:
     """The reconstruction, from measured to filled k-space."""
     noise: NoiseMap | None = None
     """With the axes of the image; None where there is none."""
+    retention: RetentionMap | None = None
+    """With the axes of the image; None where the derivative of the reconstruction is not known."""
     seconds_fit: float | None = None
     seconds_fill: float | None = None
-
-    @cached_property
-    def whole(self) -> Tensor:
-        """The object in the whole field of view: boolean, axes of k-space without coils."""
-        whole = torch.zeros(self.kspace.shape[1:], dtype=torch.bool, device=self.kspace.device)
-        centre_crop(whole, tuple(self.inside.shape)).copy_(self.inside)
-        return whole
 
     @cached_property
     def points(self) -> PointResponse:
@@ -186,7 +183,7 @@ class Figure:
     in_terminal: str | None = None
     """Short heading in the terminal's table; None where it is left out."""
     under: str | None = None
-    """Layer of pictures on the page (image, error or gfactor) under which it is written."""
+    """Layer of pictures on the page (image, error, gfactor or retention) under which it is written."""
     is_drawn: bool = True
     """Whether the page draws it over the rate."""
 
@@ -250,6 +247,11 @@ FIGURES = (
            2, 'high', 'SNR', 'image'),
     Figure('lesion_snr_min', 'least lesion SNR', lambda of: of.lesion(torch.min, 'snr'),
            'of the disc that is hidden most', 2, 'high'),
+    Figure('retention_mean', 'retention', lambda of: of.retention and of.retention.mean,
+           'mean part of the unmeasured signal that comes back in the object: 0 zero filling, 1 faithful', 3, None,
+           'retention', 'retention'),
+    Figure('retention_standard_error', 'retention SE', lambda of: of.retention and of.retention.standard_error,
+           'standard error of a pixel of the retention map', 3, is_drawn=False),
     Figure('net_acceleration', 'R net', lambda of: of.sampling.net_acceleration,
            'all lines over measured lines, ACS counted', 2, is_drawn=False),
     Figure('acs_used', 'ACS used', lambda of: math.prod(map(len, of.sampling.acs)),

@@ -6,9 +6,9 @@ from typing import Any
 
 from torch import Tensor
 
-from raki.evaluation.compare import Cell
 from raki.evaluation.metrics import columns, sizes
 from raki.evaluation.pictures import Picture, judged_picture, picture, quantile
+from raki.evaluation.rows import Cell
 from raki.evaluation.web_page import Page, Panel, Table, render
 
 ERROR_QUANTILE = 0.995
@@ -18,7 +18,7 @@ WINDOW = 0.999
 """Images end at this quantile of the reference."""
 
 STEPS_PER_STANDARD_ERROR = 4
-"""Steps of a stored g-factor map per standard error of a pixel whose g-factor is 1."""
+"""Steps of a stored map per standard error of a pixel, of g-factors where they are 1."""
 
 AXES = ('slice', 'rate', 'acs', 'seed')
 
@@ -30,6 +30,7 @@ class ShownCell:
     image: Picture
     """In units of the reference's maximum."""
     gfactor: Picture | None
+    retention: Picture | None
     largest_error: float
     """Quantile of |image - reference| [reference's maximum]."""
 
@@ -89,9 +90,13 @@ def shown_cell(cell: Cell, reference: Tensor, *, readout_is_rows: bool = False) 
 
     truth = shown(reference)
     image, truth = shown(cell.image) / _peak(truth), truth / _peak(truth)
-    step = float(cell.row.figures.get('gfactor_standard_error') or 0) / STEPS_PER_STANDARD_ERROR
-    maps = None if cell.gfactor is None else picture(shown(cell.gfactor).nan_to_num(0.0, 0.0, 0.0), step)
-    return ShownCell(judged_picture(image, truth), maps, quantile((image - truth).abs(), ERROR_QUANTILE))
+
+    def stored(name: str, values: Tensor | None) -> Picture | None:
+        step = float(cell.row.figures.get(f'{name}_standard_error') or 0) / STEPS_PER_STANDARD_ERROR
+        return None if values is None else picture(shown(values).nan_to_num(0.0, 0.0, 0.0).clamp(min=0), step)
+
+    maps = stored('gfactor', cell.gfactor), stored('retention', cell.retention)
+    return ShownCell(judged_picture(image, truth), *maps, quantile((image - truth).abs(), ERROR_QUANTILE))
 
 
 def _turned(image: Tensor, readout_is_rows: bool) -> Tensor:
@@ -111,7 +116,7 @@ def render_report(report: Report) -> str:
             title=f'Comparison on {results["scan"]["file"]}',
             axes={name: _values(rows, name) for name in AXES if _values(rows, name)},
             panels=[
-                Panel(row['method'], {name: row[name] for name in AXES}, cell.image, cell.gfactor, row)
+                Panel(row['method'], {name: row[name] for name in AXES}, cell.image, cell.gfactor, cell.retention, row)
                 for row, cell in zip(rows, report.cells, strict=True)
             ],
             scales=_scales(report),
@@ -141,7 +146,8 @@ def _scales(report: Report) -> dict[str, float]:
         'error': max(cell.largest_error for cell in filled) or 1.0,
     }
     gfactors = [row['gfactor_p95'] for row in rows if row['gfactor_p95'] is not None]
-    return scales | ({'gfactor': max(1.5, *gfactors)} if gfactors else {})
+    scales |= {'gfactor': max(1.5, *gfactors)} if gfactors else {}
+    return scales | ({'retention': 1.0} if any(cell.retention for cell in cells) else {})
 
 
 def _lesion_tables(rows: Sequence[Mapping[str, Any]]) -> list[Table]:
@@ -213,5 +219,12 @@ def _caption(results: Mapping[str, Any]) -> list[str]:
             f'weights, relative standard error {100 * max(errors):.1f} % per pixel, net acceleration with the ACS '
             f'counted; noise from {results["scan"]["noise"]}. A g-factor below that of GRAPPA from a network may be '
             'shrinkage rather than less noise.'
+        )
+    errors = [row['retention_standard_error'] for row in results['rows'] if row['retention_standard_error'] is not None]
+    if errors:
+        sentences.append(
+            'Retention: part of the signal that was not measured that comes back, in the object and in phase with it, '
+            'from random probes of the derivative, smoothed over 1.5 pixels (standard deviation); 0 is zero filling, 1 '
+            f'faithful; standard error {max(errors):.2f} per pixel. Low noise where little is retained is no gain.'
         )
     return sentences
