@@ -16,6 +16,7 @@ from raki.evaluation.lesions import (
     correlated,
     disc_image,
     lesion_responses,
+    matched_filter,
     spots,
 )
 from raki.evaluation.metrics import object_mask
@@ -91,12 +92,13 @@ def flat(noise: float, gain: float = 1.0) -> list[LesionResponse]:
 
 
 def test_the_ratio_in_white_errors_is_that_of_a_matched_filter() -> None:
-    """Amplitude times norm of the disc over the standard deviation of that part of the error that is in phase.
+    """Its norm is that of the disc on a constant; over the standard deviation of that part of the error in phase.
 
     Within three standard errors of that: as many places are independent as discs fit into the image.
     """
     for each in flat(0.1):
-        norm, n_independent = float(disc_image(FLAT, each.diameter).norm()), math.prod(FLAT) / each.diameter**2
+        disc, own = disc_image(FLAT, each.diameter), matched_filter(FLAT, each.diameter)
+        norm, n_independent = float((own * disc).sum() / own.norm()), math.prod(FLAT) / each.diameter**2
         expected = CONTRAST * norm / (0.1 / math.sqrt(2))
         assert float(each.snr.mean()) == pytest.approx(expected, rel=3 / math.sqrt(2 * n_independent))
 
@@ -105,6 +107,16 @@ def test_the_ratio_has_no_unit_and_falls_as_errors_grow() -> None:
     for first, second, brighter in zip(flat(0.1), flat(0.2), flat(0.1, gain=1e3), strict=True):
         torch.testing.assert_close(second.snr, first.snr / 2, rtol=1e-3, atol=0)
         torch.testing.assert_close(brighter.snr, first.snr, rtol=1e-3, atol=0)
+
+
+def test_smooth_shading_hides_no_disc() -> None:
+    """An error that is linear over the surroundings of a disc does not reach the filter."""
+    full = kspace_from_image(torch.ones(1, *FLAT, dtype=torch.complex64))
+    ramp = kspace_from_image((0.3 + 0.002 * torch.arange(FLAT[1])).expand(1, *FLAT).to(torch.complex64))
+    inside = torch.zeros(FLAT, dtype=torch.bool)
+    inside[20:-20, 20:-20] = True  # at the ends of the field of view it is no ramp
+    for each in lesion_responses(lambda kspace: kspace + ramp, full, full + ramp, full, inside):
+        assert float(each.snr.min()) > 1e3
 
 
 def test_bright_and_dark_discs_are_told_apart() -> None:

@@ -1,9 +1,9 @@
 """What a radiologist loses: small discs, brighter or darker than what is around them, added all over the object.
 
-A lesion is seen if it comes back, and if it stands out from the errors around it. Both are read with the matched filter
-of the disc as a fully sampled scan would show it. The filter assumes white errors, which those of a reconstruction are
-not, and sees the errors of one scan: its signal-to-noise ratio means something only against that of another method
-in the same place.
+A lesion is seen if it comes back, and if it stands out from its surroundings against the errors there. Both are read
+with the matched filter of the disc, as a fully sampled scan would show it, on a background of unknown brightness:
+smooth shading hides no lesion. The filter assumes white errors, which those of a reconstruction are not, and sees the
+errors of one scan: its signal-to-noise ratio means something only against that of another method in the same place.
 """
 
 import math
@@ -29,8 +29,8 @@ CONTRAST = 0.2
 N_SPOTS = 48
 """Places at which a disc is tried."""
 
-APART = 2.0
-"""Distance between discs that are added together, from edge to edge [pixel]."""
+SURROUNDINGS = 1.0
+"""The surroundings of a disc reach from its centre this much farther than its diameter [pixel]."""
 
 NEAREST = 0.7
 """Least distance between places, relative to the diameter [1]: more of them would tell the same again."""
@@ -78,10 +78,12 @@ def lesion_responses(
     """Add discs to the object, reconstruct again, and look for them: of each diameter the brighter, then the darker.
 
     A disc d multiplies the coil images by 1 + contrast d, so the coils see it as they see the object. With p the
-    matched weights of the reference, images are combined as Re sum conj(p) image, and y_s = sum_r d(r - s) image(r) is
-    the matched filter's output at spot s. The contrast kept is y_s of the difference that the discs make in the
-    reconstruction over y_s of what was added; the signal-to-noise ratio is y_s of that difference over the standard
-    deviation, over all places in the object, of the filter's output on the total error, reconstruction minus reference.
+    matched weights of the reference, images are combined as Re sum conj(p) image, and y_s = sum_r f(r - s) image(r) is
+    the matched filter's output at spot s: f is d less its mean within the surroundings of the disc, so that y_s is the
+    best linear estimate of the disc's amplitude, but for a factor, in white errors on an unknown constant. The contrast
+    kept is y_s of the difference that the discs make in the reconstruction over y_s of what was added; the
+    signal-to-noise ratio is y_s of that difference over the standard deviation, over all places in the object, of the
+    filter's output on the total error, reconstruction minus reference.
     Half of the discs of a reconstruction are bright and half dark, then the other way round.
 
     Parameters
@@ -115,25 +117,27 @@ def lesion_responses(
 
     error, found = combined(filled - truth), list[LesionResponse]()
     for diameter in diameters:
-        places, disc = spots(signal, inside, diameter), disc_image(signal.shape, diameter).to(signal)
+        places = spots(signal, inside, diameter)
         if len(places):
-            noise, outputs = float(correlated(error, disc)[inside].std()), _outputs(made_of, places, disc, diameter)
+            noise = float(correlated(error, matched_filter(signal.shape, diameter).to(signal))[inside].std())
+            outputs = _outputs(made_of, places, signal, diameter)
             for sign, (seen, true) in zip((1, -1), outputs, strict=True):
                 found.append(LesionResponse(diameter, sign * contrast, seen / true, sign * seen / noise))
     return found
 
 
 def _outputs(
-    made_of: Callable[[Tensor], tuple[Tensor, Tensor]], places: Tensor, disc: Tensor, diameter: float
+    made_of: Callable[[Tensor], tuple[Tensor, Tensor]], places: Tensor, signal: Tensor, diameter: float
 ) -> Tensor:
     """Filter outputs at all places, axes (bright or dark, reconstruction or object, spot), batch by batch."""
     outputs = torch.zeros(2, 2, len(places))
-    for batch in batches(places, diameter + APART):
+    disc, own = (make(signal.shape, diameter).to(signal) for make in (disc_image, matched_filter))
+    for batch in batches(places, 1.5 * diameter + SURROUNDINGS):
         at, every_other = tuple(places[batch].T), torch.arange(len(batch)) % 2
         for is_dark in (every_other, 1 - every_other):
             points = torch.zeros_like(disc)
             points[at] = (1.0 - 2 * is_dark).to(disc)
-            images = [correlated(image, disc)[at].cpu() for image in made_of(correlated(points, disc))]
+            images = [correlated(image, own)[at].cpu() for image in made_of(correlated(points, disc))]
             outputs[is_dark, :, batch] = torch.stack(images, dim=1)
     return outputs
 
@@ -155,9 +159,17 @@ def disc_image(shape: Sequence[int], diameter: float) -> Tensor:
     return image_from_kspace(spectrum.to(torch.complex128) / k.numel() ** 0.5, tuple(range(k.ndim))).real
 
 
-def correlated(image: Tensor, disc: Tensor) -> Tensor:
-    """Inner product of a real image with a centred disc moved to every pixel, periodically; same axes."""
-    spectrum = torch.fft.fftn(torch.fft.ifftshift(disc))  # real, as discs are symmetric
+def matched_filter(shape: Sequence[int], diameter: float) -> Tensor:
+    """Disc less its mean within its surroundings, around pixel n//2; 0 outside of them."""
+    axes = [torch.arange(size) - size // 2 for size in shape]
+    distance = torch.stack(torch.meshgrid(*axes, indexing='ij')).square().sum(0).sqrt()
+    around, disc = distance <= diameter + SURROUNDINGS, disc_image(shape, diameter)
+    return torch.where(around, disc - disc[around].mean(), 0.0)
+
+
+def correlated(image: Tensor, centred: Tensor) -> Tensor:
+    """Inner product of a real image with a symmetric one around n//2 moved to every pixel, periodically; same axes."""
+    spectrum = torch.fft.fftn(torch.fft.ifftshift(centred))
     return torch.fft.ifftn(torch.fft.fftn(image) * spectrum).real
 
 

@@ -156,8 +156,9 @@ def _lesion_tables(rows: Sequence[Mapping[str, Any]]) -> list[Table]:
     names = [f'{diameter:g} px {contrast:+.0%}' for diameter, contrast in kinds]
     note = (
         'Discs added in many places of the object: mean and, in brackets, the worst. Contrast: how much of it comes '
-        'back, 1 is faithful. SNR: of the matched filter of the disc over its standard deviation on the total error in '
-        'the object; errors are not white, so only its ratio between methods means something.'
+        'back, 1 is faithful. SNR: of the matched filter of the disc, on a background of unknown brightness, over its '
+        'standard deviation on the total error in the object; errors are not white, so only its ratio between methods '
+        'means something.'
     )
     place = ('method', 'rate', 'acs', 'slice', 'seed')
     lines = [
