@@ -44,7 +44,7 @@ ROW = {
     'method', 'rate', 'acs', 'slice', 'seed', 'nrmse', 'nrmse_object', 'kspace_nrmse', 'ssim', 'psnr',
     'gfactor_mean', 'gfactor_p95', 'noise_std', 'noise_bias', 'ghost_index', 'point_peak', 'point_peak_min',
     'point_width', 'retention_mean', 'lesion_contrast', 'lesion_contrast_min', 'lesion_snr', 'lesion_snr_min',
-    'lesions', 'seconds_fit', 'seconds_fill', 'device',
+    'noise_floor', 'lesions', 'seconds_fit', 'seconds_fill', 'device',
 }  # fmt: skip
 """What architecture promises to programs; more may be there."""
 
@@ -150,11 +150,10 @@ def test_refitted_replicas_vary_the_weights_where_there_are_any() -> None:
     sampling = undersample(scan.mask, (3,), (20,))
     fixed, refitted = (bench(scan, n_replicas=20, is_refitted=value) for value in (False, True))
     noise = [
-        each.cell('grappa', Grappa(), sampling, (3, 20), silent).row.figures['gfactor_mean']
-        for each in (fixed, refitted)
+        each.cell('grappa', Grappa(), sampling, (3, 20), silent).row.figures['noise_std'] for each in (fixed, refitted)
     ]
     alike = [
-        each.cell('zero', ZeroFilling(), sampling, (3, 20), silent).row.figures['gfactor_mean']
+        each.cell('zero', ZeroFilling(), sampling, (3, 20), silent).row.figures['noise_std']
         for each in (fixed, refitted)
     ]
     assert noise[0] is not None
@@ -170,6 +169,19 @@ def test_noise_comes_from_noise_samples_where_there_are_any() -> None:
     without = replace(scan, noise=None)
     expected = covariance_without_noise_scan(scan.kspace[0], scan.mask, scan.kspace[0][:, 8:40])
     torch.testing.assert_close(bench(without).covariance, expected)
+
+
+def test_the_noise_floor_is_the_error_of_a_reference_without_reconstruction() -> None:
+    """The noise of a fully sampled scan against its noise-free truth, over what else is known of neither."""
+    scan = simulate(Simulation(matrix=(96, 80), n_coils=6, noise=0.005))
+    assert scan.reference is not None
+    judge = bench(replace(scan, reference=None))
+    true = bench(scan).true_image
+    error = float((judge.true_image - true)[judge.inside].norm() / true[judge.inside].norm())
+    assert judge.noise_floor == pytest.approx(error, rel=0.05)
+    estimated = bench(replace(scan, reference=None, noise=None))
+    assert estimated.noise_floor == pytest.approx(error, rel=0.3)
+    assert bench(scan).noise_floor == 0
 
 
 def test_images_and_g_factor_maps_are_cropped_alike() -> None:
@@ -210,8 +222,12 @@ def test_a_faithful_reconstruction_pays_no_price_and_zero_filling_does() -> None
     assert (full['point_peak'], full['point_width']) == pytest.approx((1, 1), abs=0.02)
     assert full['ghost_index'] == 0
     assert full['noise_bias'] == pytest.approx(0, abs=0.1 * float(full['noise_std'] or 0))
-    assert zero['point_peak'] < 0.7
-    assert zero['point_peak_min'] <= zero['point_peak']
+    assert (zero['point_peak'], zero['point_peak_min'], zero['retention_mean']) == pytest.approx((0, 0, 0), abs=1e-3)
+    assert full['retention_mean'] == 1
+    assert (full['noise_floor'], zero['noise_floor']) == (0, 0)
+    assert zero['noise_std'] is not None
+    assert zero['gfactor_mean'] is None
+    assert zero['gfactor_standard_error'] is None
     assert zero['point_width'] is not None
     assert zero['point_width'] > 1.2
     assert zero['ghost_index'] > 0.9
@@ -310,9 +326,9 @@ def test_the_report_is_one_file_with_every_slice_rate_acs_and_seed(file: ScanFil
     data = found.data
     assert [panel['row'] for panel in data['panels']] == results['rows']
     assert data['axes'] == {'slice': [0, 1], 'rate': [2, 3], 'acs': [16, 20], 'seed': [0, 1]}
-    names = {panel[kind] for panel in data['panels'] for kind in ('image', 'gfactor', 'retention')}
+    names = {panel[kind] for panel in data['panels'] for kind in ('image', 'gfactor', 'retention')} - {None}
     names |= {*data['references'].values(), *data['objects'].values()}
-    assert len(names) == 3 * len(results['rows']) + 4
+    assert len(names) == 3 * len(results['rows']) - 8 + 4  # there is no g-factor of zero filling
     assert all(found.picture(name).shape == (48, 40) for name in names)  # the readout is horizontal
 
 
@@ -345,7 +361,7 @@ def test_scales_are_common_and_zero_filling_does_not_stretch_that_of_errors(file
     }
     assert data['scales']['error'] == pytest.approx(worst['grappa'], rel=0.02)  # rounded to steps
     assert worst['zero-filled'] > 2 * worst['grappa']
-    rows = [panel['row']['gfactor_p95'] for panel in data['panels']]
+    rows = [panel['row']['gfactor_p95'] for panel in data['panels'] if panel['method'] == 'grappa']
     assert data['scales']['gfactor'] == max(1.5, *rows)
 
 
@@ -413,9 +429,12 @@ def test_a_volume_has_a_row_with_every_figure_for_every_cell() -> None:
         product(('1x2', '2x2s1'), ('8x14', '8x16'), methods)
     )
     for cell, row in zip(cells, rows, strict=True):
-        assert all(isinstance(row[figure.name], float | int) for figure in metrics.FIGURES)
-        assert cell.gfactor is not None
-        assert cell.image.shape == cell.gfactor.shape == (12, 26, 20)
+        none = {figure.name for figure in metrics.FIGURES if not isinstance(row[figure.name], float | int)}
+        is_zero = row['method'] == 'zero-filled'
+        assert none == ({figure for figure in row if figure.startswith('gfactor')} if is_zero else set())
+        assert (cell.gfactor is None) == is_zero
+        maps = cell.image, cell.gfactor, cell.retention
+        assert all(each.shape == (12, 26, 20) for each in maps if each is not None)
         image, truth = cell.image, volume.true_image
         assert row['nrmse'] == pytest.approx(float((image - truth).norm() / truth.norm()), rel=1e-5)
     for zero, grappa in zip(rows[::2], rows[1::2], strict=True):

@@ -10,14 +10,14 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from raki.coils.combine import root_sum_of_squares
+from raki.coils.combine import matched_weights, root_sum_of_squares
 from raki.coils.noise import noise_covariance
 from raki.data.sampling import Sampling, slices, undersample
 from raki.data.scan import Scan
 from raki.device import now
 from raki.errors import CalibrationError, SamplingError, ScanError
 from raki.evaluation.metrics import Judged, figures_of, object_mask
-from raki.evaluation.noise_maps import NoiseMap, covariance_without_noise_scan, replica_noise_map
+from raki.evaluation.noise_maps import NoiseMap, covariance_without_noise_scan, full_noise, replica_noise_map
 from raki.evaluation.outside import Baseline
 from raki.evaluation.retention import RetentionMap, retention_map
 from raki.evaluation.rows import Cell, Label, Row
@@ -184,6 +184,19 @@ class Bench:
         )
         return covariance_without_noise_scan(kspace, mask, kspace[:, *slices(middle)])
 
+    @cached_property
+    def noise_floor(self) -> float | None:
+        """Noise of the reference itself on the scale of `nrmse_object`; None where it cannot be estimated."""
+        if self.scan.reference is not None:
+            return 0.0
+        try:
+            covariance = self.covariance
+        except ScanError:
+            return None
+        weights = matched_weights(image_from_kspace(self.truth, spatial_axes(self.truth))).conj()
+        std = cropped(full_noise(weights, covariance), self.scan.image_shape)
+        return float(std[self.inside].norm() / self.true_image[self.inside].norm())
+
     def magnitude(self, kspace: Tensor) -> Tensor:
         """Root-sum-of-squares image of k-space (coil, phase axes, kx), cropped as the scan says."""
         return cropped(root_sum_of_squares(image_from_kspace(kspace, spatial_axes(kspace))), self.scan.image_shape)
@@ -203,11 +216,13 @@ class Bench:
         noise, fill = self._noise_map(method, interpolator, sampling), interpolator.fill
         maps = noise, self._retention(interpolator, sampling)
         where = self.inside, self.whole, missing
-        judged = Judged(filled, self.truth, *images, *where, sampling, self.kspace, fill, *maps, *seconds)
+        others = *maps, self.noise_floor, *seconds
+        judged = Judged(filled, self.truth, *images, *where, sampling, self.kspace, fill, *others)
         seed, warnings = getattr(method, 'seed', None), interpolator.warnings
         lesions = [each.summary() for each in judged.lesions]
         row = Row(name, *labels, self.index, seed, figures_of(judged), warnings, str(device), lesions)
-        pictures = judged.noise and judged.noise.gfactor.cpu(), judged.retention and judged.retention.retained.cpu()
+        gfactors, retention = judged.gfactors, judged.retention
+        pictures = None if gfactors is None else gfactors.cpu(), retention and retention.retained.cpu()
         return Cell(row, judged.image.cpu(), *pictures)
 
     def _fitted(

@@ -136,22 +136,31 @@ class Judged:
     """With the axes of the image; None where there is none."""
     retention: RetentionMap | None = None
     """With the axes of the image; None where the derivative of the reconstruction is not known."""
+    noise_floor: float | None = None
+    """Noise of the reference itself on the scale of `nrmse_object`; None where it is not known."""
     seconds_fit: float | None = None
     seconds_fill: float | None = None
 
     @cached_property
     def points(self) -> PointResponse:
         """Small points added inside the object, and what became of them."""
-        return point_response(self.fill, self.measured, self.kspace, self.true_kspace, self.whole)
+        mask = self.sampling.mask
+        return point_response(self.fill, self.measured, self.kspace, self.true_kspace, self.whole, mask)
 
     @cached_property
     def lesions(self) -> list[LesionResponse]:
         """Discs added inside the object, and what became of them."""
         return lesion_responses(self.fill, self.measured, self.kspace, self.true_kspace, self.whole)
 
+    @property
+    def gfactors(self) -> Tensor | None:
+        """Map of g-factors, axes of the image; None where nothing is filled in, which loses signal, not noise."""
+        lines = self.kspace[:, self.missing]
+        return self.noise.gfactor if self.noise and (not lines.numel() or bool(lines.any())) else None
+
     def gfactor(self, statistic: Callable[[Tensor], Any]) -> float | None:
         """Statistic of the g-factors inside the object."""
-        return None if self.noise is None else float(statistic(self.noise.gfactor[self.inside]))
+        return None if self.gfactors is None else float(statistic(self.gfactors[self.inside]))
 
     def lesion(self, statistic: Callable[[Tensor], Tensor], name: str) -> float | None:
         """Statistic of what is `kept` or of the `snr` of bright and dark discs of the usual diameter."""
@@ -210,6 +219,9 @@ CELL = (
 FIGURES = (
     Figure('nrmse_object', 'NRMSE object', lambda of: nrmse_object(of.image, of.true_image, of.inside),
            '||image − reference|| / ||reference|| inside the object', 4, 'low', 'object', 'image'),
+    Figure('noise_floor', 'noise floor', lambda of: of.noise_floor,
+           "the reference's own noise on the scale of NRMSE object: nothing below it can be judged; 0 if simulated", 4,
+           under='image', is_drawn=False),
     Figure('nrmse', 'NRMSE', lambda of: nrmse(of.image, of.true_image),
            '||image − reference|| / ||reference|| over all pixels, noise in air included', 4, 'low', 'NRMSE', 'error'),
     Figure('kspace_nrmse', 'k-space NRMSE', lambda of: kspace_nrmse(of.kspace, of.true_kspace, of.missing),
@@ -224,7 +236,8 @@ FIGURES = (
            'mean g-factor inside the object; a network may lower it by shrinkage', 2, None, 'g mean', 'gfactor'),
     Figure('gfactor_p95', 'g 95 %', lambda of: of.gfactor(lambda values: np.quantile(values.cpu(), 0.95)),
            '95th percentile of the g-factor inside the object', 2, None, 'g 95 %', 'gfactor'),
-    Figure('gfactor_standard_error', 'g rel. SE', lambda of: of.noise and of.noise.relative_standard_error,
+    Figure('gfactor_standard_error', 'g rel. SE',
+           lambda of: None if of.gfactors is None or of.noise is None else of.noise.relative_standard_error,
            'relative standard error of a g-factor pixel', 3, is_drawn=False),
     Figure('noise_std', 'noise', lambda of: of.noise and noise_std(of.noise, of.true_image, of.inside),
            'standard deviation of replicas inside the object, on the scale of NRMSE object', 4),
@@ -232,24 +245,25 @@ FIGURES = (
            "how far the replicas' mean lies off inside the object, on the scale of NRMSE object", 4, 'low', 'bias'),
     Figure('ghost_index', 'ghosts', lambda of: ghost_index(of.kspace, of.true_kspace, of.sampling),
            'share of the error that is copies of the object: 0 noise, 1 ghosts alone', 3, 'low', 'ghost'),
-    Figure('point_peak', 'point height', lambda of: float(of.points.peak.mean()),
-           'mean height of small added points; below 1 signal is lost', 3, None, 'point'),
-    Figure('point_peak_min', 'least point height', lambda of: float(of.points.peak.min()),
-           'height of the added point that lost most', 3),
+    Figure('point_peak', 'points retained', lambda of: float(of.points.retained.mean()),
+           'mean height of small added points beyond what zero filling gives: 0 zero filling, 1 faithful', 3, None,
+           'point'),
+    Figure('point_peak_min', 'least point retained', lambda of: float(of.points.retained.min()),
+           'of the added point that lost most', 3),
     Figure('point_width', 'point width', lambda of: of.point_width(),
            'mean width of added points along phase encoding; above 1 they are blurred', 3),
     Figure('lesion_contrast', 'lesion contrast', lambda of: of.lesion(torch.mean, 'kept'),
-           'mean contrast that comes back of discs of 4 pixels, +20 and -20 %', 3, None, 'lesion', 'image'),
+           'mean contrast that comes back of discs of 4 pixels, +20 and -20 %', 3, None, None, 'image'),
     Figure('lesion_contrast_min', 'least lesion contrast', lambda of: of.lesion(torch.min, 'kept'),
            'of the disc that lost most', 3),
     Figure('lesion_snr', 'lesion SNR', lambda of: of.lesion(torch.mean, 'snr'),
            'mean matched-filter SNR of these discs over the total error; only ratios between methods mean something',
-           2, 'high', 'SNR', 'image'),
+           2, 'high', 'lesions', 'image'),
     Figure('lesion_snr_min', 'least lesion SNR', lambda of: of.lesion(torch.min, 'snr'),
            'of the disc that is hidden most', 2, 'high'),
     Figure('retention_mean', 'retention', lambda of: of.retention and of.retention.mean,
            'mean part of the unmeasured signal that comes back in the object: 0 zero filling, 1 faithful', 3, None,
-           'retention', 'retention'),
+           'retained', 'retention'),
     Figure('retention_standard_error', 'retention SE', lambda of: of.retention and of.retention.standard_error,
            'standard error of a pixel of the retention map', 3, is_drawn=False),
     Figure('net_acceleration', 'R net', lambda of: of.sampling.net_acceleration,
