@@ -44,7 +44,7 @@ ROW = {
     'method', 'rate', 'acs', 'slice', 'seed', 'nrmse', 'nrmse_object', 'kspace_nrmse', 'ssim', 'psnr',
     'gfactor_mean', 'gfactor_p95', 'noise_std', 'noise_bias', 'ghost_index', 'point_peak', 'point_peak_min',
     'point_width', 'retention_mean', 'lesion_contrast', 'lesion_contrast_min', 'lesion_snr', 'lesion_snr_min',
-    'noise_floor', 'lesions', 'seconds_fit', 'seconds_fill', 'device',
+    'noise_floor', 'lesions', 'tradeoff', 'seconds_fit', 'seconds_fill', 'device',
 }  # fmt: skip
 """What architecture promises to programs; more may be there."""
 

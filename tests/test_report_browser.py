@@ -250,19 +250,19 @@ def test_browser_shows_small_lesions_of_the_cells_above(visit: Visit) -> None:
     table = visit.page.get_by_role('region', name='Small lesions')
     headings = table.locator('th').all_text_contents()
     assert headings[5:11] == [f'contrast {size} px {sign}20%' for size in (2, 4, 8) for sign in '+-']
-    for _ in range(2):
+    for rate in (2, 3):
+        visit.page.locator('#viewer').focus()
+        visit.page.keyboard.press('ArrowLeft' if rate == 2 else 'ArrowRight')
+        visit.wait_for(rate=rate)
         shown = table.locator('tbody tr:visible').evaluate_all('all => all.map(row => Number(row.dataset.index))')
         rows = [panels(visit)[index]['row'] for index in shown]
-        assert [row['method'] for row in rows] == ['zero-filled', 'grappa', 'raki']
-        [row] = [row for row in rows if row['method'] == 'grappa']
-        disc = row['lesions'][2]
+        assert [(row['method'], row['rate']) for row in rows] == [
+            (name, rate) for name in ('zero-filled', 'grappa', 'raki')
+        ]
+        disc = rows[1]['lesions'][2]
         assert (disc['diameter'], disc['contrast']) == (4, 0.2)
         cell = table.locator('tbody tr:visible').nth(1).locator('td').nth(7).text_content()
         assert cell == f'{disc["contrast_mean"]:.3g} ({disc["contrast_min"]:.3g})'
-        visit.page.locator('#viewer').focus()
-        visit.page.keyboard.press('ArrowRight')
-        visit.wait_for(rate=3)
-    assert {row['rate'] for row in rows} == {3}
 
 
 def test_browser_exports_the_rows_as_they_stand(visit: Visit, tmp_path: Path) -> None:
@@ -305,6 +305,18 @@ def test_browser_draws_every_metric_over_the_rate(visit: Visit) -> None:
         for rate, mean in zip(rates, means, strict=True):
             own = [row['nrmse_object'] for row in rows if (row['method'], row['rate']) == (method, rate)]
             assert mean == pytest.approx(sum(own) / len(own))
+
+
+def test_browser_draws_error_over_retained_signal_of_the_cells_above(visit: Visit) -> None:
+    visit.draw_curves()
+    drawn = visit.page.locator('#tradeoff').evaluate('plot => plot.data.map(trace => [trace.name, trace.x, trace.y])')
+    rows = [panel['row'] for panel in panels(visit)]
+    cell = {row['method']: row for row in rows if (row['rate'], row['slice'], row['seed'] or 0) == (2, 0, 0)}
+    assert [name for name, _, _ in drawn] == [method for method in cell for _ in range(2)]
+    for (name, *swept), (_, *chosen) in zip(drawn[::2], drawn[1::2], strict=True):
+        assert chosen == [[cell[name]['retention_mean']], [cell[name]['nrmse_object']]]
+        assert swept == [[each[key] for each in cell[name]['tradeoff']] for key in ('retention_mean', 'nrmse_object')]
+    assert [len(x) for _, x, _ in drawn[::2]] == [0, 7, 0]
 
 
 def test_browser_shows_warnings_before_the_images(visit: Visit) -> None:

@@ -112,7 +112,7 @@ def test_what_a_linear_method_retains_does_not_depend_on_the_object() -> None:
             retention_map(fitted.derivative(kspace).fill, SAMPLING, full, inside(full)).retained
             for kspace in (full, other)
         ]
-        assert torch.allclose(*maps, atol=1e-5) == is_linear
+        assert torch.allclose(maps[0], maps[1], atol=1e-5) == is_linear
 
 
 def test_lines_that_are_never_filled_do_not_count() -> None:

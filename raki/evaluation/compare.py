@@ -16,11 +16,12 @@ from raki.data.sampling import Sampling, slices, undersample
 from raki.data.scan import Scan
 from raki.device import now
 from raki.errors import CalibrationError, SamplingError, ScanError
-from raki.evaluation.metrics import Judged, figures_of, object_mask
+from raki.evaluation.metrics import Judged, figures_of, nrmse_object, object_mask
 from raki.evaluation.noise_maps import NoiseMap, covariance_without_noise_scan, full_noise, replica_noise_map
 from raki.evaluation.outside import Baseline
 from raki.evaluation.retention import RetentionMap, retention_map
 from raki.evaluation.rows import Cell, Label, Row
+from raki.evaluation.tradeoff import strengths
 from raki.fourier import centre_crop, cropped, image_from_kspace, spatial_axes
 from raki.interpolation.calibration import Calibration, Method, Progress, silent
 from raki.interpolation.fit import Filler, Interpolator
@@ -220,7 +221,8 @@ class Bench:
         judged = Judged(filled, self.truth, *images, *where, sampling, self.kspace, fill, *others)
         seed, warnings = getattr(method, 'seed', None), interpolator.warnings
         lesions = [each.summary() for each in judged.lesions]
-        row = Row(name, *labels, self.index, seed, figures_of(judged), warnings, str(device), lesions)
+        others = lesions, self._tradeoff(method, interpolator, sampling)
+        row = Row(name, *labels, self.index, seed, figures_of(judged), warnings, str(device), *others)
         gfactors, retention = judged.gfactors, judged.retention
         pictures = None if gfactors is None else gfactors.cpu(), retention and retention.retained.cpu()
         return Cell(row, judged.image.cpu(), *pictures)
@@ -244,6 +246,20 @@ class Bench:
         noise = replica_noise_map(fill, self.kspace, sampling, self.covariance, n_replicas=self.plan.n_replicas)
         maps = {name: cropped(getattr(noise, name), self.scan.image_shape) for name in ('std', 'gfactor', 'bias')}
         return replace(noise, **maps)
+
+    def _tradeoff(
+        self, method: Method | Baseline, interpolator: Filler, sampling: Sampling
+    ) -> list[Mapping[str, float]]:
+        """Error and retained signal over the strength of a method that has one."""
+        if not isinstance(interpolator, Interpolator) or sampling.acceleration == 1:
+            return []
+        found = []
+        for strength, each in strengths(method, interpolator, self.kspace):
+            push = each.derivative(self.kspace).fill
+            retained = retention_map(push, sampling, self.truth, self.whole, n_probes=1).mean
+            error = nrmse_object(self.magnitude(each.fill(self.kspace)), self.true_image, self.inside)
+            found.append({'strength': strength, 'nrmse_object': error, 'retention_mean': retained})
+        return found
 
     def _retention(self, interpolator: Filler, sampling: Sampling) -> RetentionMap | None:
         """None of an outside reference, whose derivative is not known."""

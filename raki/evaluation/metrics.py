@@ -202,7 +202,7 @@ class Figure:
             return '–'
         if not isinstance(value, int | float):
             return str(value)
-        return f'{value:.4g}' if self.digits is None else f'{value:.{self.digits}f}'
+        return f'{value:.4g}' if self.digits is None else f'{round(value, self.digits) + 0.0:.{self.digits}f}'
 
 
 CELL = (

@@ -28,6 +28,8 @@ class Row:
     device: str = 'cpu'
     lesions: Sequence[Mapping[str, float | int | None]] = ()
     """Summaries of `raki.evaluation.lesions.LesionResponse`: of each diameter the brighter, then the darker discs."""
+    tradeoff: Sequence[Mapping[str, float]] = ()
+    """`nrmse_object` and `retention_mean` of the same method at each `strength` of `raki.evaluation.tradeoff`."""
 
     def flat(self) -> dict[str, Any]:
         """All of it side by side; JSON has neither infinity (PSNR without error) nor NaN: None."""

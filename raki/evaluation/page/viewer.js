@@ -20,7 +20,7 @@ function element(name, attributes = {}, ...children) {
 function figure(column, value) {
   if (value === null || value === undefined) return '–';
   if (typeof value === 'string') return value;
-  return column.digits === null ? Number(value.toPrecision(4)).toString() : value.toFixed(column.digits);
+  return column.digits === null ? Number(value.toPrecision(4)).toString() : value.toFixed(column.digits).replace(/^-(?=[0.]+$)/, '');
 }
 
 const initialWindows = () => Object.fromEntries(LAYERS.map((layer) => [layer, { low: 0, high: data.scales[layer] }]));
