@@ -80,7 +80,7 @@ def point_response(
     axes = spatial_axes(kspace)
     images = image_from_kspace(truth, axes)
     magnitude = root_sum_of_squares(images)
-    places = _places(magnitude, inside)
+    places = _places(magnitude.cpu(), inside.cpu())
     height = size * float(magnitude.max())
     points = torch.zeros_like(images)
     points[:, *places] = height * matched_weights(images)[:, *places]

@@ -78,7 +78,7 @@ function drawTradeoff() {
   });
   const column = { label: 'NRMSE object over retained signal' };
   const layout = layoutOf(column);
-  Object.assign(layout, { height: 380, shapes: [] });
+  Object.assign(layout, { height: 380, shapes: [], margin: { ...layout.margin, b: 24 } });
   Object.assign(layout.xaxis, { title: { text: 'retained part of the unmeasured signal' }, type: 'linear' });
   delete layout.xaxis.tickvals;
   Object.assign(layout.yaxis, { type: 'log', title: { text: 'NRMSE object' }, tickformat: '~g', nticks: 6 });
