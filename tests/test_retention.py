@@ -11,7 +11,7 @@ from raki.data.lattice import Lattice
 from raki.data.sampling import Sampling
 from raki.data.simulate import Simulation, simulate
 from raki.evaluation.metrics import object_mask
-from raki.evaluation.retention import WANTED_ERROR, probes_for, retention_map
+from raki.evaluation.retention import WANTED_ERROR, derivative_of, probes_for, retention_map
 from raki.fourier import image_from_kspace, kspace_from_image, spatial_axes
 from raki.grappa.method import Grappa
 from raki.interpolation.fit import ZeroFilling, fit
@@ -113,6 +113,21 @@ def test_what_a_linear_method_retains_does_not_depend_on_the_object() -> None:
             for kspace in (full, other)
         ]
         assert torch.allclose(maps[0], maps[1], atol=1e-5) == is_linear
+
+
+def test_the_derivative_of_what_has_none_is_a_difference_quotient() -> None:
+    """Of an outside reference, which only fills; of a network up to its curvature."""
+    full = truth()
+    for method, tolerance in ((Grappa(), 1e-3), (RAKI_QUICK, 0.05)):
+        fitted = fit(method, full, SAMPLING)
+
+        class Outside:
+            warnings = ()
+            fill = staticmethod(fitted.fill)
+
+        change = random_kspace(*full.shape, seed=3)
+        exact, found = (derivative_of(each, full)(change) for each in (fitted, Outside()))
+        assert float((found - exact).norm() / exact.norm()) < tolerance
 
 
 def test_lines_that_are_never_filled_do_not_count() -> None:

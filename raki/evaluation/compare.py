@@ -16,10 +16,11 @@ from raki.data.sampling import Sampling, slices, undersample
 from raki.data.scan import Scan
 from raki.device import now
 from raki.errors import CalibrationError, SamplingError, ScanError
+from raki.evaluation.lesions import DIAMETERS, USUAL_DIAMETER
 from raki.evaluation.metrics import Judged, figures_of, nrmse_object, object_mask
 from raki.evaluation.noise_maps import NoiseMap, covariance_without_noise_scan, full_noise, replica_noise_map
 from raki.evaluation.outside import Baseline
-from raki.evaluation.retention import RetentionMap, retention_map
+from raki.evaluation.retention import RetentionMap, derivative_of, retention_map
 from raki.evaluation.rows import Cell, Label, Row
 from raki.evaluation.tradeoff import strengths
 from raki.fourier import centre_crop, cropped, image_from_kspace, spatial_axes
@@ -214,18 +215,18 @@ class Bench:
         done = now(device)
         seconds, images = (fitted - start, done - fitted), (self.magnitude(filled), self.true_image)
         missing = (sampling.inside & ~sampling.mask & self.scan.mask).to(device)
-        noise, fill = self._noise_map(method, interpolator, sampling), interpolator.fill
-        maps = noise, self._retention(interpolator, sampling)
+        fill = interpolator.fill
+        maps = self._retention(interpolator, sampling), self._noise_map(method, interpolator, sampling)
         where = self.inside, self.whole, missing
-        others = *maps, self.noise_floor, *seconds
+        diameters = (USUAL_DIAMETER,) if isinstance(method, Baseline) else DIAMETERS  # outside references are slow
+        others = *maps, diameters, self.noise_floor, *seconds
         judged = Judged(filled, self.truth, *images, *where, sampling, self.kspace, fill, *others)
         seed, warnings = getattr(method, 'seed', None), interpolator.warnings
         lesions = [each.summary() for each in judged.lesions]
         others = lesions, self._tradeoff(method, interpolator, sampling)
         row = Row(name, *labels, self.index, seed, figures_of(judged), warnings, str(device), *others)
-        gfactors, retention = judged.gfactors, judged.retention
-        pictures = None if gfactors is None else gfactors.cpu(), retention and retention.retained.cpu()
-        return Cell(row, judged.image.cpu(), *pictures)
+        gfactors = None if judged.gfactors is None else judged.gfactors.cpu()
+        return Cell(row, judged.image.cpu(), gfactors, judged.retention.retained.cpu())
 
     def _fitted(
         self, method: Method | Baseline, sampling: Sampling, kspace: Tensor, progress: Progress = silent
@@ -255,17 +256,16 @@ class Bench:
             return []
         found = []
         for strength, each in strengths(method, interpolator, self.kspace):
-            push = each.derivative(self.kspace).fill
+            push = derivative_of(each, self.kspace)
             retained = retention_map(push, sampling, self.truth, self.whole, n_probes=1).mean
             error = nrmse_object(self.magnitude(each.fill(self.kspace)), self.true_image, self.inside)
             found.append({'strength': strength, 'nrmse_object': error, 'retention_mean': retained})
         return found
 
-    def _retention(self, interpolator: Filler, sampling: Sampling) -> RetentionMap | None:
-        """None of an outside reference, whose derivative is not known."""
-        if not isinstance(interpolator, Interpolator):
-            return None
-        found = retention_map(interpolator.derivative(self.kspace).fill, sampling, self.truth, self.whole)
+    def _retention(self, interpolator: Filler, sampling: Sampling) -> RetentionMap:
+        """By few probes of an outside reference, which is slow."""
+        push, n_probes = derivative_of(interpolator, self.kspace), None if isinstance(interpolator, Interpolator) else 2
+        found = retention_map(push, sampling, self.truth, self.whole, n_probes=n_probes)
         return replace(found, retained=cropped(found.retained, self.scan.image_shape))
 
 

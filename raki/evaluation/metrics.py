@@ -17,7 +17,7 @@ from torch import Tensor
 
 from raki.data.sampling import Sampling
 from raki.evaluation.fidelity import PointResponse, ghost_index, noise_bias, noise_std, point_response
-from raki.evaluation.lesions import USUAL_DIAMETER, LesionResponse, lesion_responses
+from raki.evaluation.lesions import DIAMETERS, USUAL_DIAMETER, LesionResponse, lesion_responses
 from raki.evaluation.noise_maps import NoiseMap
 from raki.evaluation.retention import RetentionMap
 
@@ -132,10 +132,12 @@ class Judged:
     """What `fill` was applied to, axes of `kspace`."""
     fill: Callable[[Tensor], Tensor]
     """The reconstruction, from measured to filled k-space."""
+    retention: RetentionMap
+    """With the axes of the image."""
     noise: NoiseMap | None = None
     """With the axes of the image; None where there is none."""
-    retention: RetentionMap | None = None
-    """With the axes of the image; None where the derivative of the reconstruction is not known."""
+    diameters: Sequence[float] = DIAMETERS
+    """Of the lesions to add [pixel]."""
     noise_floor: float | None = None
     """Noise of the reference itself on the scale of `nrmse_object`; None where it is not known."""
     seconds_fit: float | None = None
@@ -150,7 +152,8 @@ class Judged:
     @cached_property
     def lesions(self) -> list[LesionResponse]:
         """Discs added inside the object, and what became of them."""
-        return lesion_responses(self.fill, self.measured, self.kspace, self.true_kspace, self.whole)
+        images = self.measured, self.kspace, self.true_kspace
+        return lesion_responses(self.fill, *images, self.whole, self.diameters)
 
     @property
     def gfactors(self) -> Tensor | None:
@@ -261,10 +264,10 @@ FIGURES = (
            2, 'high', 'lesions', 'image'),
     Figure('lesion_snr_min', 'least lesion SNR', lambda of: of.lesion(torch.min, 'snr'),
            'of the disc that is hidden most', 2, 'high'),
-    Figure('retention_mean', 'retention', lambda of: of.retention and of.retention.mean,
+    Figure('retention_mean', 'retention', lambda of: of.retention.mean,
            'mean part of the unmeasured signal that comes back in the object: 0 zero filling, 1 faithful', 3, None,
            'retained', 'retention'),
-    Figure('retention_standard_error', 'retention SE', lambda of: of.retention and of.retention.standard_error,
+    Figure('retention_standard_error', 'retention SE', lambda of: of.retention.standard_error,
            'standard error of a pixel of the retention map', 3, is_drawn=False),
     Figure('net_acceleration', 'R net', lambda of: of.sampling.net_acceleration,
            'all lines over measured lines, ACS counted', 2, is_drawn=False),

@@ -15,6 +15,7 @@ from torch import Tensor
 from raki.coils.combine import matched_weights
 from raki.data.sampling import Sampling
 from raki.fourier import image_from_kspace, kspace_from_image, spatial_axes
+from raki.interpolation.fit import Filler, Interpolator
 
 WANTED_ERROR = 0.05
 """Standard error of a pixel of the map that the number of probes is chosen for [1]."""
@@ -24,6 +25,10 @@ MOST_PROBES = 16
 
 WIDTH = 1.5
 """Standard deviation of the Gaussian that maps are smoothed with inside the object [pixel]."""
+
+
+STEP = 0.01
+"""Change of k-space that stands for a small one where derivatives are not known, relative to its norm [1]."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,8 +71,8 @@ def retention_map(
     Parameters
     ----------
     push
-        D M: the derivative of filling at the k-space of the scan, from a change of k-space to that of the filled one
-        (`raki.interpolation.fit.Interpolator.derivative(kspace).fill`).
+        D M: the derivative of filling at the k-space of the scan, from a change of k-space to that of the filled one;
+        see `derivative_of`.
     sampling
         The lines that were measured.
     truth
@@ -98,6 +103,22 @@ def retention_map(
         squares += step * (image - mean)
     variance = float(squares[inside.cpu()].mean()) / max(1, number - 1)
     return RetentionMap(mean.float().to(truth.device), total / number, number, (variance / number) ** 0.5)
+
+
+def derivative_of(filler: Filler, kspace: Tensor) -> Callable[[Tensor], Tensor]:
+    """From changes of this k-space (coil, phase axes, kx) to those of what is filled: of anything that fills.
+
+    Exact of an `Interpolator`; of an outside reference the difference that a change of a STEP in size makes.
+    """
+    if isinstance(filler, Interpolator):
+        return filler.derivative(kspace).fill
+    filled, size = filler.fill(kspace), STEP * float(kspace.norm())
+
+    def quotient(change: Tensor) -> Tensor:
+        step = size / float(change.norm())
+        return (filler.fill(kspace + step * change) - filled) / step
+
+    return quotient
 
 
 def probes_for(part: float, n_axes: int) -> int:
