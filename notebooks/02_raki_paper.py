@@ -38,10 +38,9 @@ import raki
 from raki.coils.combine import root_sum_of_squares
 from raki.commands.catalogue import methods_named
 from raki.data.load import open_scan
-from raki.evaluation.compare import Bench, Plan, Rate, compare_slab
+from raki.evaluation.compare import Bench, Plan, Rate, Row, compare_slab
 from raki.evaluation.metrics import nrmse, nrmse_object, object_mask
 from raki.evaluation.outside import Baseline
-from raki.evaluation.rows import Row
 from raki.fourier import image_from_kspace
 from raki.networks import layers as networks
 from raki.networks.raki import NetworkMap
