@@ -38,7 +38,7 @@ FIGURES = ('snr', 'snr_min', 'contrast', 'contrast_min')
 
 def plain_grappa() -> Method:
     """What everything is measured by: automatic GRAPPA that learns from the measured ACS alone."""
-    return Grappa()
+    return Grappa(calibration='measured')
 
 
 def method_of(name: str) -> Method:

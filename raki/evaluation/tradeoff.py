@@ -15,6 +15,7 @@ from raki.grappa.method import Grappa
 from raki.interpolation.calibration import Calibration, PatchMap
 from raki.interpolation.fit import InnerMap, Interpolator
 from raki.interpolation.least_squares import LinearMap
+from raki.interpolation.own import relearnt
 from raki.interpolation.tuning import tune
 from raki.networks.gated import Blend
 
@@ -62,7 +63,8 @@ def _ridge(
     known = _calibration(fitted, fitted.sampling, kspace)
     if method.regularization == 'auto':
         tuned = tune(known, () if method.kernel == 'auto' else (method.kernel,))
-        regularization, equations = tuned.regularization, tuned.total
+        learnt = relearnt(known, tuned) if method.calibration == 'own' else tuned
+        regularization, equations = learnt.regularization, learnt.total
     else:
         regularization, equations = method.regularization, known.normal_equations(inner.cells.neighbourhood)
     return regularization, lambda ridge: LinearMap(equations.solve(ridge).to(torch.complex64))
