@@ -43,7 +43,23 @@ SIMULATIONS = {
         [(8, 96, 128, 0.02), (8, 96, 128, 0.003), (16, 128, 160, 0.01), (16, 128, 160, 0.001), (32, 64, 96, 0.01)]
     )
 }
-"""From noisy to clean, 8 to 32 coils."""
+SIMULATIONS |= {
+    f'simulated_{phantom}_{coils}_{lines}x{samples}_{noise:g}': Simulation(
+        (lines, samples), coils, 1, noise, seed, phantom
+    )
+    for seed, (phantom, coils, lines, samples, noise) in enumerate(
+        [
+            ('bars', 8, 96, 128, 0.02),
+            ('bars', 12, 128, 160, 0.002),
+            ('bars', 16, 96, 128, 0.0002),
+            ('compartments', 16, 128, 160, 0.02),
+            ('compartments', 8, 96, 128, 0.002),
+            ('compartments', 12, 128, 160, 0.0002),
+        ],
+        start=len(SIMULATIONS),
+    )
+}
+"""From noisy to clean (a signal-to-noise ratio of 50 to 5000), 8 to 32 coils; heads, then structured phantoms."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
