@@ -104,8 +104,8 @@ class Baseline:
             If a program that is needed is not installed.
         """
         lines, measured = torch.zeros(kspace.shape, dtype=torch.complex64), _measured(kspace, sampling)
-        sampling.acs_block(lines).copy_(acs.cpu())
-        maps = self.sensitivities(lines, _calibration_block(acs, sampling, kspace.shape))
+        centre_crop(lines, tuple(acs.shape[1:])).copy_(acs.cpu())  # its place is a phase that all coils share
+        maps = self.sensitivities(lines, _calibration_block(acs))
         if not bool(maps.any()):
             found = ' x '.join(map(str, acs.shape[1:]))
             raise CalibrationError(f'ESPIRiT finds no sensitivities in an ACS of {found}: acquire more ACS')
@@ -215,18 +215,15 @@ def _cautions(maps: Tensor, lines: Tensor) -> tuple[str, ...]:
     return (text,) if lost > MOST_LOST else ()
 
 
-def _calibration_block(acs: Tensor, sampling: Pattern, shape: torch.Size) -> tuple[int, ...]:
-    """Sides of the largest block in the centre of k-space that lies within the ACS, but no more than is usual."""
-    sides = zip(sampling.acs, shape[1:-1], strict=True)
-    within = [2 * min(n // 2 - side.start, side.stop - n // 2) if n > 1 else 1 for side, n in sides]
-    block = tuple(min(CALIBRATION_WIDTH, side) for side in (*within, acs.shape[-1]))
-    if any(side < KERNEL + 2 for side, n in zip(block, shape[1:], strict=True) if n > 1):
-        found = ' x '.join(map(str, acs.shape[1:]))
+def _calibration_block(acs: Tensor) -> tuple[int, ...]:
+    """Sides of the middle of the ACS (coil, phase axes, readout) that sensitivities are learnt from."""
+    sides = tuple(acs.shape[1:])
+    if any(1 < side < KERNEL + 2 for side in sides):
         raise CalibrationError(
-            f'ESPIRiT needs an ACS of at least {KERNEL + 2} lines around the centre of k-space along every '
-            f'axis, got {found}: acquire more ACS'
+            f'ESPIRiT needs an ACS of at least {KERNEL + 2} samples along every axis, '
+            f'got {" x ".join(map(str, sides))}: acquire more ACS'
         )
-    return block
+    return tuple(min(CALIBRATION_WIDTH, side) for side in sides)
 
 
 def bart(command: str, arguments: tuple[str, ...], inputs: Mapping[str, np.ndarray]) -> np.ndarray:
