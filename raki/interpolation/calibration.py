@@ -52,6 +52,9 @@ class Learnt:
     warnings: tuple[str, ...] = ()
     """What else a user must know, one sentence each."""
 
+    notes: tuple[str, ...] = ()
+    """What was done, one sentence each."""
+
     def noted(self, *notes: str) -> 'Learnt':
         """With more to know."""
         return replace(self, warnings=(*self.warnings, *notes))

@@ -104,6 +104,9 @@ class Interpolator:
     warnings: tuple[str, ...] = ()
     """Why the result may be worse than usual, one sentence each; empty where nothing is known against it."""
 
+    notes: tuple[str, ...] = ()
+    """What was done, one sentence each."""
+
     transform: CoilTransform | None = None
     """To the virtual coils that the maps are learnt in; None where these are the coils themselves."""
 
@@ -206,7 +209,8 @@ def fit(
     edges = edge_maps(known, learnt, cells, n_readout)
     inner = InnerMap(cells.at(cells.is_whole), learnt.patch_map)
     cautions = (*(transform.warnings if transform else ()), *_warnings(learnt, acs))
-    return Interpolator(sampling, n_readout, len(kspace), inner, edges, cautions, transform)
+    notes = (*(transform.notes if transform else ()), *learnt.notes)
+    return Interpolator(sampling, n_readout, len(kspace), inner, edges, cautions, notes, transform)
 
 
 def _warnings(learnt: Learnt, acs: Tensor) -> tuple[str, ...]:
