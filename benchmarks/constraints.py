@@ -29,7 +29,7 @@ from raki.errors import CalibrationError
 from raki.evaluation.espirit import patches, per_pixel
 from raki.fourier import image_from_kspace, kspace_from_image
 
-SPIRIT_SIZE, RIDGES = 7, (1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
+SPIRIT_SIZE, RIDGES = 7, (1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)
 """Side of the window, and Tikhonov's weights relative to the mean eigenvalue of the ACS's Gram matrix [1]."""
 
 LORAKS_SIZE, RANKS = 5, (0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
