@@ -3,7 +3,7 @@
 For each scan, axis, rate and ACS length: undersample, reconstruct with every method, and with GRAPPA over a grid of
 ridge weights and kernels; print the ratio of each method's error to the least error of that grid, by the same metric.
 
-    python benchmarks/quality.py --scans DIR --methods grappa gated --json OUT.json
+    python benchmarks/quality.py --scans DIR --methods plain-grappa grappa gated --json OUT.json
 """
 
 import argparse
@@ -16,11 +16,11 @@ from itertools import product
 from pathlib import Path
 
 import torch
+from contestants import contestants, fitted
 from hindsight import grappas
 from torch import Tensor
 
 from raki.coils.combine import root_sum_of_squares
-from raki.commands.catalogue import method_named
 from raki.commands.reconstruct import versions
 from raki.data.load import open_scan
 from raki.data.sampling import Sampling, undersample
@@ -29,9 +29,9 @@ from raki.data.simulate import Simulation, simulate
 from raki.errors import CalibrationError, SamplingError
 from raki.evaluation.compare import has_seed, with_seed
 from raki.evaluation.metrics import kspace_nrmse, nrmse_object, object_mask
+from raki.evaluation.outside import Baseline
 from raki.fourier import image_from_kspace
 from raki.interpolation.calibration import Method
-from raki.interpolation.fit import fit
 from raki.interpolation.neighbours import Kernel
 
 METRICS = ('kspace_nrmse', 'nrmse_object')
@@ -43,7 +43,23 @@ SIMULATIONS = {
         [(8, 96, 128, 0.02), (8, 96, 128, 0.003), (16, 128, 160, 0.01), (16, 128, 160, 0.001), (32, 64, 96, 0.01)]
     )
 }
-"""From noisy to clean, 8 to 32 coils."""
+SIMULATIONS |= {
+    f'simulated_{phantom}_{coils}_{lines}x{samples}_{noise:g}': Simulation(
+        (lines, samples), coils, 1, noise, seed, phantom
+    )
+    for seed, (phantom, coils, lines, samples, noise) in enumerate(
+        [
+            ('bars', 8, 96, 128, 0.02),
+            ('bars', 12, 128, 160, 0.002),
+            ('bars', 16, 96, 128, 0.0002),
+            ('compartments', 16, 128, 160, 0.02),
+            ('compartments', 8, 96, 128, 0.002),
+            ('compartments', 12, 128, 160, 0.0002),
+        ],
+        start=len(SIMULATIONS),
+    )
+}
+"""From noisy to clean (a signal-to-noise ratio of 50 to 5000), 8 to 32 coils; heads, then structured phantoms."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -131,7 +147,7 @@ def grappa_grid(cell: Cell) -> Iterator[tuple[Kernel, float, dict[str, float]]]:
         yield kernel, ridge, cell.errors(interpolator.fill(cell.measured))
 
 
-def measure(cell: Cell, methods: Mapping[str, Method], seeds: Sequence[int]) -> list[dict[str, object]]:
+def measure(cell: Cell, methods: Mapping[str, Method | Baseline], seeds: Sequence[int]) -> list[dict[str, object]]:
     """One row per method and seed: errors and their ratios to the best GRAPPA."""
     best, rows = best_grappa(cell), []
     if not best:
@@ -140,8 +156,7 @@ def measure(cell: Cell, methods: Mapping[str, Method], seeds: Sequence[int]) -> 
     for name, method in methods.items():
         for seed in seeds if has_seed(method) else (0,):
             try:
-                interpolator = fit(with_seed(method, seed), cell.measured, cell.sampling)
-                errors = cell.errors(interpolator.fill(cell.measured))
+                errors = cell.errors(fitted(with_seed(method, seed), cell.measured, cell.sampling).fill(cell.measured))
             except (CalibrationError, SamplingError) as error:
                 rows.append({**place, 'method': name, 'seed': seed, 'refused': str(error)})
                 continue
@@ -179,7 +194,7 @@ def show(row: Mapping[str, object]) -> None:
     print(f'{place}  {figures}  best {chosen["kernel"]} {chosen["regularization"]:.0e}', flush=True)
 
 
-def _json(content: Mapping[str, object]) -> str:
+def stored(content: Mapping[str, object]) -> str:
     """JSON with a line per row."""
     rows: Sequence[object] = content['rows']  # type: ignore[assignment]
     head = json.dumps({name: value for name, value in content.items() if name != 'rows'}, indent=1)
@@ -200,7 +215,7 @@ def main() -> None:
     parser.add_argument('--object', type=float, metavar='THRESHOLD', help='the object is brighter than this [maximum]')
     parser.add_argument('--simulations', action='store_true', help='simulated scans, too')
     options = parser.parse_args()
-    methods = {name: method_named(name) for name in options.methods}
+    methods = contestants(options.methods)
     rows: list[dict[str, object]] = []
     for name, scan in scans(options.scans, options.only, are_simulated=options.simulations):
         for cell in cells(name, scan, options.rates, options.acs, options.object):
@@ -215,7 +230,7 @@ def main() -> None:
         machine = {'processor': platform.processor() or platform.machine(), 'threads': torch.get_num_threads()}
         settings = {'methods': {name: asdict(method) for name, method in methods.items()}, 'object': options.object}
         content = {'summary': found, 'settings': settings, 'versions': versions(), 'machine': machine, 'rows': rows}
-        options.json.write_text(_json(content))
+        options.json.write_text(stored(content))
 
 
 if __name__ == '__main__':

@@ -1,4 +1,4 @@
-"""What is simulated: a head, and coils around it. The one place that knows sigpy (coil sensitivities)."""
+"""What is simulated: a head or a structured phantom, and coils around it. The one place that knows sigpy (coils)."""
 
 from math import cos, pi, sin
 
@@ -48,6 +48,69 @@ def head(shape: tuple[int, ...], height: float = 0.0) -> Tensor:
         folds = 1 + folding * torch.cos(n_folds * torch.atan2(v, u))
         image[(u.square() + v.square()) / folds.square() + ((z - z0) / depth).square() <= 1] = signal
     return image[0] if len(shape) == 2 else image
+
+
+BAR_WIDTHS = (3, 4, 5, 6, 8)
+"""Widths of resolution bars, from the top down [sample of the rendering, which is twice as fine as the matrix]; bars of
+one pixel would oscillate at the last frequency that is measured, and ring all over the image."""
+
+BAR_SIGNALS = (0.5, 1.0, 0.1)
+"""Signal of the body around the bars, of a bar, and between two of them [1]."""
+
+
+def bars(shape: tuple[int, int]) -> Tensor:
+    """Resolution bars, axes (y, x): line pairs of BAR_WIDTHS side by side along y (left) and along x (right)."""
+    y, x = (_positions(size) for size in shape)
+    body, bar, gap = BAR_SIGNALS
+    image = body * ((y.abs() <= 0.86)[:, None] & (x.abs() <= 0.78)).float()
+    height = 1.6 / len(BAR_WIDTHS)
+    for number, width in enumerate(BAR_WIDTHS):
+        rows = _within(y, -0.8 + (number + 0.1) * height, -0.8 + (number + 0.9) * height)
+        for columns, axis in ((_within(x, -0.7, -0.05), 0), (_within(x, 0.05, 0.7), 1)):
+            group = image[rows, columns]
+            is_bar = torch.arange(group.shape[axis]) // width % 2 == 0
+            group.copy_(torch.where(is_bar, bar, gap).unsqueeze(1 - axis))
+    return image
+
+
+COMPARTMENTS = (
+    (0.50, 0.00, 0.00, 0.78, 0.86, False),  # the body
+    (0.60, -0.40, -0.50, 0.30, 0.28, True),  # +- 20 %, large
+    (0.40, 0.40, -0.50, 0.30, 0.28, True),
+    (1.00, -0.40, 0.12, 0.28, 0.22, False),  # strong
+    (0.02, 0.40, 0.12, 0.28, 0.22, False),
+    (0.60, -0.40, 0.12, 0.09, 0.09, True),  # in them
+    (0.30, -0.40, -0.50, 0.10, 0.10, False),
+    (1.00, 0.40, -0.50, 0.10, 0.10, True),
+    (0.70, 0.40, 0.12, 0.05, 0.16, False),
+    (0.80, 0.00, -0.20, 0.015, 0.55, False),  # thin
+    (0.20, 0.00, 0.44, 0.70, 0.012, False),
+    (0.60, -0.56, 0.64, 0.08, 0.08, True),  # +- 20 %, smaller and smaller
+    (0.40, -0.30, 0.64, 0.06, 0.06, True),
+    (0.60, -0.10, 0.64, 0.045, 0.045, True),
+    (0.40, 0.06, 0.64, 0.03, 0.03, True),
+    (0.60, 0.20, 0.64, 0.02, 0.02, True),
+    (0.90, 0.36, 0.64, 0.04, 0.04, True),  # bright and dark
+    (0.05, 0.54, 0.64, 0.05, 0.05, True),
+)
+"""Sharp shapes, each over those before: signal [1]; centre (x, y) and half sizes along x and y, in half fields of view;
+whether it is a disc (an ellipse on matrices that are not square) rather than a rectangle."""
+
+
+def compartments(shape: tuple[int, int]) -> Tensor:
+    """Discs and rectangles of various contrast, axes (y, x): piecewise constant."""
+    y, x = (_positions(size) for size in shape)
+    image = torch.zeros(shape)
+    for signal, x0, y0, width, length, is_disc in COMPARTMENTS:
+        u, v = (x - x0).abs() / width, ((y - y0).abs() / length)[:, None]
+        image[u.square() + v.square() <= 1 if is_disc else torch.maximum(u, v) <= 1] = signal
+    return image
+
+
+def _within(positions: Tensor, first: float, last: float) -> slice:
+    """Samples between two positions."""
+    inside = ((positions >= first) & (positions <= last)).nonzero().flatten()
+    return slice(int(inside[0]), int(inside[-1]) + 1) if len(inside) else slice(0)
 
 
 def _positions(size: int) -> Tensor:

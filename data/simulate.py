@@ -1,15 +1,16 @@
 """Simulated multi-coil scans with known truth, not too kind to the method.
 
-The object has a smooth phase and texture, is rendered finer than the matrix (so it rings as real ones do), and its
-noise is correlated between coils of unequal noise.
+The object has a smooth phase, and a head texture, is rendered finer than the matrix (so it rings as real ones do), and
+its noise is correlated between coils of unequal noise.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor
 
-from raki.data.phantoms import birdcage_maps, head
+from raki.data.phantoms import bars, birdcage_maps, compartments, head
 from raki.data.scan import Scan
 from raki.fourier import centre_crop, image_from_kspace, kspace_from_image
 
@@ -17,7 +18,13 @@ FINER = 2
 """The object is rendered this many times finer than the matrix."""
 
 TEXTURE = 0.06
-"""Standard deviation of the texture relative to the signal [1]."""
+"""Standard deviation of a head's texture relative to the signal [1]."""
+
+STRUCTURED: Mapping[str, Callable[[tuple[int, int]], Tensor]] = {'bars': bars, 'compartments': compartments}
+"""Phantoms without texture, which are the same in every slice."""
+
+PHANTOMS = ('head', *STRUCTURED)
+"""Names of all."""
 
 N_NOISE_SAMPLES = 4096
 
@@ -41,6 +48,9 @@ class Simulation:
     seed: int = 0
     """Seed of texture, phase and noise."""
 
+    phantom: str = 'head'
+    """What lies in the coils: one of PHANTOMS; of a volume, the head."""
+
     def __post_init__(self) -> None:
         if len(self.matrix) not in (2, 3):
             raise ValueError(f'the matrix must have 2 sizes (ky, kx), or 3 of a volume, got {self.matrix}')
@@ -48,6 +58,10 @@ class Simulation:
             raise ValueError(f'matrix, coils and slices must be positive and noise not negative, got {self}')
         if len(self.matrix) == 3 and self.n_slices > 1:
             raise ValueError(f'a volume has partitions instead of slices, got {self.n_slices} slices')
+        if self.phantom not in PHANTOMS:
+            raise ValueError(f'no phantom {self.phantom!r}: choose from {", ".join(PHANTOMS)}')
+        if len(self.matrix) == 3 and self.phantom in STRUCTURED:
+            raise ValueError(f'volumes are simulated of a head only, got the phantom {self.phantom!r}')
 
 
 def simulate(settings: Simulation) -> Scan:
@@ -71,12 +85,19 @@ def _noise_free(settings: Simulation, index: int, generator: Generator) -> Tenso
     matrix = settings.matrix
     fine, axes = tuple(FINER * length for length in matrix), tuple(range(-len(matrix), 0))
     n_waves = (fine[0] if len(matrix) == 2 else min(fine)) // 8
-    texture = 1 + TEXTURE * _smooth_field(fine, n_waves, generator)
+    texture = 1 + (TEXTURE if settings.phantom == 'head' else 0) * _smooth_field(fine, n_waves, generator)
     phase = 1.5 * _smooth_field(fine, 3, generator)
-    magnetisation = torch.polar(_upright(fine, index / settings.n_slices) * texture.clamp(min=0), phase)
+    magnetisation = torch.polar(_drawn(settings, fine, index) * texture.clamp(min=0), phase)
     maps = birdcage_maps(settings.n_coils, matrix)
     seen = [centre_crop(kspace_from_image(_finer(each) * magnetisation, axes), matrix) for each in maps]
     return torch.stack(seen) / FINER ** (len(matrix) / 2)
+
+
+def _drawn(settings: Simulation, shape: tuple[int, ...], index: int) -> Tensor:
+    """The phantom in a slice, axes (y, x), or (z, y, x) of a volume."""
+    if settings.phantom in STRUCTURED:
+        return STRUCTURED[settings.phantom]((shape[0], shape[1]))
+    return _upright(shape, index / settings.n_slices)
 
 
 def _upright(shape: tuple[int, ...], height: float) -> Tensor:

@@ -185,6 +185,7 @@ def simulate(
     shift: Annotated[int, typer.Option(help='CAIPI shift of a volume [line].')] = 0,
     acs: Annotated[str | None, typer.Option(help='ACS lines to keep where R > 1: 24; of a volume 12x24.')] = None,
     seed: Annotated[int, typer.Option(help='Seed of texture, phase and noise.')] = 0,
+    phantom: Annotated[str, typer.Option(help='head, bars (resolution) or compartments (sharp shapes).')] = 'head',
 ) -> None:
     """Simulate a multi-coil scan, or a volume with two phase-encoding axes, with noise samples and known truth."""
     inputs.require_writable(output)
@@ -195,7 +196,7 @@ def simulate(
         size = inputs.sizes_of('--matrix', matrix)
         rates = inputs.sizes_of('--rate', rate or ('1x1' if len(size) == 3 else '1'))
         block = inputs.sizes_of('--acs', acs or ('12x24' if len(size) == 3 else '24'))
-        what = simulate_file(output, Simulation(size, coils, slices, noise, seed), rates, block, shift)
+        what = simulate_file(output, Simulation(size, coils, slices, noise, seed, phantom), rates, block, shift)
     print(f'{output}: {what}')
 
 

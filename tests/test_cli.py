@@ -17,6 +17,7 @@ from raki.cli import main
 from raki.coils.noise import noise_covariance
 from raki.commands.inputs import method_names, repeated
 from raki.data.load import load_scan
+from raki.data.simulate import Simulation, simulate
 from raki.evaluation.noise_maps import analytic_noise_map
 from raki.fourier import image_from_kspace
 from raki.grappa.method import Grappa
@@ -363,6 +364,15 @@ def test_wrong_usage_gets_one_line_and_exit_code_2(
     assert not (tmp_path / 'out.h5').exists()
 
 
+def test_a_structured_phantom_is_simulated_by_name(tmp_path: Path) -> None:
+    words = ['simulate', '--matrix', '48x40', '--coils', '6', '-o']
+    for name in ('head', 'bars'):
+        assert main([*words, str(tmp_path / f'{name}.h5'), '--phantom', name]) == 0
+    scans = [load_scan(tmp_path / f'{name}.h5').kspace for name in ('head', 'bars')]
+    assert torch.equal(scans[1], simulate(Simulation((48, 40), 6, phantom='bars')).kspace)
+    assert not torch.equal(*scans)
+
+
 def test_other_wrong_usage(scan: Path, tmp_path: Path, capsys: Capture) -> None:
     assert failure(['reconstruct', str(scan), '-o', str(scan)], capsys)[0] == 2
     assert failure(['compare', str(scan), '-o', str(scan)], capsys)[0] == 2
@@ -371,6 +381,8 @@ def test_other_wrong_usage(scan: Path, tmp_path: Path, capsys: Capture) -> None:
     assert failure(['simulate', '-o', str(tmp_path / 's.h5'), '--coils', '0'], capsys)[0] == 2
     assert failure(['simulate', '-o', str(tmp_path / 's.h5'), '--rate', '2', '--acs', '999'], capsys)[0] == 2
     assert failure(['simulate', '-o', str(tmp_path)], capsys)[0] == 2
+    code, said = failure(['simulate', '-o', str(tmp_path / 's.h5'), '--phantom', 'torso'], capsys)
+    assert (code, 'choose from head, bars, compartments' in said) == (2, True)
     assert failure(['reconstruct'], capsys)[0] == 2
     assert load_scan(scan).n_slabs == 2
 

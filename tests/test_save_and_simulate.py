@@ -10,9 +10,9 @@ import torch
 
 from raki.coils.noise import noise_covariance
 from raki.data.load import load_scan, open_scan
-from raki.data.phantoms import HEAD, head
+from raki.data.phantoms import BAR_WIDTHS, COMPARTMENTS, HEAD, bars, compartments, head
 from raki.data.save import ReconstructionWriter, reconstruction_writer, replacing, write_scan, write_text
-from raki.data.simulate import Simulation, simulate
+from raki.data.simulate import PHANTOMS, STRUCTURED, Simulation, simulate
 from raki.fourier import image_from_kspace
 from tests.toys import attributes, random_kspace, stored
 
@@ -163,3 +163,51 @@ def test_the_head_is_upright_in_the_orientation_of_its_file(tmp_path: Path, matr
 def test_an_impossible_simulation_is_refused(settings: dict) -> None:
     with pytest.raises(ValueError, match='must be positive'):
         Simulation(**settings)
+
+
+def test_bars_alternate_with_every_width_along_both_axes() -> None:
+    """Along a group, a bar and the gap beside it have different signals, and two bars further it is the same."""
+    image = bars((220, 300))
+    height = 1.6 / len(BAR_WIDTHS)
+    for number, width in enumerate(BAR_WIDTHS):
+        row = round((1 + -0.8 + (number + 0.5) * height) * 110)
+        across, along = image[row, 160:250], image[row - 12 : row + 12, 80]
+        for line in (across, along):
+            assert torch.equal(line[2 * width :], line[: -2 * width])
+            assert set((line[width:] + line[:-width]).tolist()) == {float(torch.tensor(1.0) + torch.tensor(0.1))}
+        assert image[row, 60:130].unique().numel() == 1
+        assert image[row - 8 : row + 8, 200].unique().numel() == 1
+
+
+def test_compartments_are_sharp_and_every_one_is_seen() -> None:
+    """Piecewise constant: neighbouring pixels differ at outlines only, and no shape is hidden by those after it."""
+    image = compartments((192, 256))
+    assert set(image.unique().tolist()) == {0.0, *torch.tensor([signal for signal, *_ in COMPARTMENTS]).tolist()}
+    assert float((image.diff(dim=1) == 0).float().mean()) > 0.95
+    for signal, x, y, width, length, _ in COMPARTMENTS[1:]:
+        rim = image[round((1 + y - 0.9 * length) * 96), round((1 + x) * 128)]
+        beside = image[round((1 + y) * 96), round((1 + x - 0.9 * width) * 128)]
+        assert torch.tensor(signal) in (rim, beside)
+
+
+@pytest.mark.parametrize('phantom', STRUCTURED)
+@pytest.mark.parametrize('matrix', [(48, 64), (33, 20)])
+def test_a_structured_phantom_lies_in_the_coils_as_it_was_drawn(phantom: str, matrix: tuple[int, int]) -> None:
+    """Sensitivities have unit root sum of squares, so the image is the phantom, ringing at its edges apart."""
+    scan = simulate(Simulation(matrix, 12, 2, 0.0, phantom=phantom))
+    assert scan.reference is not None
+    drawn = STRUCTURED[phantom]((2 * matrix[0], 2 * matrix[1])).unflatten(0, (-1, 2)).unflatten(2, (-1, 2)).mean((1, 3))
+    for kspace in scan.reference:
+        image = image_from_kspace(kspace).abs().square().sum(0).sqrt()
+        correlation = torch.corrcoef(torch.stack([image.flatten(), drawn.flatten()]))[0, 1]
+        assert float(correlation) > 0.9
+        assert float((image * drawn).sum() / drawn.square().sum()) == pytest.approx(1, abs=0.05)
+    assert not torch.equal(*scan.reference)
+
+
+def test_a_phantom_is_chosen_by_name() -> None:
+    assert torch.equal(simulate(replace(SMALL, phantom='head')).kspace, simulate(SMALL).kspace)
+    with pytest.raises(ValueError, match=f"no phantom 'torso': choose from {', '.join(PHANTOMS)}"):
+        Simulation(phantom='torso')
+    with pytest.raises(ValueError, match="volumes are simulated of a head only, got the phantom 'bars'"):
+        Simulation((8, 24, 20), phantom='bars')

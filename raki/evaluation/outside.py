@@ -1,9 +1,16 @@
 """Outside references: SENSE and wavelet reconstructions of the image, by sigpy and by BART.
 
 They look for the image x that explains the measured lines through ESPIRiT sensitivities s, y = F (s x). What they
-return as k-space is F (s x), measured lines included. How strong they regularise follows from the noise power, which
-the ACS tells, and never from a reference. With independent Gaussian noise of power n per sample, the most probable
-image minimises 1/2 ||y - F (s x)||^2 + n / (2 S) ||x||^2 if pixels are Gaussian of power S, and
+return as k-space is F (s x) where nothing was measured, and elsewhere what was measured, bit for bit, as every method
+of this package does: so they are judged by what they add. Any mask with an ACS will do.
+
+Sensitivities are zero where ESPIRiT's eigenvalue is below CROP; sigpy's own default of 0.95 also removes pixels of the
+object. They are learnt from a block of up to CALIBRATION_WIDTH samples along each axis, of as many lines as there are:
+sigpy's own ESPIRiT, which takes squares only, fails on few lines; so sigpy gets them from `raki.evaluation.espirit`.
+
+How strong they regularise follows from the noise power, which the ACS tells, and never from a reference. With
+independent Gaussian noise of power n per sample, the most probable image minimises
+1/2 ||y - F (s x)||^2 + n / (2 S) ||x||^2 if pixels are Gaussian of power S, and
 1/2 ||y - F (s x)||^2 + n / (2 b) ||W x||_1 if wavelet coefficients have the density exp(-|w| / b) / (2 pi b^2), whose
 mean magnitude is 2 b.
 """
@@ -13,6 +20,7 @@ import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from math import pi
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import ClassVar
@@ -21,18 +29,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from raki.data.sampling import Sampling, slices
+from raki.data.masks import Pattern
+from raki.data.sampling import slices
 from raki.errors import CalibrationError, ResourceError
-from raki.fourier import image_from_kspace, kspace_from_image, spatial_axes
+from raki.evaluation.espirit import KERNEL, espirit_maps
+from raki.fourier import centre_crop, image_from_kspace, kspace_from_image, spatial_axes
 from raki.interpolation.calibration import Calibration
 from raki.interpolation.neighbours import Neighbourhood
 from raki.interpolation.noise_power import noise_neighbourhood, noise_power
 
 CALIBRATION_WIDTH = 24
-"""Largest side of the square of k-space that ESPIRiT learns from, as sigpy and BART have it by default."""
+"""Largest side of the block of k-space that ESPIRiT learns from, as sigpy and BART have it by default."""
 
-ESPIRIT_KERNEL = 6
-"""Side of ESPIRiT's kernel, as sigpy and BART have it by default."""
+CROP = 0.8
+"""Eigenvalue of ESPIRiT below which there is no object, as BART has it by default [1]."""
 
 MOST_LOST = 0.1
 """Share of the ACS's energy where there are no sensitivities, above which it is warned of [1]."""
@@ -42,7 +52,7 @@ MOST_LOST = 0.1
 class ImageModel:
     """A calibrated reconstruction of the image."""
 
-    sampling: Sampling
+    sampling: Pattern
     """The pattern it is for."""
     sensitivities: Tensor
     """ESPIRiT maps, axes (coil, image axes); zero where there is no object."""
@@ -52,10 +62,13 @@ class ImageModel:
     """Why the result may be worse than usual."""
 
     def fill(self, kspace: Tensor) -> Tensor:
-        """K-space of the image that explains the measured lines, within the acquired range; axes as `kspace`."""
+        """Missing lines of the image that explains the measured ones, which come back bit for bit; axes as `kspace`.
+
+        Within the acquired range; beyond it lines are zero.
+        """
         images = self.sensitivities * self.solve(_measured(kspace, self.sampling))
-        model = kspace_from_image(images, spatial_axes(kspace))
-        return torch.where(self.sampling.inside[..., None], model, 0).to(kspace.device)
+        model = torch.where(self.sampling.inside[..., None], kspace_from_image(images, spatial_axes(kspace)), 0)
+        return torch.where(self.sampling.mask.to(kspace.device)[..., None], kspace, model.to(kspace.device))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +84,7 @@ class Baseline:
         """What an ACS must hold for its noise power to be estimated."""
         return noise_neighbourhood(calibration.acs)
 
-    def calibrate(self, acs: Tensor, sampling: Sampling, kspace: Tensor) -> ImageModel:
+    def calibrate(self, acs: Tensor, sampling: Pattern, kspace: Tensor) -> ImageModel:
         """Learn sensitivities and the strength of the regularisation.
 
         Parameters
@@ -79,44 +92,47 @@ class Baseline:
         acs
             Autocalibration lines in the centre of k-space, axes (coil, phase axes, readout).
         sampling
-            The pattern of the k-space to fill.
+            The pattern of the k-space to fill: a lattice, or any mask.
         kspace
             The k-space to fill, axes (coil, phase axes, kx); only measured lines are looked at.
 
         Raises
         ------
         CalibrationError
-            If the ACS is too small.
+            If the ACS is too small, or shows no sensitivities.
         ResourceError
             If a program that is needed is not installed.
         """
         lines, measured = torch.zeros(kspace.shape, dtype=torch.complex64), _measured(kspace, sampling)
-        sampling.acs_block(lines).copy_(acs.cpu())
-        maps = self.sensitivities(lines, _calibration_width(acs, sampling, kspace.shape))
+        centre_crop(lines, tuple(acs.shape[1:])).copy_(acs.cpu())  # its place is a phase that all coils share
+        maps = self.sensitivities(lines, _calibration_block(acs))
+        if not bool(maps.any()):
+            found = ' x '.join(map(str, acs.shape[1:]))
+            raise CalibrationError(f'ESPIRiT finds no sensitivities in an ACS of {found}: acquire more ACS')
         strength = self.strength(_noise(acs.cpu()), measured, maps, sampling)
         solve = partial(self.image, maps=maps, strength=strength, sampling=sampling)
         return ImageModel(sampling, maps, solve, _cautions(maps, lines))
 
-    def sensitivities(self, lines: Tensor, width: int) -> Tensor:
-        """ESPIRiT maps (coil, image axes) of ACS lines (coil, phase axes, kx): sigpy, with its default settings."""
-        from sigpy.mri import app  # its import takes seconds
+    def sensitivities(self, lines: Tensor, block: tuple[int, ...]) -> Tensor:
+        """ESPIRiT maps (coil, image axes) of the central block of ACS lines (coil, phase axes, kx)."""
+        return espirit_maps(centre_crop(lines, block), tuple(lines.shape[1:]), CROP)
 
-        return torch.from_numpy(app.EspiritCalib(lines.numpy(), calib_width=width, show_pbar=False).run())
-
-    def strength(self, noise: float, measured: Tensor, maps: Tensor, sampling: Sampling) -> float:
+    def strength(self, noise: float, measured: Tensor, maps: Tensor, sampling: Pattern) -> float:
         """Of the regularisation: noise power over signal power, the mean |x|^2 over pixels.
 
-        By Parseval, every line outside the ACS stands for R of them.
+        By Parseval, every measured line outside the ACS stands for as many as there are to each of them.
         """
         del maps
-        weights = torch.where(sampling.mask, float(sampling.acceleration), 0.0)
-        weights[slices(sampling.acs)] = 1
+        outside = sampling.inside.clone()
+        outside[slices(sampling.acs)] = False
+        weights = sampling.mask.float()
+        weights[outside] *= float(outside.sum() / (outside & sampling.mask).sum().clamp(min=1))
         energy = (measured.abs().square().sum((0, -1)) * weights).sum()
         return noise / (float(energy) / measured[0].numel())
 
-    def image(self, lines: Tensor, maps: Tensor, strength: float, sampling: Sampling) -> Tensor:
+    def image(self, lines: Tensor, maps: Tensor, strength: float, sampling: Pattern) -> Tensor:
         """Solve for the image, given measured lines and sensitivities; samples that happen to be zero count, too."""
-        from sigpy.mri import app
+        from sigpy.mri import app  # its import takes seconds
 
         weights = sampling.mask[..., None].expand(lines.shape[1:]).float().numpy()
         settings = {'weights': weights, 'max_iter': self.n_iterations, 'show_pbar': False}
@@ -145,7 +161,7 @@ class Wavelet(Baseline):
     n_iterations: int = 100
     app = 'L1WaveletRecon'
 
-    def strength(self, noise: float, measured: Tensor, maps: Tensor, sampling: Sampling) -> float:
+    def strength(self, noise: float, measured: Tensor, maps: Tensor, sampling: Pattern) -> float:
         """Noise power over the mean magnitude, per pixel, of the wavelet coefficients of the SENSE image."""
         import sigpy
 
@@ -164,16 +180,17 @@ class BartPics(Baseline):
 
     n_iterations: int = 100
 
-    def sensitivities(self, lines: Tensor, width: int) -> Tensor:
-        """ESPIRiT maps of BART."""
-        sides = ':'.join([str(width)] * (lines.ndim - 1) + ['1'] * (4 - lines.ndim))
-        return _from_bart(bart('ecalib', ('-m', '1', '-r', sides), {'kspace': _as_bart(lines)}), lines.ndim)
+    def sensitivities(self, lines: Tensor, block: tuple[int, ...]) -> Tensor:
+        """ESPIRiT maps of BART, with its default settings; CROP is one of them, said in case it changes."""
+        sides = ':'.join(map(str, (*reversed(block), *(1,) * (3 - len(block)))))
+        arguments = ('-m', '1', '-c', str(CROP), '-r', sides)
+        return _from_bart(bart('ecalib', arguments, {'kspace': _as_bart(lines)}), lines.ndim)
 
-    def image(self, lines: Tensor, maps: Tensor, strength: float, sampling: Sampling) -> Tensor:
+    def image(self, lines: Tensor, maps: Tensor, strength: float, sampling: Pattern) -> Tensor:
         """See `Baseline.image`."""
         pattern = sampling.mask[..., None].expand(lines.shape[1:]).to(lines)[None]
         arguments = ('-l2', '-r', f'{strength:.6e}', '-w', '1', '-i', str(self.n_iterations), '-p', '{pattern}')
-        inputs = {'kspace': _as_bart(lines), 'maps': _as_bart(maps), 'pattern': _as_bart(pattern)}
+        inputs = {'kspace': _as_bart(_as_pics_has_it(lines)), 'maps': _as_bart(maps), 'pattern': _as_bart(pattern)}
         return _from_bart(bart('pics', arguments, inputs), lines.ndim)[0]
 
 
@@ -181,7 +198,7 @@ BASELINES: Mapping[str, Baseline] = {'espirit': Espirit(), 'l1-wavelet': Wavelet
 """Outside references by the names that `raki compare --methods` knows."""
 
 
-def _measured(kspace: Tensor, sampling: Sampling) -> Tensor:
+def _measured(kspace: Tensor, sampling: Pattern) -> Tensor:
     return torch.where(sampling.mask[..., None], kspace.cpu(), 0)
 
 
@@ -198,18 +215,15 @@ def _cautions(maps: Tensor, lines: Tensor) -> tuple[str, ...]:
     return (text,) if lost > MOST_LOST else ()
 
 
-def _calibration_width(acs: Tensor, sampling: Sampling, shape: torch.Size) -> int:
-    """Largest square or cube in the centre of k-space that lies within the ACS, but no more than is usual."""
-    sides = zip(sampling.acs, shape[1:-1], strict=True)
-    halves = [min(n // 2 - side.start, side.stop - n // 2) for side, n in sides if n > 1]
-    width = min(CALIBRATION_WIDTH, 2 * min(halves), *(n for n in acs.shape[-1:] if n > 1))
-    if width < ESPIRIT_KERNEL + 2:
-        found = ' x '.join(map(str, acs.shape[1:]))
+def _calibration_block(acs: Tensor) -> tuple[int, ...]:
+    """Sides of the middle of the ACS (coil, phase axes, readout) that sensitivities are learnt from."""
+    sides = tuple(acs.shape[1:])
+    if any(1 < side < KERNEL + 2 for side in sides):
         raise CalibrationError(
-            f'ESPIRiT needs an ACS of at least {ESPIRIT_KERNEL + 2} lines around the centre of k-space along every '
-            f'axis, got {found}: acquire more ACS'
+            f'ESPIRiT needs an ACS of at least {KERNEL + 2} samples along every axis, '
+            f'got {" x ".join(map(str, sides))}: acquire more ACS'
         )
-    return width
+    return tuple(min(CALIBRATION_WIDTH, side) for side in sides)
 
 
 def bart(command: str, arguments: tuple[str, ...], inputs: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -248,6 +262,21 @@ def read_cfl(path: str) -> np.ndarray:
     """Read a BART file pair."""
     sizes = Path(f'{path}.hdr').read_text(encoding='ascii').splitlines()[1].split()
     return np.fromfile(f'{path}.cfl', dtype=np.complex64).reshape([int(size) for size in sizes], order='F')
+
+
+def _as_pics_has_it(kspace: Tensor) -> Tensor:
+    """K-space (coil, phase axes, kx) with the phases that BART's `pics` takes the Fourier transform to have.
+
+    The transform with its centre c = n//2 in both domains is m F m with m_j = exp(2 pi i (j - c/2) c/n); `pics` (0.8)
+    solves conj(m) F m (s x) = y. Both agree where 4 divides n; the sign is another where only 2 does, and an odd n
+    would shift the image by a pixel against its sensitivities.
+    """
+    for axis in spatial_axes(kspace):
+        size, centre = kspace.shape[axis], kspace.shape[axis] // 2
+        turns = (2 * torch.arange(size, dtype=torch.float64) - centre) * centre / size
+        phase = torch.polar(torch.ones_like(turns), -2 * pi * turns).to(kspace.dtype)
+        kspace = kspace * phase.unflatten(0, (size, *(1,) * (-1 - axis)))
+    return kspace
 
 
 def _as_bart(array: Tensor) -> np.ndarray:

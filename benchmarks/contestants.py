@@ -1,0 +1,38 @@
+"""What benchmarks know by name: all that `raki compare` knows, and what every ratio is taken to."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from raki.commands.catalogue import methods_named
+from raki.data.masks import Pattern
+from raki.data.sampling import Sampling
+from raki.errors import CalibrationError
+from raki.evaluation.outside import Baseline
+from raki.grappa.method import Grappa
+from raki.interpolation.calibration import Method
+from raki.interpolation.fit import Filler, fit
+
+PLAIN_NAME, PLAIN = 'plain-grappa', Grappa(calibration='measured')
+"""Automatic GRAPPA that learns from the measured ACS alone."""
+
+
+def contestants(names: Sequence[str]) -> dict[str, Method | Baseline]:
+    """Look methods and outside references up, ValueError if there is none of a name."""
+    found = methods_named([name for name in names if name != PLAIN_NAME])
+    return {name: PLAIN if name == PLAIN_NAME else found[name] for name in names}
+
+
+def fitted(method: Method | Baseline, measured: Tensor, pattern: Pattern) -> Filler:
+    """Learn from undersampled k-space (coil, phase axes, kx) how to fill it in.
+
+    Raises
+    ------
+    CalibrationError
+        If the ACS is too small, or the method needs a lattice where there is none.
+    """
+    if isinstance(method, Baseline):
+        return method.calibrate(pattern.acs_block(measured), pattern, measured)
+    if isinstance(pattern, Sampling):
+        return fit(method, measured, pattern)
+    raise CalibrationError('needs a lattice')
