@@ -8,7 +8,7 @@ import torch
 from raki.interpolation.calibration import Calibration, Learnt, Progress
 from raki.interpolation.least_squares import LinearMap
 from raki.interpolation.neighbours import Kernel, Neighbourhood
-from raki.interpolation.own import CalibrationFrom
+from raki.interpolation.own import CalibrationFrom, learn_linear
 from raki.interpolation.tuning import kernels_for
 
 USUAL = Kernel(lines=4, readout=5)

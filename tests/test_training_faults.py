@@ -15,7 +15,9 @@ from raki.interpolation.fit import Interpolator, fit
 from raki.networks import layers
 from raki.networks import raki as real_networks
 from raki.networks.fused import fused
+from raki.networks.gated import Gated
 from raki.networks.raki import Raki
+from raki.networks.residual import ResidualRaki
 from raki.networks.training import N_RESTARTS, Recipe
 from tests.toys import (
     COMPLEX_QUICK,
