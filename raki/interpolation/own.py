@@ -1,13 +1,14 @@
 """Learn once more, from the scan's own reconstruction: every measured line outside the ACS is an equation, too.
 
 What is learnt on the bright centre of k-space is used in its dim periphery, where other weights are best. There
-measured lines abound, but not their neighbours: these are what the first map made of the lines around them. So each
-measured lattice line is predicted from reconstructed lines that surround it as measured ones surround a missing line.
+measured lines abound, but not their neighbours: these are what the first map made of the lines around them. So lines
+are predicted from lines that surround them as measured ones surround missing ones, at all positions of a cell.
 
 Reconstructed samples are not measured ones: they are the mean of what is likely, given the measured lines, and they
-scatter around it by a covariance that the ACS tells. Second moments of samples are therefore those of the means plus
-that covariance (the expectation step of Dempster, Laird and Rubin 1977, J R Stat Soc B 39:1); without it errors of the
-first map pass for signal. Only measured samples are targets, so that the first map is never asked to confirm itself.
+scatter around it as residuals on the ACS tell, between coils and along the readout. Second moments of sources are those
+of the means plus that scatter (the expectation step of Dempster, Laird and Rubin 1977, J R Stat Soc B 39:1); without it
+errors of the first map pass for signal. Errors of targets are taken as independent of it, which makes one step bolder
+than one of expectation-maximisation.
 
 Equations of the ACS count as much as they are alike: by the inverse of the misfit that weights from outside leave on
 the ACS, against what they leave outside. Where one map holds everywhere, the ACS decides; elsewhere, the periphery.
@@ -21,15 +22,20 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from raki.data.lattice import Offset
 from raki.interpolation.calibration import Calibration, Learnt, PatchMap
 from raki.interpolation.least_squares import LinearMap, NormalEquations
 from raki.interpolation.neighbours import Cells, Kernel, Neighbourhood
 from raki.interpolation.powers import patch_power, squares
-from raki.interpolation.tuning import Misfit, Tuned, cross_validated, tune
+from raki.interpolation.tuning import Misfit, Tuned, cross_validated, least_gcv, tune
 
 CalibrationFrom = Literal['own', 'measured']
 """What a method learns from: measured lines, or also the scan's own reconstruction."""
 
+FEW = (
+    'learnt from a reconstruction in which about {:.0f} samples decide over {} unknowns: compare with weights of the '
+    'measured ACS (calibration measured)'
+)
 NOTE = "learnt once more from the scan's own reconstruction"
 NOT_ANEW = 'learnt from the ACS only: too few lines around it, or the ACS was measured apart'
 """What a user is told."""
@@ -42,25 +48,32 @@ def relearnt(calibration: Calibration, tuned: Tuned) -> Tuned:
     """Weights that hold where lines are missing, from those that were tuned on the ACS; the same without enough lines.
 
     1. The first map fills what it can; the scatter of its errors comes from its residuals on the ACS.
-    2. For each target, measured lattice lines there are predicted from reconstructed ones at the places of the sources.
+    2. Every line that was measured or filled is predicted from others at the places of the sources, all alike.
     3. What these weights leave unexplained on the ACS, against outside, tells how much equations of the ACS count.
-    4. All equations of a target are solved together, its ridge by generalised cross-validation.
+    4. All equations are solved together, with the ridge of generalised cross-validation.
 
-    Measured apart from the k-space to fill, an ACS may be of another unit: then nothing is learnt anew.
+    Where the ACS was measured apart, nothing is learnt anew, for it may be of another unit. Where fewer samples than
+    unknowns matter, as in the clean spectrum of a bar pattern, a few of them decide, and a warning says so.
     """
     if calibration.is_separate or calibration.lines is None:
         return tuned
-    outside = Outside.of(calibration, tuned)
-    found = [outside.equations(number) for number in range(len(tuned.neighbourhood.targets))]
-    parts = [part for part in found if part is not None]
-    if len(parts) < len(found):
+    width = len(tuned.neighbourhood.samples)
+    if calibration.acs.shape[-1] < 2 * width - 1:  # errors must be seen over as many samples as a patch has
         return tuned
-    weights, _, left = _solution(parts)
+    outside = Outside.of(calibration, tuned)
+    found = outside.equations()
+    if found is None:
+        return tuned
+    ridge, left = cross_validated(found)
     if not math.isfinite(left):
         return tuned
-    acs, weight = _of_acs(calibration, tuned.neighbourhood, weights, left)
-    weight += sum(part.n_equations for part in parts) / len(parts)
-    return _as_tuned(tuned, [part + _of_target(acs, number, len(parts)) for number, part in enumerate(parts)], weight)
+    acs, weight = _of_acs(calibration, tuned.neighbourhood, found.solve(ridge), left)
+    total = found + acs
+    scale = total.n_equations / (found.n_equations + weight)  # equations count 1 on average, as the gates want
+    total = replace(total, gram=scale * total.gram, cross=scale * total.cross, energy=scale * total.energy)
+    n_effective, n_unknowns = outside.n_effective(tuned.linear), len(total.gram)
+    few = (FEW.format(n_effective, n_unknowns),) if n_effective < n_unknowns else ()
+    return replace(tuned, regularization=least_gcv(total), folds=(total,), warnings=few)
 
 
 def learn_linear(calibration: Calibration, kernels: Sequence[Kernel], source: CalibrationFrom) -> Learnt:
@@ -82,7 +95,7 @@ def doubled(calibration: Calibration) -> Calibration:
 
 def learnt_anew(first: Tuned, own: Tuned, patch_map: PatchMap | None = None, warnings: tuple[str, ...] = ()) -> Learnt:
     """What a method gives back that uses weights learnt anew, or a map that starts from them; edges keep the ACS."""
-    learnt = first.learnt(own.linear if patch_map is None else patch_map, warnings)
+    learnt = first.learnt(own.linear if patch_map is None else patch_map, (*own.warnings, *warnings))
     note = NOTE if own is not first else NOT_ANEW
     return replace(learnt, n_equations=own.total.n_equations, notes=(note,))
 
@@ -99,8 +112,9 @@ class Outside:
     """Which lines were measured or reconstructed, boolean, axes (line,)."""
     errors: Tensor
     """Expected |error|^2, summed over targets of a cell, float64, axes (line, readout); zero where measured."""
-    covariance: Tensor
-    """Of errors between coils, complex128, axes (target, coil, coil), of all targets together with the trace 1."""
+    moments: Tensor
+    """Of errors in a window along the readout, E conj(e) e', complex128, axes (target, (coil, sample), (coil, sample));
+    those of all targets and coils have the mean square 1 together."""
 
     @classmethod
     def of(cls, calibration: Calibration, tuned: Tuned, patch_map: PatchMap | None = None) -> 'Outside':
@@ -115,34 +129,72 @@ class Outside:
         is_known[cells.targets[cells.targets >= 0].to(is_known.device)] = True
         known, kept = calibration.known[:, None], slice(columns.start, columns.stop)
         lines, errors = torch.where(known, measured, lines)[..., kept], (errors * ~known)[..., kept]
-        return cls(calibration, tuned.neighbourhood, lines, is_known, errors, _covariance(calibration, tuned))
+        return cls(calibration, tuned.neighbourhood, lines, is_known, errors, _moments(calibration, tuned))
 
-    def equations(self, number: int) -> NormalEquations | None:
-        """Of measured lines as the target of this number, all alike; None where there is nothing to learn from."""
-        cells = self._some(self.cells(number, self.neighbourhood))
-        seen = self.lines[:, cells.used[0].to(self.lines.device)]
-        if not bool(seen.any()) or not cells.neighbourhood.columns(seen.shape[-1]):
-            return None
-        found = NormalEquations.of(self.lines, cells)
-        return replace(found, gram=found.gram + self._scatter(cells, self.covariance[self._opposite(number)]))
+    def equations(self) -> NormalEquations | None:
+        """Of all cells that are known but not all measured, on the lattice and beside it; None without any of these."""
+        targets = self.neighbourhood.targets
+        on = self._equations(self._known((0,) * len(targets[0]), self.neighbourhood), None)
+        every = [self._equations(self._known(target, self.neighbourhood), n) for n, target in enumerate(targets)]
+        beside = [part for part in every if part is not None]
+        return sum(beside, on) if on is not None and beside else None
+
+    def n_effective(self, linear: LinearMap) -> float:
+        """How many measured samples decide over a fit to all of them: 1 / sum p^2 of their parts p of what is left.
+
+        Left by the first map, summed over coils.
+        """
+        left = list[Tensor]()
+        for number in range(len(self.neighbourhood.targets)):
+            cells = self.cells(number, self.neighbourhood)
+            predicted = linear(self.lines, cells.moved(self.neighbourhood))[:, number]
+            left.append(squares(cells.values(self.lines)[:, 0] - predicted).sum(0).flatten())
+        every = torch.cat(left)
+        return float(every.sum().square() / every.square().sum().clamp(min=torch.finfo(torch.float64).tiny))
 
     def cells(self, number: int, around: Neighbourhood) -> Cells:
         """Places where a lattice line is the target of this number and all sources are known, but not all measured."""
-        pattern, target = self.calibration.pattern, around.targets[number]
-        anchors, single = pattern.points.cpu().nonzero() - torch.tensor(target), replace(around, targets=(target,))
-        every = Cells(single, anchors, tuple(pattern.mask.shape), pattern.filled)
-        whole = every.at(every.is_whole)
-        known, measured = (each.cpu()[whole.sources].all(1) for each in (self.is_known, self.calibration.known))
+        target = around.targets[number]
+        return self._known(target, replace(around, targets=(target,)))
+
+    def _known(self, back: Offset, around: Neighbourhood) -> Cells:
+        """Places so far before lattice lines where everything is known, but not all measured."""
+        pattern = self.calibration.pattern
+        anchors = pattern.points.cpu().nonzero() - torch.tensor(back)
+        every = Cells(around, anchors, tuple(pattern.mask.shape), pattern.filled)
+        whole = every.at(every.is_whole & (every.targets >= 0).all(1))
+        numbers = torch.cat([whole.sources, whole.targets], dim=1)
+        known, measured = (each.cpu()[numbers].all(1) for each in (self.is_known, self.calibration.known))
         return whole.at(known & ~measured)
 
-    def _some(self, cells: Cells) -> Cells:
+    def _equations(self, cells: Cells, number: int | None) -> NormalEquations | None:
+        """Of some cells whose target of this number is on the lattice; without a number the cells are."""
+        n_columns = len(cells.neighbourhood.columns(self.lines.shape[-1]))
         n_sources = len(self.lines) * len(cells.neighbourhood.sources) * len(cells.neighbourhood.samples)
-        return cells.at(slice(None, None, max(1, len(cells) * self.lines.shape[-1] * n_sources // MOST_ELEMENTS)))
+        some = cells.at(slice(None, None, max(1, len(cells) * n_columns * n_sources // MOST_ELEMENTS)))
+        if not len(some) or not n_columns or not bool(self.lines[:, some.used[0].to(self.lines.device)].any()):
+            return None
+        found = NormalEquations.of(self.lines, some)
+        return found if number is None else replace(found, gram=found.gram + self._scatter(some, number))
+
+    def _scatter(self, cells: Cells, number: int) -> Tensor:
+        """What errors of sources add to the Gram matrix; those of different lines are independent."""
+        targets, width = torch.tensor(self.neighbourhood.targets), len(cells.neighbourhood.samples)
+        opposite = int(self.calibration.lattice.joins(targets + targets[number]).nonzero()[0])
+        scale = self.errors.sqrt()[cells.sources.to(self.errors.device)].unfold(-1, self.lines.shape[-1] - width + 1, 1)
+        both = torch.einsum('clax,clbx->lab', scale, scale)
+        moments = self.moments[opposite].view(len(self.lines), width, len(self.lines), width)
+        gram = moments.new_zeros(len(self.lines), len(both), width, len(self.lines), len(both), width)
+        for line, power in enumerate(both):
+            gram[:, line, :, :, line] = moments * power[:, None]
+        return gram.flatten(3).flatten(0, 2)
 
     def drawn(self, generator: torch.Generator) -> Tensor:
         """Lines as they may well have been, axes as `lines`: with errors as likely as those of the map."""
         noise = torch.randn(self.lines.shape, dtype=self.lines.dtype, generator=generator).to(self.lines.device)
-        values, vectors = torch.linalg.eigh(self.covariance)
+        n_coils, width = len(self.lines), len(self.neighbourhood.samples)
+        moments = self.moments.unflatten(1, (n_coils, width)).unflatten(3, (n_coils, width))
+        values, vectors = torch.linalg.eigh(moments.diagonal(dim1=2, dim2=4).mean(-1).conj())
         factors = (vectors * values.clamp(min=0).sqrt()[:, None]).to(noise.dtype)
         targets, found = self.calibration.lattice_cells(self.neighbourhood).targets.to(noise.device), self.lines.clone()
         for factor, numbers in zip(factors, targets.mT, strict=True):
@@ -151,39 +203,16 @@ class Outside:
             found[:, there] += torch.tensordot(factor, noise[:, there], dims=1) * scale
         return found
 
-    def _opposite(self, number: int) -> int:
-        """Number of the target whose place sources have when the target of this number is on the lattice."""
-        targets = torch.tensor(self.neighbourhood.targets)
-        return int(self.calibration.lattice.joins(targets + targets[number]).nonzero()[0])
 
-    def _scatter(self, cells: Cells, covariance: Tensor) -> Tensor:
-        """What errors of sources add to the Gram matrix; different samples err independently."""
-        n_columns = len(cells.neighbourhood.columns(self.lines.shape[-1]))
-        power = self.errors[cells.sources.to(self.errors.device)].unfold(-1, n_columns, 1).sum((0, 3)).flatten()
-        gram = covariance.new_zeros(len(covariance), len(power), len(covariance), len(power))
-        gram.diagonal(dim1=1, dim2=3).copy_(covariance.conj()[..., None] * power)
-        return gram.flatten(2).flatten(0, 1)
-
-
-def _covariance(calibration: Calibration, tuned: Tuned) -> Tensor:
-    """Of residuals on the ACS, each in units of its expected misfit, see `Outside.covariance`."""
+def _moments(calibration: Calibration, tuned: Tuned) -> Tensor:
+    """Of residuals on the ACS, each in units of its expected misfit, see `Outside.moments`."""
     cells, lines = calibration.cells(tuned.neighbourhood), calibration.acs_lines
     missed = (cells.values(lines) - tuned.linear(lines, cells)).to(torch.complex128)
-    white = (missed * tuned.misfit.weight(patch_power(lines, cells)).sqrt()).transpose(0, 1).flatten(2)
-    found = white @ white.mH
-    return found / found.diagonal(dim1=1, dim2=2).real.sum().clamp(min=torch.finfo(torch.float64).tiny)
-
-
-def _solution(parts: Sequence[NormalEquations]) -> tuple[Tensor, float, float]:
-    """Weights of all targets, the geometric mean of their ridges, and the error that is expected of them.
-
-    Weights have axes (source, (coil, target)); ridges are those of cross-validation, and the error is its estimate of
-    the mean |error|^2 of an equation, summed over targets.
-    """
-    ridges, left = zip(*(cross_validated(part) for part in parts), strict=True)
-    weights = [part.solve(ridge) for part, ridge in zip(parts, ridges, strict=True)]
-    ridge = math.exp(sum(map(math.log, ridges)) / len(ridges))
-    return torch.stack(weights, dim=2).flatten(1), ridge, sum(left)
+    white = missed * tuned.misfit.weight(patch_power(lines, cells)).sqrt()
+    windows = white.unfold(-1, len(tuned.neighbourhood.samples), 1)
+    rows = windows.permute(1, 2, 3, 0, 4).flatten(3).flatten(1, 2)
+    unit = squares(white).sum((0, 1)).mean().clamp(min=torch.finfo(torch.float64).tiny)
+    return rows.mH @ rows / (rows.shape[1] * unit)
 
 
 def _of_acs(
@@ -199,23 +228,3 @@ def _of_acs(
     misfit = Misfit.from_residuals(power, squares(missed).sum((0, 1)).flatten())
     equations = NormalEquations.of(lines, cells, lambda power: left * misfit.weight(power))
     return equations, left * float(misfit.weight(power).sum())
-
-
-def _of_target(equations: NormalEquations, number: int, n_targets: int) -> NormalEquations:
-    """Only of the target of this number."""
-    cross, energy = equations.cross[:, number::n_targets], equations.energy[number::n_targets]
-    return replace(equations, cross=cross, energy=energy)
-
-
-def _as_tuned(tuned: Tuned, parts: Sequence[NormalEquations], weight: float) -> Tuned:
-    """One set of equations with the mean Gram matrix of all targets, whose solution are the weights of each.
-
-    They count 1 on average; the parts' count `weight` in all, the mean of targets.
-    """
-    weights, ridge, _ = _solution(parts)
-    n_equations, energy = parts[0].n_equations, torch.stack([part.energy for part in parts], dim=1).flatten()
-    gram = sum((part.gram for part in parts[1:]), parts[0].gram) * (n_equations / weight / len(parts))
-    shift = ridge * gram.diagonal().real.mean()
-    cross = gram @ weights + shift * weights
-    total = NormalEquations(gram, cross, energy * (n_equations / weight), n_equations, tuned.neighbourhood)
-    return replace(tuned, regularization=ridge, folds=(total,))
