@@ -1,10 +1,10 @@
 """What is known of each sample before coils are asked to agree: measured, interpolated, or only how bright it may be.
 
 All coils see one object, so that errors of what is interpolated, and signal, lie along its sensitivities: a single
-direction between coils holds what all of them have together. Its variance is n_coils times that of a coil.
+direction between coils holds what all of them have together, n_coils times the variance of a sample of one coil.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -30,12 +30,15 @@ NEAREST = {1: 2, 2: 4}
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evidence:
-    """A grid, and how much each sample of it is worth."""
+    """K-space on a grid, and how much each sample of it is worth."""
 
     grid: Grid
 
     noise: float
     """Noise power of a sample [unit of k-space squared]."""
+
+    lines: Tensor
+    """What was measured, and what was filled in before, axes (coil, line, readout); zero where nothing was."""
 
     trust: Tensor
     """Noise power over the variance of what is known of a sample, 0 to 1, float32, axes as the grid's size; 1 where it
@@ -47,17 +50,41 @@ class Evidence:
 
         The error of what is filled in is its expected misfit on the ACS, less the noise that is in its targets alone.
         """
-        lines, known = calibration.measured, calibration.known
-        noise, n_coils = _noise(calibration), len(calibration.measured)
-        power = _power_everywhere(lines, known, calibration.matrix)
+        known, noise, n_coils = calibration.known, _noise(calibration), len(calibration.measured)
+        power, lines = _power_everywhere(calibration), _filled(calibration, start)
         if start is None:
             variance = power / noise
         else:
             misfit, n_targets = estimated_misfit(calibration, start.neighbourhood), len(start.neighbourhood.targets)
             variance = misfit.at(power) / (n_targets * n_coils * noise) - 1
-        trust = (1 / (n_coils * variance.clamp(min=LEAST_ERROR))).clamp(max=1)
         grid = Grid((*calibration.matrix, lines.shape[-1]))
-        return cls(grid, noise, grid.embedded(torch.where(known[:, None], 1.0, trust.float())))
+        trust = (1 / (n_coils * variance.clamp(min=LEAST_ERROR))).clamp(max=1)
+        return cls(grid, noise, lines, grid.embedded(torch.where(known[:, None], 1.0, trust.float())))
+
+    @property
+    def kspace(self) -> Tensor:
+        """Those lines on the grid, axes (coil, *size)."""
+        return self.grid.embedded(self.lines)
+
+    @property
+    def image(self) -> Tensor:
+        """Of those lines, axes (coil, *size)."""
+        return self.grid.image(self.kspace)
+
+    def with_less_trust(self, factor: float) -> 'Evidence':
+        """Only a part of it in what was not measured."""
+        return replace(self, trust=torch.where(self.trust < 1, factor * self.trust, self.trust))
+
+
+def _filled(calibration: Calibration, start: Learnt | None) -> Tensor:
+    """Lines as measured, and as a learnt map fills them in where its neighbourhood is whole."""
+    lines = calibration.measured
+    if start is None:
+        return lines
+    cells, target = calibration.lattice_cells(start.neighbourhood), torch.zeros_like(lines)
+    if len(cells):
+        cells.put(target, start.patch_map(lines, cells), start.neighbourhood.columns(lines.shape[-1]))
+    return torch.where(calibration.known[:, None], lines, target)
 
 
 def _noise(calibration: Calibration) -> float:
@@ -78,11 +105,12 @@ def _unit(calibration: Calibration) -> float:
     return float(powers[-n_bright:].mean()) / float(calibration.acs.abs().square().double().mean())
 
 
-def _power_everywhere(lines: Tensor, known: Tensor, shape: tuple[int, ...]) -> Tensor:
+def _power_everywhere(calibration: Calibration) -> Tensor:
     """Mean |sample|^2 over coils, smooth along the readout, float64, axes (line, readout).
 
     Of missing lines it is the geometric mean of that of the nearest measured ones, near ones counting more.
     """
+    lines, known, shape = calibration.measured, calibration.known, calibration.matrix
     window = min(SMOOTHED_SAMPLES, lines.shape[-1] // 2 * 2 + 1)
     own = lines[:, known].abs().square().double().mean(0)
     own = avg_pool1d(own[:, None], window, 1, window // 2, count_include_pad=False)[:, 0]

@@ -12,7 +12,7 @@ from math import ceil
 
 import torch
 from torch import Tensor
-from torch.fft import fftn, fftshift, ifftn, ifftshift
+from torch.fft import fftfreq, fftn, fftshift, ifftn, ifftshift
 from torch.nn.functional import pad
 
 MARGIN = 2
@@ -69,6 +69,14 @@ class Grid:
     def kspace(self, image: Tensor) -> Tensor:
         """Orthonormal Fourier transform."""
         return fftn(image, dim=self.axes, norm='ortho')
+
+    def low_pass(self, kspace: Tensor, width: int) -> Tensor:
+        """With a Hann window of this width around DC along every axis, less where k-space has less."""
+        for axis, size in zip(self.axes, self.size, strict=True):
+            steps = fftfreq(size, 1 / size, device=kspace.device) / min(width, size)
+            window = torch.cos(torch.pi * steps.clamp(-0.5, 0.5)).square()
+            kspace = kspace * window.view(-1, *(1,) * (-1 - axis))
+        return kspace
 
 
 def smoothed(values: Tensor, axes: Sequence[int], width: int) -> Tensor:

@@ -13,7 +13,7 @@ from raki.consistency.evidence import Evidence
 from raki.consistency.grid import smoothed
 from raki.consistency.kernel import SelfConsistency
 from raki.consistency.solve import solved
-from raki.consistency.spirit import Spirit, filled
+from raki.consistency.spirit import Spirit
 from raki.consistency.wavelets import composed, decomposed
 from raki.interpolation.calibration import Calibration, Learnt, Method, Progress, Refinement
 from raki.interpolation.neighbours import Neighbourhood
@@ -36,7 +36,8 @@ class Sparse:
     Self-consistency gives the sensitivities s, one vector between coils in every pixel; another method fills in first,
     or without a lattice `Spirit` does. With noise power n per sample, the image z minimises the sum of
 
-    - |F (s z) - k|^2 / n over measured samples, and over interpolated ones with their own variance in place of n,
+    - |F (s z) - k|^2 / n over measured samples, and over interpolated ones with their own variance in place of n: made
+      of signal, errors lie where the object is, so that the smaller it is the larger they are there,
     - |w| / b over its wavelet coefficients w: the most probable image where these have the density
       exp(-|w| / b) / (2 pi b^2), with 2 b the local mean magnitude of a band.
 
@@ -53,7 +54,7 @@ class Sparse:
     start: Method
     """What fills in first, where there is a lattice."""
 
-    n_steps: int = 15
+    n_steps: int = 20
     """Steps of either solution; twice as many without a lattice."""
 
     def __post_init__(self) -> None:
@@ -71,18 +72,24 @@ class Sparse:
 
     def refinement(self, calibration: Calibration, start: Learnt | None) -> Refinement:
         """Learn sensitivities, and how large wavelet coefficients are where."""
-        lines, n_steps = filled(calibration, start), self.n_steps
-        evidence = Evidence.of(calibration, start)
+        evidence, n_steps = Evidence.of(calibration, start), self.n_steps if start else 2 * self.n_steps
         if start is None:
-            n_steps = 2 * n_steps
-            lines = Spirit(self.start).refinement(calibration, None)(lines)
-            evidence = replace(evidence, trust=torch.where(evidence.trust < 1, 0, evidence.trust))
-        grid = evidence.grid
-        image = grid.image(grid.embedded(lines))
-        sensitivities = SelfConsistency.learnt(calibration).sensitivities(grid, image)
+            kspace = Spirit(self.start).refinement(calibration, None).solved(evidence.lines)
+        else:
+            kspace = evidence.kspace
+        grid, width = evidence.grid, 2 * max(calibration.acs_shape)
+        image, smooth = grid.image(kspace), grid.image(grid.low_pass(kspace, width))
+        sensitivities = SelfConsistency.learnt(calibration).sensitivities(grid, smooth)
         reference = (sensitivities.conj() * image).sum(0)
-        first = SparseImage(evidence, sensitivities, reference, 1.0, n_steps)
-        return replace(first, reference=first.image(lines), subtracted=0.0)
+        trusted = evidence.with_less_trust(_concentration(reference) if start else 0.0)
+        first = SparseImage(trusted, sensitivities, reference, 1.0, n_steps)
+        return replace(first, reference=first.image(evidence.lines), subtracted=0.0)
+
+
+def _concentration(image: Tensor) -> float:
+    """Share of the pixels that an even object of the same mean and mean square of power would take up, 0 to 1."""
+    power = image.abs().double().square()
+    return float(power.mean().square() / power.square().mean())
 
 
 @dataclass(frozen=True, slots=True, eq=False)

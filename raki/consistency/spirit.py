@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from raki.consistency.evidence import Evidence
-from raki.consistency.grid import smoothed
+from raki.consistency.grid import Grid, smoothed
 from raki.consistency.kernel import SelfConsistency
 from raki.consistency.solve import solved
-from raki.interpolation.calibration import Calibration, Learnt, Method, Progress, Refinement
+from raki.interpolation.calibration import Calibration, Learnt, Method, Progress
 from raki.interpolation.neighbours import Neighbourhood
 
 SMOOTHED_PIXELS = 5
@@ -29,7 +29,8 @@ class Spirit:
     the image x of all coils minimises the sum of
 
     - |F x - k|^2 / n over measured samples, and over interpolated ones with their own variance in place of n,
-    - n_coils |(G - 1) x|^2 / n, what self-consistency leaves, allowed no more than the part of one coil in the noise,
+    - |(G - 1) x|^2 / n, what self-consistency leaves, which is allowed to be as large as the noise; n_coils times that
+      without a lattice, as consistency then is all there is,
     - |x|^2 / S in every pixel, where S is the signal power of the coils together, as filled k-space shows it.
 
     References
@@ -56,40 +57,28 @@ class Spirit:
         learnt = self.start.learn(calibration, progress)
         return replace(learnt, refinement=self.refinement(calibration, learnt))
 
-    def refinement(self, calibration: Calibration, start: Learnt | None) -> Refinement:
+    def refinement(self, calibration: Calibration, start: Learnt | None) -> 'Consistent':
         """Learn what is consistent, and how strong each part of the image is."""
         evidence, kernel = Evidence.of(calibration, start), SelfConsistency.learnt(calibration)
-        grid, lines = evidence.grid, filled(calibration, start)
-        n_steps = self.n_steps if start else 2 * self.n_steps
-        n_coils, pixels = len(lines), evidence.trust.numel()
-        signal = torch.full((pixels,), torch.inf).to(evidence.trust)
+        grid, pixels = evidence.grid, evidence.trust.numel()
+        n_coils, n_steps = len(calibration.measured), self.n_steps if start else 2 * self.n_steps
+        weight, image = 1.0 if start else float(n_coils), evidence.image
         if start is None:
-            first = Consistent(evidence, _projection(kernel, evidence, n_coils, signal), n_steps)
-            lines = first(lines)
-        image = grid.image(grid.embedded(lines))
+            unlimited = torch.full((pixels,), torch.inf).to(evidence.trust)
+            first = Consistent(evidence, _projection(kernel, grid, weight, unlimited), n_steps)
+            image = grid.image(first.solved(evidence.lines))
         power = smoothed(image.abs().square().sum(0), grid.axes, SMOOTHED_PIXELS)
         excess = power / evidence.noise - n_coils * float(calibration.known.float().mean())
         signal = excess.clamp(min=LEAST_SIGNAL).flatten()
-        return Consistent(evidence, _projection(kernel, evidence, n_coils, signal), n_steps)
+        return Consistent(evidence, _projection(kernel, grid, weight, signal), n_steps)
 
 
-def filled(calibration: Calibration, start: Learnt | None) -> Tensor:
-    """Lines as measured, and as a learnt map fills them in where its neighbourhood is whole."""
-    lines = calibration.measured
-    if start is None:
-        return lines
-    cells, target = calibration.lattice_cells(start.neighbourhood), torch.zeros_like(lines)
-    if len(cells):
-        cells.put(target, start.patch_map(lines, cells), start.neighbourhood.columns(lines.shape[-1]))
-    return torch.where(calibration.known[:, None], lines, target)
-
-
-def _projection(kernel: SelfConsistency, evidence: Evidence, n_coils: int, signal: Tensor) -> Tensor:
+def _projection(kernel: SelfConsistency, grid: Grid, weight: float, signal: Tensor) -> Tensor:
     """Proximal map of the prior in every pixel, axes (pixel, coil, coil); `signal` is its power over the noise."""
     runs, first = list[Tensor](), 0
-    for squared in kernel.squared(evidence.grid):
+    for squared in kernel.squared(grid):
         diagonal = 1 + 1 / signal[first : first + len(squared), None, None]
-        runs.append(torch.linalg.inv(n_coils * squared + diagonal * torch.eye(n_coils).to(squared)))
+        runs.append(torch.linalg.inv(weight * squared + diagonal * torch.eye(squared.shape[-1]).to(squared)))
         first += len(squared)
     return torch.cat(runs)
 
@@ -107,9 +96,12 @@ class Consistent:
 
     def __call__(self, lines: Tensor) -> Tensor:
         """See `raki.interpolation.calibration.Refinement`."""
+        return self.evidence.grid.cropped(self.solved(lines))
+
+    def solved(self, lines: Tensor) -> Tensor:
+        """The same on the grid, axes (coil, *size)."""
         grid = self.evidence.grid
-        found = solved(grid, self.evidence.trust, grid.embedded(lines), self._projected, self.n_steps)
-        return grid.cropped(found)
+        return solved(grid, self.evidence.trust, grid.embedded(lines), self._projected, self.n_steps)
 
     def derivative(self, lines: Tensor) -> Callable[[Tensor], Tensor]:
         """Itself."""
