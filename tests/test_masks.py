@@ -1,9 +1,11 @@
 """Patterns that are no lattice."""
 
+import pytest
 import torch
 
-from raki.data.masks import Irregular
+from raki.data.masks import MASKS, Irregular, equispaced_fraction, random_lines
 from raki.data.sampling import undersample
+from raki.errors import SamplingError
 from tests.toys import random_kspace
 
 
@@ -44,3 +46,47 @@ def test_partitions_and_lines_are_read_apart() -> None:
     assert bool(pattern.inside.all())
     nothing = Irregular(torch.zeros(4, 5, dtype=torch.bool))
     assert not bool(nothing.inside.any())
+
+
+@pytest.mark.parametrize('name', MASKS)
+@pytest.mark.parametrize(('n_lines', 'rate', 'fraction'), [(128, 4, 0.08), (161, 4, 0.08), (320, 8, 0.04)])
+def test_one_of_r_lines_is_measured_on_average_and_the_centre_always(
+    name: str, n_lines: int, rate: int, fraction: float
+) -> None:
+    """Over 200 seeds, within five standard errors of random lines."""
+    masks = torch.stack([MASKS[name](n_lines, rate, fraction, seed) for seed in range(200)])
+    assert float(masks.sum(1).float().mean()) == pytest.approx(n_lines / rate, abs=5 * (n_lines / rate / 200) ** 0.5)
+    n_centre = round(n_lines * fraction)
+    start = (n_lines - n_centre + 1) // 2
+    assert bool(masks[:, start : start + n_centre].all())
+    assert start + n_centre // 2 == n_lines // 2
+    assert torch.equal(MASKS[name](n_lines, rate, fraction, 3), masks[3])
+    assert len(masks.unique(dim=0)) > 1
+
+
+def test_random_lines_outside_the_centre_are_equally_probable() -> None:
+    """Within five standard errors."""
+    masks = torch.stack([random_lines(90, 3, 0.1, seed) for seed in range(1000)]).double()
+    share = torch.cat([masks[:, :40], masks[:, 51:]], 1).mean(0)
+    assert float((share - 21 / 81).abs().max()) < 5 * (21 / 81 * 60 / 81 / 1000) ** 0.5
+
+
+@pytest.mark.parametrize(('n_lines', 'rate'), [(128, 4), (161, 3)])
+def test_gaps_of_an_equispaced_fraction_differ_by_one_and_reach_both_ends(n_lines: int, rate: int) -> None:
+    """Between two lines, and before the first and after the last."""
+    n_centre = round(0.08 * n_lines)
+    spacing = (n_lines - n_centre) / (n_lines / rate - n_centre)
+    for seed in range(8):
+        mask = equispaced_fraction(n_lines, rate, seed=seed)
+        measured = mask.nonzero().flatten()
+        before = measured[measured < (n_lines - n_centre + 1) // 2]
+        assert set(before.diff().tolist()) <= {int(spacing), int(spacing) + 1}
+        assert int(before[0]) <= spacing
+        assert n_lines - 1 - int(measured[-1]) <= spacing
+
+
+def test_a_centre_that_uses_up_all_lines_is_refused() -> None:
+    with pytest.raises(SamplingError, match=r'R=16 allows 8 of 128 lines, but a centre of 0.08 has 10: use a smaller'):
+        random_lines(128, 16)
+    with pytest.raises(SamplingError, match='of 1 or more'):
+        equispaced_fraction(128, 0.5)

@@ -115,7 +115,7 @@ def _require_comparing(wheel: Path, folder: Path) -> None:
     assert (folder / 'out' / 'report.html').is_file()
 
 
-@pytest.mark.parametrize('name', ['quality', 'raki'])
+@pytest.mark.parametrize('name', ['quality', 'ceiling', 'raki'])
 def test_benchmarks_find_the_package_beside_a_script_of_its_name(name: str) -> None:
     command = [sys.executable, str(ROOT / 'benchmarks' / f'{name}.py'), '--help']
     assert '--json' in subprocess.run(command, check=True, capture_output=True, text=True).stdout
