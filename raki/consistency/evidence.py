@@ -46,7 +46,7 @@ class Evidence:
 
     @classmethod
     def of(cls, calibration: Calibration, start: Learnt | None) -> 'Evidence':
-        """For lines that were measured, or filled in by `start`; without it missing lines are zero, give or take signal.
+        """For lines measured, or filled in by `start`; without it missing lines are zero, give or take signal.
 
         The error of what is filled in is its expected misfit on the ACS, less the noise that is in its targets alone.
         """

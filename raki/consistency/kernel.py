@@ -64,7 +64,7 @@ class SelfConsistency:
             yield matrices.mH @ matrices
 
     def sensitivities(self, grid: Grid, image: Tensor) -> Tensor:
-        """Unit vectors between coils that are most consistent, axes (coil, *size), in phase with an image (coil, *size).
+        """Unit vectors between coils that are most consistent, in phase with an image, axes (coil, *size) both.
 
         Inverse iteration from that image, so that the result is smooth where it is.
 
@@ -88,8 +88,8 @@ class SelfConsistency:
 
 
 def _block(shape: torch.Size) -> tuple[Neighbourhood, tuple[int, ...]]:
-    """All offsets of a kernel around a sample, and its width along each axis, as wide as an ACS of this shape allows."""
-    most = WIDTH[sum(size > 1 for size in shape[:-1]) or 1]
+    """All offsets around a sample, and the kernel's width along each axis, as wide as an ACS of this shape allows."""
+    most = WIDTH[max(1, sum(size > 1 for size in shape[:-1]))]
     wanted = (*(most,) * (len(shape) - 1), READOUT)
     widths = [max(1, min(width, (size + 1) // 2)) for size, width in zip(shape, wanted, strict=True)]
     halves = [(width - 1) // 2 for width in widths]
@@ -105,7 +105,7 @@ def _waved(weights: Tensor, axis: int, size: int, rows: range | None = None) -> 
     chosen = pixels if rows is None else pixels[rows.start : rows.stop]
     turns = torch.outer(chosen, offsets).double() / size
     waves = torch.polar(torch.ones_like(turns), -2 * math.pi * turns).to(weights)
-    return torch.tensordot(weights, waves, dims=([2 + axis], [1])).movedim(-1, 2 + axis)
+    return (weights.movedim(2 + axis, -1) @ waves.mT).movedim(-1, 2 + axis)
 
 
 def _unit(vector: Tensor) -> Tensor:

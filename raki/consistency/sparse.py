@@ -24,7 +24,7 @@ SMOOTHED_COEFFICIENTS = 3
 LEAST_SIGNAL = 0.1
 """Least magnitude of a coefficient's signal, relative to that of noise [1]."""
 
-STRIDES, N_SHIFTS = (5, 3, 7), 16
+STRIDES, N_SHIFTS = (7, 5, 3), 16
 """Pixels by which the image is moved from step to step along its axes, modulo N_SHIFTS, so that no edge of a wavelet
 stays where it is."""
 
@@ -128,7 +128,7 @@ class SparseImage:
     def _sparse(self, image: Tensor, step: int) -> Tensor:
         """The images of all coils of the combined image with smaller wavelet coefficients."""
         grid, axes = self.evidence.grid, self.evidence.grid.axes
-        shifts = [step * stride % N_SHIFTS for stride in STRIDES[: len(axes)]]
+        shifts = [step * stride % N_SHIFTS for stride in STRIDES[-len(axes) :]]
         combined = (self.sensitivities.conj() * image).sum(0)
         bands = decomposed(combined.roll(shifts, axes), grid.depth)
         references = decomposed(self.reference.roll(shifts, axes), grid.depth)

@@ -65,9 +65,7 @@ def _split(image: Tensor, axis: int) -> tuple[Tensor, Tensor]:
 
 def _filtered(even: Tensor, odd: Tensor, axis: int, taps: Sequence[float]) -> Tensor:
     pairs = range(len(taps) // 2)
-    return torch.stack(
-        [taps[2 * n] * even.roll(-n, axis) + taps[2 * n + 1] * odd.roll(-n, axis) for n in pairs]
-    ).sum(0)
+    return torch.stack([taps[2 * n] * even.roll(-n, axis) + taps[2 * n + 1] * odd.roll(-n, axis) for n in pairs]).sum(0)
 
 
 def _joined(low: Tensor, high: Tensor, axis: int) -> Tensor:

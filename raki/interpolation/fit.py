@@ -12,6 +12,7 @@ from torch import Tensor
 from raki.coils.transform import CoilTransform
 from raki.data.lattice import Lattice
 from raki.data.masks import Irregular, Pattern
+from raki.data.sampling import Sampling
 from raki.errors import CalibrationError, SamplingError
 from raki.interpolation.calibration import (
     Calibration,
@@ -159,7 +160,7 @@ class Interpolator:
         return self.inner is not None or self.refinement is not None
 
     def _interpolated(self, kspace: Tensor) -> Tensor:
-        """What the maps make of k-space, axes (virtual coil, line, readout), for a refinement with what was measured."""
+        """What the maps make of k-space, and for a refinement what was measured, axes (virtual coil, line, readout)."""
         lines = self._measured(kspace)
         if self.transform is not None:
             lines = self.transform.apply(lines)
@@ -235,8 +236,7 @@ def fit(
     n_readout = kspace.shape[-1]
     if isinstance(method, ZeroFilling) or bool(sampling.mask[sampling.inside].all()):
         return Interpolator(sampling, n_readout)
-    if isinstance(sampling, Irregular) and not isinstance(method, Refining):
-        raise SamplingError(not_regular(sampling))
+    require_pattern(method, sampling)
     require_learnable(method, acs, n_axes=kspace.ndim)
     apply = (lambda each: each) if transform is None else transform.apply
     measured = apply(torch.where(sampling.mask.to(kspace.device)[..., None], kspace, 0).flatten(1, -2))
@@ -257,6 +257,13 @@ def fit(
     inner = InnerMap(cells.at(cells.is_whole), learnt.patch_map)
     cautions = (*cautions, *_warnings(learnt, acs))
     return Interpolator(sampling, n_readout, len(kspace), inner, edges, cautions, transform, learnt.refinement)
+
+
+def require_pattern(method: Method, sampling: Pattern) -> None:
+    """Raise a SamplingError, which says why there is none, if a method needs a lattice."""
+    if isinstance(sampling, Irregular) and not isinstance(method, Refining):
+        Sampling.from_mask(sampling.mask)
+        raise SamplingError(not_regular(sampling))
 
 
 def _warnings(learnt: Learnt, acs: Tensor) -> tuple[str, ...]:
