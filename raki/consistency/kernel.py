@@ -16,10 +16,11 @@ from raki.interpolation.calibration import Calibration
 from raki.interpolation.neighbours import ELEMENTS_AT_ONCE, Neighbourhood
 from raki.interpolation.tuning import FIRST_RIDGE
 
-WIDTH = {1: 5, 2: 3}
-"""Largest width of a kernel along phase axes, by their number, and `READOUT` along the readout [sample]."""
+WIDTHS = {1: (5, 3), 2: (3,)}
+"""Widths of a kernel along every axis to choose from, the widest first, by the number of phase axes [sample]."""
 
-READOUT = 5
+EQUATIONS_PER_UNKNOWN = 2
+"""Equations that a kernel must have for it to be chosen, unless it is the smallest [1]."""
 
 N_INVERSE_ITERATIONS, SHIFT = 4, 1e-3
 """Of inverse iteration, and how far from the eigenvalue zero, relative to the mean of all [1]."""
@@ -40,7 +41,7 @@ class SelfConsistency:
         With B the inverse of the regularised Gram matrix of whole patches, what is left of sample c has the weights
         B_jc / B_cc.
         """
-        around, widths = _block(calibration.acs.shape[1:])
+        around, widths = _block(calibration.acs)
         n_coils, n_samples = len(calibration.acs), math.prod(widths)
         inverse = torch.cholesky_inverse(calibration.normal_equations(around).factor(FIRST_RIDGE))
         middle = torch.arange(n_coils) * n_samples + n_samples // 2
@@ -87,15 +88,17 @@ class SelfConsistency:
         return torch.cat(runs).mT.unflatten(1, grid.size).contiguous()
 
 
-def _block(shape: torch.Size) -> tuple[Neighbourhood, tuple[int, ...]]:
-    """All offsets around a sample, and the kernel's width along each axis, as wide as an ACS of this shape allows."""
-    most = WIDTH[max(1, sum(size > 1 for size in shape[:-1]))]
-    wanted = (*(most,) * (len(shape) - 1), READOUT)
-    widths = [max(1, min(width, (size + 1) // 2)) for size, width in zip(shape, wanted, strict=True)]
-    halves = [(width - 1) // 2 for width in widths]
+def _block(acs: Tensor) -> tuple[Neighbourhood, tuple[int, ...]]:
+    """All offsets around a sample, and the kernel's width along each axis, as wide as an ACS determines."""
+    shape = acs.shape[1:]
+    for wanted in WIDTHS[max(1, sum(size > 1 for size in shape[:-1]))]:
+        halves = [min(wanted // 2, (size - 1) // 4) for size in shape]
+        n_equations = math.prod(size - 2 * half for size, half in zip(shape, halves, strict=True))
+        widths = tuple(2 * half + 1 for half in halves)
+        if n_equations >= EQUATIONS_PER_UNKNOWN * len(acs) * math.prod(widths):
+            break
     offsets = tuple(product(*(range(-half, half + 1) for half in halves[:-1])))
-    around = Neighbourhood(offsets, ((0,) * len(offsets[0]),), range(-halves[-1], halves[-1] + 1))
-    return around, tuple(2 * half + 1 for half in halves)
+    return Neighbourhood(offsets, ((0,) * len(offsets[0]),), range(-halves[-1], halves[-1] + 1)), widths
 
 
 def _waved(weights: Tensor, axis: int, size: int, rows: range | None = None) -> Tensor:

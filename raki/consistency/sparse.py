@@ -55,7 +55,7 @@ class Sparse:
     """What fills in first, where there is a lattice."""
 
     n_steps: int = 20
-    """Steps of either solution; twice as many without a lattice."""
+    """Steps of either solution; four times as many without a lattice."""
 
     def __post_init__(self) -> None:
         if self.n_steps < 1:
@@ -72,7 +72,7 @@ class Sparse:
 
     def refinement(self, calibration: Calibration, start: Learnt | None) -> Refinement:
         """Learn sensitivities, and how large wavelet coefficients are where."""
-        evidence, n_steps = Evidence.of(calibration, start), self.n_steps if start else 2 * self.n_steps
+        evidence, n_steps = Evidence.of(calibration, start), self.n_steps if start else 4 * self.n_steps
         if start is None:
             kspace = Spirit(self.start).refinement(calibration, None).solved(evidence.lines)
         else:
