@@ -8,6 +8,7 @@ import torch
 from raki.interpolation.calibration import Calibration, Learnt, Progress
 from raki.interpolation.least_squares import LinearMap
 from raki.interpolation.neighbours import Kernel, Neighbourhood
+from raki.interpolation.own import CalibrationFrom, learnt_anew, relearnt
 from raki.interpolation.tuning import kernels_for, tune
 
 USUAL = Kernel(lines=4, readout=5)
@@ -32,6 +33,10 @@ class Grappa:
     regularization: float | Literal['auto'] = 'auto'
     """Ridge weight relative to the mean energy of a source sample [1]."""
 
+    calibration: CalibrationFrom = 'own'
+    """Whether to learn once more from the `own` reconstruction, see `raki.interpolation.own`, or from `measured` lines
+    only. With a ridge given, always from these."""
+
     def __post_init__(self) -> None:
         if self.regularization != 'auto' and not self.regularization > 0:
             raise ValueError(f'regularization must be positive, got {self.regularization}')
@@ -51,7 +56,9 @@ class Grappa:
         kernels, ridge = self._kernels(calibration), self.regularization
         if ridge == 'auto':
             tuned = tune(calibration, kernels)
-            return tuned.learnt(tuned.linear)
+            return (
+                tuned.learnt() if self.calibration == 'measured' else learnt_anew(tuned, relearnt(calibration, tuned))
+            )
         around = calibration.neighbourhood(kernels[0])
         equations = calibration.normal_equations(around)
         weights = equations.solve(ridge).to(torch.complex64)

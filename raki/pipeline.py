@@ -39,9 +39,8 @@ class Reconstruction:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was done to the coils before a method learnt, one sentence each."""
-        transforms = [each.transform for each in self.interpolators if each.transform is not None]
-        return tuple(dict.fromkeys(note for transform in transforms for note in transform.notes))
+        """What was done, to the coils before a method learnt and to learn, one sentence each."""
+        return tuple(dict.fromkeys(note for each in self.interpolators for note in each.notes))
 
     @property
     def warnings(self) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ Lustig and Pauly 2010, Magn Reson Med 64:457 (https://doi.org/10.1002/mrm.22428)
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -90,15 +90,18 @@ class SelfConsistency:
 
 def _block(acs: Tensor) -> tuple[Neighbourhood, tuple[int, ...]]:
     """All offsets around a sample, and the kernel's width along each axis, as wide as an ACS determines."""
-    shape = acs.shape[1:]
-    for wanted in WIDTHS[max(1, sum(size > 1 for size in shape[:-1]))]:
-        halves = [min(wanted // 2, (size - 1) // 4) for size in shape]
-        n_equations = math.prod(size - 2 * half for size, half in zip(shape, halves, strict=True))
-        widths = tuple(2 * half + 1 for half in halves)
-        if n_equations >= EQUATIONS_PER_UNKNOWN * len(acs) * math.prod(widths):
-            break
+    shape, n_axes = acs.shape[1:], max(1, sum(size > 1 for size in acs.shape[1:-1]))
+    choices = [[min(width // 2, (size - 1) // 4) for size in shape] for width in WIDTHS[n_axes]]
+    halves = next((each for each in choices if _determines(acs, each)), choices[-1])
+    widths = tuple(2 * half + 1 for half in halves)
     offsets = tuple(product(*(range(-half, half + 1) for half in halves[:-1])))
     return Neighbourhood(offsets, ((0,) * len(offsets[0]),), range(-halves[-1], halves[-1] + 1)), widths
+
+
+def _determines(acs: Tensor, halves: Sequence[int]) -> bool:
+    """Whether an ACS (coil, phase axes, readout) has enough equations for a kernel that reaches so far."""
+    n_equations = math.prod(size - 2 * half for size, half in zip(acs.shape[1:], halves, strict=True))
+    return n_equations >= EQUATIONS_PER_UNKNOWN * len(acs) * math.prod(2 * half + 1 for half in halves)
 
 
 def _waved(weights: Tensor, axis: int, size: int, rows: range | None = None) -> Tensor:

@@ -65,6 +65,9 @@ class Learnt:
     warnings: tuple[str, ...] = ()
     """What else a user must know, one sentence each."""
 
+    notes: tuple[str, ...] = ()
+    """What was done, one sentence each."""
+
     refinement: Refinement | None = None
     """What is done to the lines that the map and the edges have filled in; measured samples come back all the same."""
 

@@ -126,6 +126,9 @@ class Interpolator:
     warnings: tuple[str, ...] = ()
     """Why the result may be worse than usual, one sentence each; empty where nothing is known against it."""
 
+    notes: tuple[str, ...] = ()
+    """What was done, one sentence each."""
+
     transform: CoilTransform | None = None
     """To the virtual coils that the maps are learnt in; None where these are the coils themselves."""
 
@@ -242,21 +245,27 @@ def fit(
     measured = apply(torch.where(sampling.mask.to(kspace.device)[..., None], kspace, 0).flatten(1, -2))
     lattice = Lattice.of((1,) * sampling.mask.ndim) if isinstance(sampling, Irregular) else sampling.lattice
     known = Calibration(apply(acs), lattice, sampling, measured, is_separate=calibration is not None)
-    smallest = method.smallest(known)
-    if smallest is not None:
-        smallest.require_fits(acs.shape[1:])
     cautions = transform.warnings if transform else ()
     if isinstance(sampling, Irregular) and isinstance(method, Refining):
         refinement = method.refinement(known, None)
         progress(1, 1)
-        return Interpolator(sampling, n_readout, len(kspace), None, (), cautions, transform, refinement)
+        notes = transform.notes if transform else ()
+        return Interpolator(
+            sampling, n_readout, len(kspace), None, (), cautions, notes, transform, refinement=refinement
+        )
     assert not isinstance(sampling, Irregular)
+    smallest = method.smallest(known)
+    if smallest is not None:
+        smallest.require_fits(acs.shape[1:])
     learnt = method.learn(known, progress)
     cells = Cells.on(learnt.neighbourhood, sampling)
     edges = edge_maps(known, learnt, cells, n_readout)
     inner = InnerMap(cells.at(cells.is_whole), learnt.patch_map)
+    notes = (*(transform.notes if transform else ()), *learnt.notes)
     cautions = (*cautions, *_warnings(learnt, acs))
-    return Interpolator(sampling, n_readout, len(kspace), inner, edges, cautions, transform, learnt.refinement)
+    return Interpolator(
+        sampling, n_readout, len(kspace), inner, edges, cautions, notes, transform, refinement=learnt.refinement
+    )
 
 
 def require_pattern(method: Method, sampling: Pattern) -> None:

@@ -144,10 +144,11 @@ class Tuned:
         left = [(self.total - fold).solve(self.regularization) for fold in self.folds]
         return tuple(LinearMap(weights.to(torch.complex64)) for weights in left)
 
-    def learnt(self, patch_map: PatchMap, warnings: tuple[str, ...] = ()) -> Learnt:
+    def learnt(self, patch_map: PatchMap | None = None, warnings: tuple[str, ...] = ()) -> Learnt:
         """What a method gives back that uses this map, or another of the same extent that starts from it."""
         ridge, total = min(self.regularization, FIRST_RIDGE), self.total
-        return Learnt(patch_map, self.neighbourhood, ridge, total.n_equations, len(total.gram), warnings)
+        found = self.linear if patch_map is None else patch_map
+        return Learnt(found, self.neighbourhood, ridge, total.n_equations, len(total.gram), warnings)
 
 
 def kernels_for(calibration: Calibration) -> tuple[Kernel, ...]:
@@ -196,7 +197,15 @@ def _tuned(calibration: Calibration, around: Neighbourhood) -> Tuned:
 
 
 def least_gcv(equations: NormalEquations) -> float:
+    """Ridge weight with the least generalised cross-validation score."""
+    return cross_validated(equations)[0]
+
+
+def cross_validated(equations: NormalEquations) -> tuple[float, float]:
     """Ridge weight with the least generalised cross-validation score, one eigendecomposition for all.
+
+    And that score: the mean |error|^2 of an equation that was not learnt from, summed over targets; infinite where the
+    equations leave no freedom to judge.
 
     References
     ----------
@@ -208,9 +217,10 @@ def least_gcv(equations: NormalEquations) -> float:
     explained = (vectors.mH @ equations.cross).abs().square().sum(1) * (2 / shifted - values / shifted.square())
     unexplained = (equations.energy.sum() - explained.sum(1)).clamp(min=0)
     freedom = equations.n_equations - (values / shifted).sum(1)
-    score = unexplained / freedom.square()
+    score = equations.n_equations * unexplained / freedom.square()
     score[freedom < MIN_FREEDOM * equations.n_equations] = torch.inf
-    return float(RIDGES[int(score.argmin())]) if bool(score.isfinite().any()) else float(RIDGES[-1])
+    best = int(score.argmin()) if bool(score.isfinite().any()) else len(RIDGES) - 1
+    return float(RIDGES[best]), float(score[best])
 
 
 def _held_out_error(folds: Sequence[NormalEquations], total: NormalEquations, ridge: float) -> float:

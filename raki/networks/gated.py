@@ -20,8 +20,10 @@ from raki.interpolation.calibration import Calibration, Learnt, PatchMap, Progre
 from raki.interpolation.least_squares import LinearMap, NormalEquations, joined
 from raki.interpolation.neighbours import Cells, Kernel, Neighbourhood
 from raki.interpolation.noise_power import noise_power
+from raki.interpolation.own import CalibrationFrom, learnt_anew, relearnt
+from raki.interpolation.powers import patch_power
 from raki.interpolation.tuning import Tuned, kernels_for, tune
-from raki.networks.trust import MIN_SHARE, Draws, Folds, patch_power, shares
+from raki.networks.trust import MIN_SHARE, Draws, Folds, Goal, Step, shares
 
 SMOOTHED_CELLS, SMOOTHED_SAMPLES = 1, 9
 """Patches around one, over which its power is averaged, as a single one is too noisy to judge itself: cells on both
@@ -54,6 +56,10 @@ class Gated:
     seed: int = 0
     """Seed of these draws."""
 
+    calibration: CalibrationFrom = 'own'
+    """Whether to learn once more from the `own` reconstruction, see `raki.interpolation.own`, or from `measured` lines
+    only."""
+
     def __post_init__(self) -> None:
         if self.n_probes < 1:
             raise ValueError(f'need at least one draw of noise, got {self}')
@@ -65,15 +71,27 @@ class Gated:
     def learn(self, calibration: Calibration, progress: Progress) -> Learnt:
         """Solve GRAPPA and the network, and decide how far to go from one to the other."""
         tuned = tune(calibration, self.kernels)
+        own = relearnt(calibration, tuned) if self.calibration == 'own' else tuned
+        share, network = self._judged(calibration, tuned, own)
+        progress(1, 1)
+        if network and share >= MIN_SHARE:
+            return learnt_anew(tuned, own, Blend(own.linear, network, share))
+        note = 'gated is GRAPPA here: its data do not show that a network would improve on it'
+        return learnt_anew(tuned, own, own.linear, (note,))
+
+    def _judged(self, calibration: Calibration, tuned: Tuned, own: Tuned) -> 'tuple[float, Goal | None]':
+        """Share of the way to a network that starts from weights of its own, and that network; 0 without one."""
         noise = noise_power(calibration.acs) if len(tuned.folds) > 1 else 0.0  # one block cannot judge
         networks = _networks(calibration, tuned, noise) if noise > 0 else None
+        if networks is None:
+            return 0.0, None
+        steps, network = calibration.lattice.steps, networks.whole
+        if own is not tuned:
+            network = GatedNetwork.solved(own.total, own.total.n_equations, own.regularization, noise, steps)
+        if network is None:
+            return 0.0, None
         draws = Draws(noise, self.n_probes, self.seed)
-        share = shares(calibration, tuned, networks, draws).trusted if networks else 0.0
-        progress(1, 1)
-        if networks and share >= MIN_SHARE:
-            return tuned.learnt(Blend(tuned.linear, networks.whole, share))
-        note = 'gated is GRAPPA here: its data do not show that a network would improve on it'
-        return tuned.learnt(tuned.linear, (note,))
+        return shares(calibration, tuned, networks, draws, Step(own.linear, network)).trusted, network
 
 
 def _networks(calibration: Calibration, tuned: Tuned, noise: float) -> Folds | None:

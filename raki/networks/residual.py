@@ -13,10 +13,11 @@ from raki.interpolation.calibration import Calibration, Learnt, Linearizable, Pa
 from raki.interpolation.least_squares import LinearMap, NormalEquations, Part
 from raki.interpolation.neighbours import Cells, Kernel, Neighbourhood
 from raki.interpolation.noise_power import noise_power
+from raki.interpolation.powers import patch_power
 from raki.interpolation.tuning import Tuned, kernels_for, tune
 from raki.networks.raki import RAKI_COMPLEX, NetworkMap, Raki, inverse_root
 from raki.networks.training import Recipe, Weights, train
-from raki.networks.trust import MIN_SHARE, Draws, Folds, patch_power, shares
+from raki.networks.trust import MIN_SHARE, Draws, Folds, Step, shares
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,8 @@ class ResidualRaki:
             networks = Folds(whole, training.without())
         except TrainingError as error:
             return first.noted(f'rraki is GRAPPA here: {error}')
-        share = shares(calibration, tuned, networks, Draws(training.noise, self.n_probes, self.seed)).trusted
+        draws, step = Draws(training.noise, self.n_probes, self.seed), Step(tuned.linear, whole)
+        share = shares(calibration, tuned, networks, draws, step).trusted
         if share < MIN_SHARE:
             return first.noted('rraki is GRAPPA here: its data do not show that a network would improve on it')
         return tuned.learnt(replace(whole, share=share), notes)

@@ -1,12 +1,12 @@
 """How far a network may lead away from the linear map, judged by the scan's own measured lines.
 
 The squared error of start + share * step is a parabola in the share; its minimum is <step, truth - start> / |step|^2.
-Two things move it. Noise: a step that lets less noise through is worth -cov(step, start) / |step|^2 (Stein 1981), which
-needs no truth, only measured lines and their noise power, and is evaluated where it matters, in the object of the
-combined image of the very lines to fill in. Misfit: what of the start's error is not noise. It shows on rows of the
-ACS that are left out in turn, as the difference between the best share there and what noise alone would make it; it
-may hold the network back, but never drive it on. On two phase axes, where small matrices have signal everywhere and the
-noise that the ACS shows comes out too high, the network goes no further than is best on those rows.
+Noise moves it: a step that lets less noise through is worth -cov(step, start) / |step|^2 (Stein 1981), which needs no
+truth, only measured lines and their noise power, and is evaluated where it matters, in the object of the combined image
+of the very lines to fill in. Whether that theory holds on this scan shows on rows of the ACS that are left out in turn:
+where the best share is less than noise alone would make it there, what the network takes away is not noise, and of the
+step only the same part is gone. On two phase axes, where small matrices have signal everywhere and the noise that the
+ACS shows comes out too high, the network goes no further than is best on those rows.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,8 @@ from raki.data.sampling import Box, slices
 from raki.fourier import image_from_kspace
 from raki.interpolation.calibration import Calibration, PatchMap
 from raki.interpolation.least_squares import LinearMap
-from raki.interpolation.neighbours import Cells
+from raki.interpolation.neighbours import Cells, Neighbourhood
+from raki.interpolation.powers import energy, patch_power, squares
 from raki.interpolation.tuning import Tuned
 
 OBJECT = 0.1
@@ -52,16 +53,22 @@ class Shares:
     @property
     def trusted(self) -> float:
         """How far to go, 0 to 1."""
+        if not min(self.noise, self.held_out, self.expected) > 0:
+            return 0.0
         limit = 1.0 if self.is_noise_certain else self.held_out
-        return max(min(self.noise + min(0.0, self.held_out - self.expected), limit, 1.0), 0.0)
+        return min(min(self.noise, 1.0) * min(self.held_out / self.expected, 1.0), limit)
 
 
-def shares(calibration: Calibration, tuned: Tuned, networks: 'Folds', draws: 'Draws') -> Shares:
-    """Judge a network against the linear map that it starts from; `draws` tell how much noise it saves."""
+def shares(calibration: Calibration, tuned: Tuned, networks: 'Folds', draws: 'Draws', final: 'Step') -> Shares:
+    """Judge a network against the linear map that it starts from; `draws` tell how much noise it saves.
+
+    Held-out rows judge networks that were learnt as the map that was tuned on the ACS; the noise is that of the final
+    step.
+    """
     weight = _weight(calibration, tuned)
     held_out = _share_on_held_out_rows(calibration, tuned, networks, weight)
     expected = _share_expected_there(calibration, tuned, networks.whole, weight, draws)
-    noise = _share_of_noise(calibration, tuned, networks.whole, draws)
+    noise = _share_of_noise(calibration, tuned.neighbourhood, final, draws)
     return Shares(noise, held_out, expected, is_noise_certain=not calibration.has_two_axes)
 
 
@@ -95,6 +102,13 @@ class Folds:
     """Without the rows of each of `raki.interpolation.calibration.Calibration.folds`."""
 
 
+class Step(NamedTuple):
+    """From a linear map to a network."""
+
+    start: LinearMap
+    goal: Goal
+
+
 class Draws(NamedTuple):
     """Draws of white noise; the global random state is neither read nor changed."""
 
@@ -111,10 +125,10 @@ class Draws(NamedTuple):
             yield scale * torch.randn(kspace.shape, dtype=kspace.dtype, generator=generator).to(kspace.device)
 
 
-def _share_of_noise(calibration: Calibration, tuned: Tuned, network: Goal, draws: Draws) -> float:
+def _share_of_noise(calibration: Calibration, around: Neighbourhood, step: Step, draws: Draws) -> float:
     """Where the noise that the step saves is worth it: on the lines to fill in, all coils together, in the object."""
-    cells, lines, linear = calibration.lattice_cells(tuned.neighbourhood), calibration.measured, tuned.linear
-    combine, held = _Combination.of(calibration, cells, linear), network.held(lines, cells)
+    cells, lines, linear = calibration.lattice_cells(around), calibration.measured, step.start
+    combine, held = _Combination.of(calibration, cells, linear), step.goal.held(lines, cells)
     length = float(combine.in_phase(held(lines, cells).sub_(linear(lines, cells))).square().sum())
     saved, points = 0.0, calibration.points.nonzero().flatten()
     for noise in draws.like(lines[:, points]):
@@ -139,7 +153,7 @@ def _share_on_held_out_rows(calibration: Calibration, tuned: Tuned, networks: Fo
         step = network(lines, cells)[:, :, chosen] - start
         missed, counts = (targets[:, :, chosen] - start).to(torch.complex128), weight[chosen]
         towards += float((counts * (step.conj() * missed).real).sum())
-        length += float((counts * _squares(step)).sum())
+        length += float((counts * squares(step)).sum())
     return towards / length if length > 0 else 0.0
 
 
@@ -147,15 +161,9 @@ def _share_expected_there(calibration: Calibration, tuned: Tuned, network: Goal,
     lines, cells, linear = calibration.acs_lines, calibration.cells(tuned.neighbourhood), tuned.linear
     step = network.held(lines, cells)(lines, cells) - linear(lines, cells)
     through_both = network.noise_overlap(lines, cells, linear, draws)
-    through_start = draws.power * float(_squares(linear.weights).sum())
-    saved, length = (float((weight * part).sum()) for part in (through_start - through_both, _squares(step)))
+    through_start = draws.power * float(squares(linear.weights).sum())
+    saved, length = (float((weight * part).sum()) for part in (through_start - through_both, squares(step)))
     return saved / length if length > 0 else 0.0
-
-
-def patch_power(lines: Tensor, cells: Cells) -> Tensor:
-    """Mean |sample|^2 of the sources of every patch of lines (coil, line, readout), float64, axes (cell, column)."""
-    seen = (_energy(lines) / len(lines))[cells.sources.to(lines.device)].mean(1)
-    return seen.unfold(-1, len(cells.neighbourhood.samples), 1).mean(-1)
 
 
 def _weight(calibration: Calibration, tuned: Tuned) -> Tensor:
@@ -218,22 +226,10 @@ class _Combination:
 
 def _window(kspace: Tensor, sizes: tuple[int, ...]) -> Tensor:
     """Hann window of these sizes around the brightest position along each axis of k-space, axes without coils."""
-    power = _energy(kspace)
+    power = energy(kspace)
     window = torch.ones((), dtype=power.dtype, device=power.device)
     for axis, size in enumerate(sizes):
         along = power.sum([other for other in range(power.ndim) if other != axis])
         steps = torch.arange(len(along)).to(along) - int(along.argmax())
         window = window[..., None] * torch.cos(steps.div(size).clamp(-0.5, 0.5) * torch.pi)
     return window.square().float()
-
-
-def _energy(kspace: Tensor) -> Tensor:
-    """Sum of |sample|^2 over coils, the first axis, float64, as single precision cannot hold 1e-20 squared."""
-    total = torch.zeros(kspace.shape[1:], dtype=torch.float64, device=kspace.device)
-    for coil in kspace:
-        total += _squares(coil)
-    return total
-
-
-def _squares(values: Tensor) -> Tensor:
-    return torch.view_as_real(values).double().square().sum(-1)
