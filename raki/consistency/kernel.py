@@ -12,14 +12,17 @@ import torch
 from torch import Tensor
 
 from raki.consistency.grid import Grid
-from raki.interpolation.calibration import Calibration
+from raki.interpolation.calibration import Calibration, Learnt
 from raki.interpolation.neighbours import ELEMENTS_AT_ONCE, Neighbourhood
 from raki.interpolation.tuning import FIRST_RIDGE
 
 WIDTHS = {1: (5, 3), 2: (3,)}
 """Widths of a kernel along every axis to choose from, the widest first, by the number of phase axes [sample]."""
 
-EQUATIONS_PER_UNKNOWN = 2
+WIDER = 2
+"""Lines to learn from, where others are filled in, relative to those of the ACS along its longest axis [1]."""
+
+EQUATIONS_PER_UNKNOWN = 1.5
 """Equations that a kernel must have for it to be chosen, unless it is the smallest [1]."""
 
 N_INVERSE_ITERATIONS, SHIFT = 4, 1e-3
@@ -35,12 +38,16 @@ class SelfConsistency:
     count in what is left of the target coil's sample; 1 for that sample itself."""
 
     @classmethod
-    def learnt(cls, calibration: Calibration) -> 'SelfConsistency':
+    def learnt(cls, calibration: Calibration, start: Learnt | None = None) -> 'SelfConsistency':
         """Ridge regression of every sample of the ACS on all others within the kernel, for all coils from one inverse.
 
         With B the inverse of the regularised Gram matrix of whole patches, what is left of sample c has the weights
-        B_jc / B_cc.
+        B_jc / B_cc. Lines around the ACS that `start` fills in are learnt from, too, as many again: where there are
+        many coils, the ACS alone would determine a narrower kernel only, which on scans with little noise is worse.
         """
+        if start and not calibration.is_separate:
+            n_lines = WIDER * max(calibration.acs_shape)
+            calibration = calibration.extended(start.patch_map, start.neighbourhood, n_lines)
         around, widths = _block(calibration.acs)
         n_coils, n_samples = len(calibration.acs), math.prod(widths)
         inverse = torch.cholesky_inverse(calibration.normal_equations(around).factor(FIRST_RIDGE))

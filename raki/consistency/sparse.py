@@ -79,7 +79,7 @@ class Sparse:
             kspace = evidence.kspace
         grid, width = evidence.grid, 2 * max(calibration.acs_shape)
         image, smooth = grid.image(kspace), grid.image(grid.low_pass(kspace, width))
-        sensitivities = SelfConsistency.learnt(calibration).sensitivities(grid, smooth)
+        sensitivities = SelfConsistency.learnt(calibration, start).sensitivities(grid, smooth)
         reference = (sensitivities.conj() * image).sum(0)
         trusted = evidence.with_less_trust(_concentration(reference) if start else 0.0)
         first = SparseImage(trusted, sensitivities, reference, 1.0, n_steps)

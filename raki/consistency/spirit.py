@@ -59,7 +59,7 @@ class Spirit:
 
     def refinement(self, calibration: Calibration, start: Learnt | None) -> 'Consistent':
         """Learn what is consistent, and how strong each part of the image is."""
-        evidence, kernel = Evidence.of(calibration, start), SelfConsistency.learnt(calibration)
+        evidence, kernel = Evidence.of(calibration, start), SelfConsistency.learnt(calibration, start)
         grid, pixels = evidence.grid, evidence.trust.numel()
         n_coils, n_steps = len(calibration.measured), self.n_steps if start else 2 * self.n_steps
         weight, image = 1.0 if start else float(n_coils), evidence.image
