@@ -1,5 +1,7 @@
 """Self-consistency and sparsity: what all neighbours in all coils tell of a sample, on lattices and on any mask."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -7,7 +9,7 @@ from torch import Tensor
 from raki.consistency.evidence import Evidence
 from raki.consistency.grid import Grid
 from raki.consistency.kernel import SelfConsistency
-from raki.consistency.sparse import Sparse, shrunk
+from raki.consistency.sparse import Sparse, SparseImage, retained, shrunk
 from raki.consistency.spirit import Spirit
 from raki.consistency.wavelets import composed, decomposed
 from raki.data.lattice import Lattice
@@ -15,7 +17,7 @@ from raki.data.masks import Irregular, Pattern
 from raki.errors import CalibrationError, SamplingError
 from raki.fourier import image_from_kspace, kspace_from_image
 from raki.grappa.method import Grappa
-from raki.interpolation.calibration import Calibration, Method
+from raki.interpolation.calibration import Calibration, Method, silent
 from raki.interpolation.fit import fit
 from tests.toys import (
     calibration_of,
@@ -223,6 +225,23 @@ def test_any_mask_needs_an_acs(method: Method) -> None:
     mask[[0, 3, 7, 9, 17, 30]] = True
     with pytest.raises(CalibrationError, match='learns from autocalibration lines'):
         fit(method, random_kspace(4, 40, 21), Irregular(mask))
+
+
+def test_a_bound_on_what_comes_back_of_points_lowers_thresholds() -> None:
+    """And nothing else: thresholds fall, more of the points comes back, none remain where all must."""
+    full = object_kspace(6, 64, 48) + 0.05 * random_kspace(6, 64, 48)
+    sampling = lattice_with_acs(64, 4, 1, range(20, 44))
+    calibration = calibration_of(full, sampling)
+    start = Grappa().learn(calibration, silent)
+    refinements = [replace(SPARSE, faithful=bound).refinement(calibration, start) for bound in (None, 0.0, 0.8, 1.0)]
+    free, unbound, bound, most = (each for each in refinements if isinstance(each, SparseImage))
+    assert (free.strength, unbound.strength, most.strength) == (1, 1, 0)
+    assert 0 <= bound.strength < 1
+    shares = [retained(each, calibration, start) for each in (free, bound, most)]
+    assert shares == sorted(shares)
+    assert shares[0] < shares[2]
+    with pytest.raises(ValueError, match='faithful must be between 0 and 1'):
+        replace(SPARSE, faithful=1.5)
 
 
 @pytest.mark.parametrize('method', [Spirit, Sparse])

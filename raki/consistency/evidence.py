@@ -51,7 +51,7 @@ class Evidence:
         The error of what is filled in is its expected misfit on the ACS, less the noise that is in its targets alone.
         """
         known, noise, n_coils = calibration.known, _noise(calibration), len(calibration.measured)
-        power, lines = _power_everywhere(calibration), _filled(calibration, start)
+        power, lines = _power_everywhere(calibration), filled(calibration, start)
         if start is None:
             variance = power / noise
         else:
@@ -76,7 +76,7 @@ class Evidence:
         return replace(self, trust=torch.where(self.trust < 1, factor * self.trust, self.trust))
 
 
-def _filled(calibration: Calibration, start: Learnt | None) -> Tensor:
+def filled(calibration: Calibration, start: Learnt | None) -> Tensor:
     """Lines as measured, and as a learnt map fills them in where its neighbourhood is whole."""
     lines = calibration.measured
     if start is None:

@@ -9,7 +9,7 @@ from math import pi
 import torch
 from torch import Tensor
 
-from raki.consistency.evidence import Evidence
+from raki.consistency.evidence import Evidence, filled
 from raki.consistency.grid import smoothed
 from raki.consistency.kernel import SelfConsistency
 from raki.consistency.solve import solved
@@ -27,6 +27,12 @@ LEAST_SIGNAL = 0.1
 STRIDES, N_SHIFTS = (7, 5, 3), 16
 """Pixels by which the image is moved from step to step along its axes, modulo N_SHIFTS, so that no edge of a wavelet
 stays where it is."""
+
+STRENGTHS = (1.0, 0.7, 0.5, 0.3, 0.15, 0.0)
+"""Parts of the thresholds to choose from where points must come back [1]."""
+
+POINTS, CONTRAST, OBJECT = 1 / 64, 0.2, 0.1
+"""Points per pixel, their height relative to the image, and the least magnitude of the object, to its largest [1]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +63,15 @@ class Sparse:
     n_steps: int = 20
     """Steps of either solution; four times as many without a lattice."""
 
+    faithful: float | None = None
+    """Least part, 0 to 1, of what was not measured of small points in the object that must come back; thresholds are
+    lowered until it does, or there are none. None for the most probable image, whatever that costs points [1]."""
+
     def __post_init__(self) -> None:
         if self.n_steps < 1:
             raise ValueError(f'need at least one step, got {self}')
+        if self.faithful is not None and not 0 <= self.faithful <= 1:
+            raise ValueError(f'faithful must be between 0 and 1, got {self.faithful}')
 
     def smallest(self, calibration: Calibration) -> Neighbourhood | None:
         """That of the method to start with."""
@@ -83,7 +95,29 @@ class Sparse:
         reference = (sensitivities.conj() * image).sum(0)
         trusted = evidence.with_less_trust(_concentration(reference) if start else 0.0)
         first = SparseImage(trusted, sensitivities, reference, 1.0, n_steps)
-        return replace(first, reference=first.image(evidence.lines), subtracted=0.0)
+        found = replace(first, reference=first.image(evidence.lines), subtracted=0.0)
+        if self.faithful is None:
+            return found
+        weaker = (replace(found, strength=strength) for strength in STRENGTHS[:-1])
+        enough = (each for each in weaker if retained(each, calibration, start) >= self.faithful)
+        return next(enough, replace(found, strength=STRENGTHS[-1]))
+
+
+def retained(refinement: 'SparseImage', calibration: Calibration, start: Learnt | None) -> float:
+    """Part of what was not measured of small points in the object that comes back [1].
+
+    Points of a part of the local signal are added to what was measured, and k-space is filled in with and without them:
+    the diagonal of the derivative, as far as points are small.
+    """
+    grid, reference, known = refinement.evidence.grid, refinement.reference, calibration.known[:, None]
+    chosen = torch.rand(grid.size, generator=torch.Generator().manual_seed(0)).to(reference.real) < POINTS
+    points = torch.where(chosen & (reference.abs() > OBJECT * reference.abs().max()), CONTRAST * reference, 0)
+    added = grid.cropped(grid.kspace(refinement.sensitivities * points))
+    with_points = replace(calibration, lines=calibration.measured + added * known)
+    change = refinement(filled(with_points, start)) - refinement(refinement.evidence.lines)
+    missing = added * ~known
+    energy = float(missing.abs().square().sum())
+    return float((missing.conj() * change).real.sum()) / energy if energy > 0 else 1.0
 
 
 def _concentration(image: Tensor) -> float:
@@ -108,6 +142,9 @@ class SparseImage:
     """Part of the noise power that is in that image [1]."""
 
     n_steps: int
+
+    strength: float = 1.0
+    """Part of each threshold that is applied [1]."""
 
     def __call__(self, lines: Tensor) -> Tensor:
         """See `raki.interpolation.calibration.Refinement`."""
@@ -141,7 +178,7 @@ class SparseImage:
         noise = self.evidence.noise
         mean = smoothed(reference.abs(), self.evidence.grid.axes, SMOOTHED_COEFFICIENTS)
         excess = mean.square() - self.subtracted * noise * pi / 4
-        return noise / excess.clamp(min=LEAST_SIGNAL**2 * noise).sqrt()
+        return self.strength * noise / excess.clamp(min=LEAST_SIGNAL**2 * noise).sqrt()
 
 
 def shrunk(values: Tensor, threshold: Tensor) -> Tensor:
