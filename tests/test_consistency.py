@@ -9,7 +9,7 @@ from torch import Tensor
 from raki.consistency.evidence import Evidence
 from raki.consistency.grid import Grid
 from raki.consistency.kernel import SelfConsistency
-from raki.consistency.sparse import Sparse, SparseImage, retained, shrunk
+from raki.consistency.sparse import Sparse, retained, shrunk
 from raki.consistency.spirit import Spirit
 from raki.consistency.wavelets import composed, decomposed
 from raki.data.lattice import Lattice
@@ -233,8 +233,9 @@ def test_a_bound_on_what_comes_back_of_points_lowers_thresholds() -> None:
     sampling = lattice_with_acs(64, 4, 1, range(20, 44))
     calibration = calibration_of(full, sampling)
     start = Grappa().learn(calibration, silent)
-    refinements = [replace(SPARSE, faithful=bound).refinement(calibration, start) for bound in (None, 0.0, 0.8, 1.0)]
-    free, unbound, bound, most = (each for each in refinements if isinstance(each, SparseImage))
+    bounds = (None, 0.0, 0.8, 1.0)
+    free, unbound, bound, most = (replace(SPARSE, faithful=each).refinement(calibration, start) for each in bounds)
+    assert 'of small points, not 100 %' in replace(SPARSE, faithful=1.0).learn(calibration, silent).warnings[-1]
     assert (free.strength, unbound.strength, most.strength) == (1, 1, 0)
     assert 0 <= bound.strength < 1
     shares = [retained(each, calibration, start) for each in (free, bound, most)]

@@ -15,7 +15,7 @@ from raki.consistency.kernel import SelfConsistency
 from raki.consistency.solve import solved
 from raki.consistency.spirit import Spirit
 from raki.consistency.wavelets import composed, decomposed
-from raki.interpolation.calibration import Calibration, Learnt, Method, Progress, Refinement
+from raki.interpolation.calibration import Calibration, Learnt, Method, Progress
 from raki.interpolation.neighbours import Neighbourhood
 
 SMOOTHED_COEFFICIENTS = 3
@@ -80,9 +80,15 @@ class Sparse:
     def learn(self, calibration: Calibration, progress: Progress) -> Learnt:
         """Learn to fill in, sensitivities, and how large wavelet coefficients are where."""
         learnt = self.start.learn(calibration, progress)
-        return replace(learnt, refinement=self.refinement(calibration, learnt))
+        found = self.refinement(calibration, learnt)
+        if self.faithful is not None and not found.strength:
+            part = retained(found, calibration, learnt)
+            if part < self.faithful:
+                wanted = f'{100 * part:.0f} % of what was not measured of small points, not {100 * self.faithful:.0f} %'
+                learnt = learnt.noted(f'even without thresholds sparse gives back {wanted}: use a lower bound')
+        return replace(learnt, refinement=found)
 
-    def refinement(self, calibration: Calibration, start: Learnt | None) -> Refinement:
+    def refinement(self, calibration: Calibration, start: Learnt | None) -> 'SparseImage':
         """Learn sensitivities, and how large wavelet coefficients are where."""
         evidence, n_steps = Evidence.of(calibration, start), self.n_steps if start else 4 * self.n_steps
         if start is None:
