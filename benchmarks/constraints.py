@@ -26,9 +26,10 @@ import torch
 from torch import Tensor
 
 from raki.errors import CalibrationError
+from raki.evaluation.espirit import patches, per_pixel
 from raki.fourier import image_from_kspace, kspace_from_image
 
-SPIRIT_SIZE, RIDGES = 7, (1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
+SPIRIT_SIZE, RIDGES = 7, (1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)
 """Side of the window, and Tikhonov's weights relative to the mean eigenvalue of the ACS's Gram matrix [1]."""
 
 LORAKS_SIZE, RANKS = 5, (0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
@@ -57,8 +58,8 @@ class Candidate:
     """Steps of conjugate gradients."""
 
 
-def patches(acs: Tensor, size: int) -> Tensor:
-    """Every patch of the ACS (coil, ky, kx), axes (sample of a patch, patch), complex128; coils vary slowest.
+def acs_patches(acs: Tensor, size: int) -> Tensor:
+    """Every patch of the ACS (coil, ky, kx), axes (sample of a patch, patch).
 
     Raises
     ------
@@ -67,13 +68,12 @@ def patches(acs: Tensor, size: int) -> Tensor:
     """
     if min(acs.shape[1:]) < size:
         raise CalibrationError(f'needs an ACS of at least {size} x {size}, got {acs.shape[1]} x {acs.shape[2]}')
-    windows = acs.to(torch.complex128).unfold(1, size, 1).unfold(2, size, 1)
-    return windows.permute(0, 3, 4, 1, 2).reshape(len(acs) * size**2, -1)
+    return patches(acs, (size, size))
 
 
 def spirit(acs: Tensor, ridges: Sequence[float] = RIDGES) -> Iterator[tuple[float, Tensor]]:
     """Ridges, and Q of each; see `Constraint`."""
-    every = patches(acs, SPIRIT_SIZE)
+    every = acs_patches(acs, SPIRIT_SIZE)
     values, vectors = torch.linalg.eigh(every @ every.mH)
     middle = torch.arange(len(acs)) * SPIRIT_SIZE**2 + SPIRIT_SIZE**2 // 2
     for ridge in ridges:
@@ -85,7 +85,7 @@ def spirit(acs: Tensor, ridges: Sequence[float] = RIDGES) -> Iterator[tuple[floa
 
 def loraks(acs: Tensor, ranks: Sequence[float] = RANKS) -> Iterator[tuple[float, Tensor]]:
     """Ranks, and Q of each; see `Constraint`."""
-    every = patches(acs, LORAKS_SIZE)
+    every = acs_patches(acs, LORAKS_SIZE)
     _, vectors = torch.linalg.eigh(every @ every.mH)
     for rank in ranks:
         null = vectors[:, : round((1 - rank) * len(vectors))]
@@ -93,23 +93,6 @@ def loraks(acs: Tensor, ranks: Sequence[float] = RANKS) -> Iterator[tuple[float,
 
 
 CONSTRAINTS: dict[str, Constraint] = {'spirit': spirit, 'ac-loraks': loraks}
-
-
-def per_pixel(form: Tensor, n_coils: int, shape: tuple[int, int]) -> Tensor:
-    """The sum over all patches of p^H Q p as matrices between coil images, axes (y, x, coil, coil), complex64.
-
-    With x[m] of coil c and x[m + d] of another, it is the sum over m and d of x* x q(d), where q(d) adds up the entries
-    of Q whose samples lie d apart; a shift by d multiplies the image by exp(-2 pi i d r / n).
-    """
-    size = round((len(form) / n_coils) ** 0.5)
-    parts = form.view(n_coils, size, size, n_coils, size, size)
-    lags = form.new_zeros(n_coils, n_coils, *shape)
-    for y in range(size):
-        for x in range(size):
-            rows, columns = torch.arange(-y, size - y) % shape[0], torch.arange(-x, size - x) % shape[1]
-            lags[:, :, rows[:, None], columns] += parts[:, y, x]
-    spectrum = torch.fft.fft2(lags.to(torch.complex64))
-    return torch.fft.fftshift(spectrum, dim=(-2, -1)).permute(2, 3, 0, 1).contiguous()
 
 
 def solutions(
@@ -122,7 +105,7 @@ def solutions(
     measured, mask
         K-space (coil, ky, kx), zero where it was not measured, and which lines (ky,) were.
     matrices
-        See `per_pixel`.
+        See `raki.evaluation.espirit.per_pixel`.
     """
     missing = ~mask[:, None]
 
@@ -153,7 +136,9 @@ def best_solution(
     """Filled k-space with the least error of all candidates, and which that is; ACS and k-space (coil, ky, kx)."""
     best, filled_best, chosen = float('inf'), measured, Candidate(0, 0)
     for strength, form in constraint(acs):
-        matrices, least = per_pixel(form, len(measured), (measured.shape[1], measured.shape[2])), float('inf')
+        size = round((len(form) / len(acs)) ** 0.5)
+        matrices = per_pixel(form, len(acs), (size, size), tuple(measured.shape[1:])).contiguous()
+        least = float('inf')
         for n_steps, filled in solutions(measured, mask, matrices):
             found = error(filled)
             if found < best:

@@ -13,7 +13,7 @@ from raki.grappa.method import Grappa
 from raki.interpolation.calibration import Method
 from raki.interpolation.fit import Filler, fit
 
-PLAIN_NAME, PLAIN = 'plain-grappa', Grappa()
+PLAIN_NAME, PLAIN = 'plain-grappa', Grappa(calibration='measured')
 """Automatic GRAPPA that learns from the measured ACS alone."""
 
 

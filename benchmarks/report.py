@@ -1,6 +1,6 @@
 """What a report costs: its size and how long it takes to open, for the largest comparison that it is made for.
 
-Five methods, five rates and three slices of 320 x 320, images and g-factor maps; their noise, which does not
+Five methods, five rates and three slices of 320 x 320, images, g-factor and retention maps; their noise, which does not
 compress, is drawn anew in every cell and grows with the rate. The page is opened from disk by Debian's chromium without
 a window.
 
@@ -21,14 +21,18 @@ from typing import Any
 
 import torch
 from playwright.sync_api import Browser, sync_playwright
+from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from raki.coils.combine import root_sum_of_squares
 from raki.commands.reconstruct import versions
 from raki.data.simulate import Simulation, simulate
-from raki.evaluation.compare import Cell, Row
+from raki.evaluation.lesions import DIAMETERS, LesionResponse
 from raki.evaluation.metrics import FIGURES, image_metrics, object_mask
 from raki.evaluation.report import Report, ShownSlice, render_report, shown_cell, shown_slice
+from raki.evaluation.retention import WANTED_ERROR, WIDTH
+from raki.evaluation.rows import Cell, Row
+from raki.evaluation.tradeoff import FACTORS
 from raki.fourier import image_from_kspace
 
 CHROMIUM = '/usr/bin/chromium'
@@ -46,17 +50,25 @@ def cells(reference: Tensor, index: int, generator: torch.Generator) -> Iterator
         image = torch.hypot(reference + noise[0], noise[1])
         sampled = torch.randn(MATRIX, generator=generator) * (2 * (N_REPLICAS - 1)) ** -0.5
         gfactor = gain * rate**0.5 * (1 + sampled).clamp(min=0)
-        yield Cell(row(method, rate, index, image_metrics(image, reference)), image, gfactor)
+        probes = gaussian_filter(torch.randn(MATRIX, generator=generator).numpy(), WIDTH)
+        retained = 1 - 0.1 * gain + WANTED_ERROR / probes.std() * torch.from_numpy(probes)
+        yield Cell(row(method, rate, index, image_metrics(image, reference)), image, gfactor, retained)
 
 
 def row(method: str, rate: int, index: int, metrics: dict[str, float]) -> Row:
     """A row with what cannot be measured here set to something."""
     figures: dict[str, Any] = dict.fromkeys((figure.name for figure in FIGURES), 1.0) | {
         'gfactor_standard_error': (2 * (N_REPLICAS - 1)) ** -0.5,
+        'retention_standard_error': WANTED_ERROR,
         'gfactor_mean': 1.5 * rate**0.5,
         'gfactor_p95': 2.0 * rate**0.5,
     }
-    return Row(method, rate, 24, index, None, figures | metrics)
+    values = torch.ones(len(FACTORS))
+    lesions = [
+        LesionResponse(diameter, sign, values, values).summary() for diameter in DIAMETERS for sign in (0.2, -0.2)
+    ]
+    swept = [{'strength': factor, 'nrmse_object': 0.1 / rate, 'retention_mean': 0.9} for factor in FACTORS]
+    return Row(method, rate, 24, index, None, figures | metrics, lesions=lesions, tradeoff=swept)
 
 
 def report() -> Report:

@@ -8,8 +8,8 @@ import torch
 from raki.interpolation.calibration import Calibration, Learnt, Progress
 from raki.interpolation.least_squares import LinearMap
 from raki.interpolation.neighbours import Kernel, Neighbourhood
-from raki.interpolation.own import CalibrationFrom, learnt_anew, relearnt
-from raki.interpolation.tuning import kernels_for, tune
+from raki.interpolation.own import CalibrationFrom, learn_linear
+from raki.interpolation.tuning import kernels_for
 
 USUAL = Kernel(lines=4, readout=5)
 """The kernel of most implementations."""
@@ -55,10 +55,7 @@ class Grappa:
         progress(1, 1)
         kernels, ridge = self._kernels(calibration), self.regularization
         if ridge == 'auto':
-            tuned = tune(calibration, kernels)
-            return (
-                tuned.learnt() if self.calibration == 'measured' else learnt_anew(tuned, relearnt(calibration, tuned))
-            )
+            return learn_linear(calibration, kernels, self.calibration)
         around = calibration.neighbourhood(kernels[0])
         equations = calibration.normal_equations(around)
         weights = equations.solve(ridge).to(torch.complex64)

@@ -80,7 +80,7 @@ print('image', tuple(result.image.shape), '| warnings:', result.warnings or 'non
 # %%
 methods = {'GRAPPA': raki.Grappa(), 'truncated': TruncatedSvd(), 'truncated less': TruncatedSvd(threshold=1e-5)}
 bench = Bench(full, 0, Plan(methods, [Rate((rate,)) for rate in (2, RATE, 4)], n_replicas=20))
-print('R  method          NRMSE object  noise   mean g  height of a point')
+print('R  method          NRMSE object  noise   mean g  points retained')
 for cell in compare_slab(bench, lambda _: lambda _done, _total: None):
     row = cell.row.flat()
     print(

@@ -12,7 +12,7 @@ import typer
 
 from raki.commands import inputs
 from raki.commands.inputs import UsageError, as_usage_error
-from raki.commands.terminal import comparison_table, description_table, progress_bars, show
+from raki.commands.terminal import COMPARISON_WIDTH, comparison_table, description_table, progress_bars, show
 from raki.errors import CalibrationError, ResourceError, ScanError, TrainingError
 
 EXIT_CODES = {
@@ -150,7 +150,7 @@ def compare(
     if as_json:
         print((output / 'results.json').read_text(encoding='utf-8'))
         return
-    show(comparison_table(rows))
+    show(comparison_table(rows), COMPARISON_WIDTH)
     print(f'report: {output / "report.html"}\nresults: {output / "results.json"}')
 
 

@@ -106,7 +106,7 @@ def test_a_baseline_beats_zero_filling_on_a_volume(baseline: Baseline) -> None:
 
 @pytest.mark.parametrize('baseline', EVERY)
 def test_maps_that_miss_the_object_are_warned_of(baseline: Baseline) -> None:
-    kspace, _, sampling = volume((10, 10))
+    kspace, _, sampling = volume((8, 8))
     [warning] = baseline.calibrate(acs_of(kspace, sampling), sampling, kspace).warnings
     assert re.fullmatch(r'ESPIRiT finds no sensitivities where the ACS has \d+ % of its signal: .* more ACS', warning)
     kspace, _, sampling = scan()
@@ -194,8 +194,14 @@ def test_a_missing_bart_and_too_small_an_acs_are_named(monkeypatch: pytest.Monke
     with pytest.raises(ResourceError, match='BART toolbox is not installed: leave bart-pics out'):
         BartPics().calibrate(acs_of(kspace, sampling), sampling, kspace)
     few = undersample(torch.ones(72, dtype=torch.bool), (3,), (5,))
-    with pytest.raises(CalibrationError, match='ESPIRiT needs an ACS of at least 8 lines around the centre'):
+    with pytest.raises(
+        CalibrationError, match='ESPIRiT needs an ACS of at least 8 samples along every axis, got 7 x 60: acquire'
+    ):
         Espirit().calibrate(acs_of(kspace, few), few, kspace)
+    nothing = random_kspace(6, 72, 9)
+    noise = undersample(torch.ones(72, dtype=torch.bool), (3,), (8,))
+    with pytest.raises(CalibrationError, match='ESPIRiT finds no sensitivities in an ACS of 8 x 9: acquire more'):
+        Espirit().calibrate(acs_of(nothing, noise), noise, nothing)
 
 
 def test_baselines_are_looked_up_by_name() -> None:

@@ -27,10 +27,11 @@ from raki.data.scan import Scan, ScanFile
 from raki.data.simulate import Simulation, simulate
 from raki.errors import CalibrationError, SamplingError, ScanError
 from raki.evaluation import metrics
-from raki.evaluation.compare import Bench, Plan, Rate, Row, compare_slab, require_feasible
+from raki.evaluation.compare import Bench, Plan, Rate, compare_slab, require_feasible
 from raki.evaluation.noise_maps import analytic_noise_map, covariance_without_noise_scan
 from raki.evaluation.pictures import picture
 from raki.evaluation.report import ERROR_QUANTILE, Report, render_report, shown_cell, shown_slice
+from raki.evaluation.rows import Row
 from raki.fourier import image_from_kspace
 from raki.grappa.method import Grappa
 from raki.interpolation.calibration import silent
@@ -42,7 +43,8 @@ from tests.toys import RAKI_QUICK
 ROW = {
     'method', 'rate', 'acs', 'slice', 'seed', 'nrmse', 'nrmse_object', 'kspace_nrmse', 'ssim', 'psnr',
     'gfactor_mean', 'gfactor_p95', 'noise_std', 'noise_bias', 'ghost_index', 'point_peak', 'point_peak_min',
-    'point_width', 'seconds_fit', 'seconds_fill', 'device',
+    'point_width', 'retention_mean', 'lesion_contrast', 'lesion_contrast_min', 'lesion_snr', 'lesion_snr_min',
+    'noise_floor', 'lesions', 'tradeoff', 'seconds_fit', 'seconds_fill', 'device',
 }  # fmt: skip
 """What architecture promises to programs; more may be there."""
 
@@ -148,11 +150,10 @@ def test_refitted_replicas_vary_the_weights_where_there_are_any() -> None:
     sampling = undersample(scan.mask, (3,), (20,))
     fixed, refitted = (bench(scan, n_replicas=20, is_refitted=value) for value in (False, True))
     noise = [
-        each.cell('grappa', Grappa(), sampling, (3, 20), silent).row.figures['gfactor_mean']
-        for each in (fixed, refitted)
+        each.cell('grappa', Grappa(), sampling, (3, 20), silent).row.figures['noise_std'] for each in (fixed, refitted)
     ]
     alike = [
-        each.cell('zero', ZeroFilling(), sampling, (3, 20), silent).row.figures['gfactor_mean']
+        each.cell('zero', ZeroFilling(), sampling, (3, 20), silent).row.figures['noise_std']
         for each in (fixed, refitted)
     ]
     assert noise[0] is not None
@@ -168,6 +169,19 @@ def test_noise_comes_from_noise_samples_where_there_are_any() -> None:
     without = replace(scan, noise=None)
     expected = covariance_without_noise_scan(scan.kspace[0], scan.mask, scan.kspace[0][:, 8:40])
     torch.testing.assert_close(bench(without).covariance, expected)
+
+
+def test_the_noise_floor_is_the_error_of_a_reference_without_reconstruction() -> None:
+    """The noise of a fully sampled scan against its noise-free truth, over what else is known of neither."""
+    scan = simulate(Simulation(matrix=(96, 80), n_coils=6, noise=0.005))
+    assert scan.reference is not None
+    judge = bench(replace(scan, reference=None))
+    true = bench(scan).true_image
+    error = float((judge.true_image - true)[judge.inside].norm() / true[judge.inside].norm())
+    assert judge.noise_floor == pytest.approx(error, rel=0.05)
+    estimated = bench(replace(scan, reference=None, noise=None))
+    assert estimated.noise_floor == pytest.approx(error, rel=0.3)
+    assert bench(scan).noise_floor == 0
 
 
 def test_images_and_g_factor_maps_are_cropped_alike() -> None:
@@ -208,8 +222,12 @@ def test_a_faithful_reconstruction_pays_no_price_and_zero_filling_does() -> None
     assert (full['point_peak'], full['point_width']) == pytest.approx((1, 1), abs=0.02)
     assert full['ghost_index'] == 0
     assert full['noise_bias'] == pytest.approx(0, abs=0.1 * float(full['noise_std'] or 0))
-    assert zero['point_peak'] < 0.7
-    assert zero['point_peak_min'] <= zero['point_peak']
+    assert (zero['point_peak'], zero['point_peak_min'], zero['retention_mean']) == pytest.approx((0, 0, 0), abs=1e-3)
+    assert full['retention_mean'] == 1
+    assert (full['noise_floor'], zero['noise_floor']) == (0, 0)
+    assert zero['noise_std'] is not None
+    assert zero['gfactor_mean'] is None
+    assert zero['gfactor_standard_error'] is None
     assert zero['point_width'] is not None
     assert zero['point_width'] > 1.2
     assert zero['ghost_index'] > 0.9
@@ -308,9 +326,9 @@ def test_the_report_is_one_file_with_every_slice_rate_acs_and_seed(file: ScanFil
     data = found.data
     assert [panel['row'] for panel in data['panels']] == results['rows']
     assert data['axes'] == {'slice': [0, 1], 'rate': [2, 3], 'acs': [16, 20], 'seed': [0, 1]}
-    names = {panel[kind] for panel in data['panels'] for kind in ('image', 'gfactor')}
+    names = {panel[kind] for panel in data['panels'] for kind in ('image', 'gfactor', 'retention')} - {None}
     names |= {*data['references'].values(), *data['objects'].values()}
-    assert len(names) == 2 * len(results['rows']) + 4
+    assert len(names) == 3 * len(results['rows']) - 8 + 4  # there is no g-factor of zero filling
     assert all(found.picture(name).shape == (48, 40) for name in names)  # the readout is horizontal
 
 
@@ -343,7 +361,7 @@ def test_scales_are_common_and_zero_filling_does_not_stretch_that_of_errors(file
     }
     assert data['scales']['error'] == pytest.approx(worst['grappa'], rel=0.02)  # rounded to steps
     assert worst['zero-filled'] > 2 * worst['grappa']
-    rows = [panel['row']['gfactor_p95'] for panel in data['panels']]
+    rows = [panel['row']['gfactor_p95'] for panel in data['panels'] if panel['method'] == 'grappa']
     assert data['scales']['gfactor'] == max(1.5, *rows)
 
 
@@ -361,7 +379,7 @@ def test_a_scan_without_noise_has_a_report_without_g_factors(tmp_path: Path) -> 
     results = compared(open_scan(tmp_path / 'scan.h5'), tmp_path / 'out', plan)
     assert [row['gfactor_mean'] for row in results['rows']] == [None, None]
     assert results['rows'][0]['psnr'] is None  # no error at all
-    assert set(page(tmp_path / 'out').data['scales']) == {'image', 'error'}
+    assert set(page(tmp_path / 'out').data['scales']) == {'image', 'error', 'retention'}
 
 
 def test_the_report_says_how_uncertain_noise_maps_are(file: ScanFile, tmp_path: Path) -> None:
@@ -411,9 +429,12 @@ def test_a_volume_has_a_row_with_every_figure_for_every_cell() -> None:
         product(('1x2', '2x2s1'), ('8x14', '8x16'), methods)
     )
     for cell, row in zip(cells, rows, strict=True):
-        assert all(isinstance(row[figure.name], float | int) for figure in metrics.FIGURES)
-        assert cell.gfactor is not None
-        assert cell.image.shape == cell.gfactor.shape == (12, 26, 20)
+        none = {figure.name for figure in metrics.FIGURES if not isinstance(row[figure.name], float | int)}
+        is_zero = row['method'] == 'zero-filled'
+        assert none == ({figure for figure in row if figure.startswith('gfactor')} if is_zero else set())
+        assert (cell.gfactor is None) == is_zero
+        maps = cell.image, cell.gfactor, cell.retention
+        assert all(each.shape == (12, 26, 20) for each in maps if each is not None)
         image, truth = cell.image, volume.true_image
         assert row['nrmse'] == pytest.approx(float((image - truth).norm() / truth.norm()), rel=1e-5)
     for zero, grappa in zip(rows[::2], rows[1::2], strict=True):
@@ -516,6 +537,7 @@ def test_the_report_has_the_orientation_of_the_file() -> None:
         for name, wanted in (
             (panel['image'], cell.image / truth.max()),
             (panel['gfactor'], cell.gfactor),
+            (panel['retention'], cell.retention),
             (found.data['references']['0'], truth / truth.max()),
             (found.data['objects']['0'], inside),
         ):

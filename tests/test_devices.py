@@ -13,7 +13,10 @@ from raki.data.lattice import Lattice
 from raki.data.sampling import Sampling, undersample
 from raki.data.scan import Scan
 from raki.data.simulate import Simulation, simulate
+from raki.evaluation.fidelity import point_response
+from raki.evaluation.lesions import lesion_responses
 from raki.evaluation.noise_maps import NoiseMap, analytic_noise_map, jvp_noise_map, replica_noise_map
+from raki.evaluation.retention import retention_map
 from raki.fourier import image_from_kspace
 from raki.interpolation.calibration import Method
 from raki.interpolation.fit import ZeroFilling, fit
@@ -129,6 +132,24 @@ def test_replica_and_derivative_maps_are_those_of_the_cpu(method: Method, full: 
         found = maps(elsewhere(full))
     for own, wanted in zip(found, expected, strict=True):
         assert_same(own, wanted)
+
+
+@both_geometries
+def test_what_becomes_of_signal_is_that_of_the_cpu(full: Tensor, sampling: Sampling) -> None:
+    def judged(kspace: Tensor) -> tuple[list[Tensor], Tensor]:
+        interpolator, inside = fit(METHODS['grappa'], kspace, sampling), kspace[0].abs() >= 0
+        filled = interpolator.fill(kspace)
+        discs = lesion_responses(interpolator.fill, kspace, filled, kspace, inside, diameters=(3.0,))
+        points = point_response(interpolator.fill, kspace, filled, kspace, inside, sampling.mask)
+        retained = retention_map(interpolator.derivative(kspace).fill, sampling, kspace, inside, n_probes=2).retained
+        return [points.retained, *(each.kept for each in discs), *(each.snr for each in discs)], retained
+
+    expected, expected_map = judged(full)
+    with pretending():
+        found, found_map = judged(elsewhere(full))
+    for own, wanted in zip(found, expected, strict=True):
+        torch.testing.assert_close(own, wanted, rtol=1e-4, atol=1e-5)
+    assert_equal(here(found_map), expected_map)
 
 
 @pytest.mark.parametrize('combine', [root_sum_of_squares, walsh, rss_combination, walsh_combination])

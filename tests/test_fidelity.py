@@ -92,8 +92,9 @@ def test_lost_intensity_is_no_ghost_and_a_perfect_result_has_none() -> None:
 
 
 def response(fill: Callable[[Tensor], Tensor], filled: Tensor, full: Tensor) -> PointResponse:
-    """What becomes of points in the object."""
-    return point_response(fill, full, filled, full, object_mask(root_sum_of_squares(image_from_kspace(full))))
+    """What becomes of points in the object where all lines are measured."""
+    inside, mask = object_mask(root_sum_of_squares(image_from_kspace(full))), torch.ones(N_LINES, dtype=torch.bool)
+    return point_response(fill, full, filled, full, inside, mask)
 
 
 def test_points_come_back_from_a_perfect_reconstruction() -> None:
@@ -117,6 +118,20 @@ def test_shrinking_shows_in_the_peak_and_zero_filling_has_its_share_of_lines() -
 
     found = response(zero_filled, zero_filled(full), full)
     assert float(found.peak.mean()) == pytest.approx(1 / 3, abs=0.15)
+
+
+@pytest.mark.parametrize('part', [0.0, 0.4, 1.0])
+def test_retained_is_the_part_of_what_zero_filling_loses(part: float) -> None:
+    """A reconstruction that is a part of the way from zero filling to the truth retains that part of each point."""
+    full, sampling = truth(), lattice_with_acs(N_LINES, 3, 0, range(22, 38))
+
+    def fill(kspace: Tensor) -> Tensor:
+        return torch.lerp(measured_only(kspace, sampling), kspace, part)
+
+    inside = object_mask(root_sum_of_squares(image_from_kspace(full)))
+    found = point_response(fill, full, fill(full), full, inside, sampling.mask)
+    torch.testing.assert_close(found.retained, torch.full((9,), part), rtol=0, atol=5e-3)  # weights change
+    assert float(found.measured.mean()) == pytest.approx(float(sampling.mask.double().mean()), abs=0.1)
 
 
 @pytest.mark.parametrize('part', [0.5, 0.75])
@@ -202,7 +217,7 @@ def test_one_partition_has_the_ghosts_of_lines() -> None:
 def volume_response(fill: Callable[[Tensor], Tensor]) -> PointResponse:
     full = true_volume()
     inside = object_mask(root_sum_of_squares(image_from_kspace(full, (-3, -2, -1))))
-    return point_response(fill, full, fill(full), full, inside)
+    return point_response(fill, full, fill(full), full, inside, torch.ones(VOLUME[:2], dtype=torch.bool))
 
 
 def test_points_of_a_volume_come_back_from_a_perfect_reconstruction() -> None:

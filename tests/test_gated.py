@@ -147,7 +147,13 @@ def test_a_blend_lies_between_its_ends(toy: Toy) -> None:
 
 @pytest.mark.parametrize(
     ('noise', 'held_out', 'expected', 'trusted'),
-    [(0.5, 1.0, 1.0, 0.5), (0.5, 2.0, 1.0, 0.5), (0.9, 0.6, 1.0, 0.5), (2.0, 1.0, 1.0, 1.0), (0.3, 0.2, 0.9, 0.0)],
+    [
+        (0.5, 1.0, 1.0, 0.5),
+        (0.5, 2.0, 1.0, 0.5),
+        (0.9, 0.6, 1.0, 0.54),
+        (2.4, 0.015, 0.31, 0.015 / 0.31),
+        (0.3, -0.1, 0.9, 0.0),
+    ],
 )
 def test_held_out_rows_hold_back_but_do_not_drive_on(
     noise: float, held_out: float, expected: float, trusted: float

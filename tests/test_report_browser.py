@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page as BrowserPage
 
 CHROMIUM = shutil.which('chromium')
+LAYERS = ('image', 'error', 'gfactor', 'retention')
+FLAT = {('retention', 'zero-filled'), ('gfactor', 'zero-filled')}
+"""Tiles that show the same everywhere, as nothing comes back, or nothing at all."""
 
 
 @pytest.fixture(scope='module')
@@ -112,7 +115,7 @@ def panels(visit: Visit) -> list[dict[str, Any]]:
 def test_browser_shows_every_layer_of_every_method(visit: Visit) -> None:
     shown = visit.everything()
     assert set(shown) == {
-        *((layer, method) for layer in ('image', 'error', 'gfactor') for method in ('zero-filled', 'grappa', 'raki')),
+        *((layer, method) for layer in LAYERS for method in ('zero-filled', 'grappa', 'raki')),
         ('image', ''),
         ('error', ''),
     }
@@ -124,7 +127,7 @@ def test_browser_changes_the_rate_by_control_and_by_key(visit: Visit) -> None:
     visit.page.get_by_role('radiogroup', name='rate R').get_by_role('radio', name='3').check()
     visit.wait_for(rate=3)
     after = visit.everything()
-    for layer in ('image', 'error', 'gfactor'):
+    for layer in LAYERS:
         assert before[layer, 'grappa'] != after[layer, 'grappa']
     assert before['image', ''] == after['image', '']
     visit.page.locator('#viewer').focus()
@@ -138,7 +141,7 @@ def test_browser_changes_slice_and_seed_by_key_and_says_so(visit: Visit) -> None
     visit.page.keyboard.press('ArrowDown')
     visit.wait_for(slice=1)
     other = visit.everything()
-    assert all(before[tile] != other[tile] for tile in before)
+    assert all(before[tile] != other[tile] for tile in before.keys() - FLAT)
     visit.page.keyboard.press('s')
     visit.wait_for(seed=1)
     reseeded = visit.everything()
@@ -190,12 +193,12 @@ def test_browser_zooms_and_pans_all_panels_together(visit: Visit) -> None:
     visit.page.mouse.wheel(0, -300)
     visit.page.wait_for_selector('.panels.zoomed')
     zoomed = visit.everything()
-    assert all(before[tile] != zoomed[tile] for tile in before)
+    assert all(before[tile] != zoomed[tile] for tile in before.keys() - FLAT)
     visit.page.mouse.down()
     visit.page.mouse.move(x + 20, y + 10)
     visit.page.mouse.up()
     panned = visit.everything()
-    assert all(zoomed[tile] != panned[tile] for tile in before)
+    assert all(zoomed[tile] != panned[tile] for tile in before.keys() - FLAT)
     visit.page.mouse.dblclick(x, y)
     assert visit.everything() == before
 
@@ -204,8 +207,9 @@ def test_browser_reads_off_values_under_the_pointer(visit: Visit) -> None:
     canvas = visit.page.locator('figure[data-layer=error][data-method=raki] canvas')
     canvas.hover()
     pixels = visit.page.locator('.pixel').all_text_contents()
-    assert len(pixels) == 11
-    assert len({text.rpartition(' ')[0] for text in pixels}) == 1  # one place in all panels
+    assert len(pixels) == 14
+    assert pixels.count('') == 1  # there is no g-factor of zero filling
+    assert len({text.rpartition(' ')[0] for text in pixels if text}) == 1  # one place in all panels
     image, reference, error = (
         float(
             (
@@ -240,6 +244,25 @@ def test_browser_sorts_the_table(visit: Visit) -> None:
         indices = visit.page.locator('#table tbody tr').evaluate_all('all => all.map(row => Number(row.dataset.index))')
         values = [rows[index]['ssim'] for index in indices]
         assert values == sorted(values, reverse=order == 'descending')
+
+
+def test_browser_shows_small_lesions_of_the_cells_above(visit: Visit) -> None:
+    table = visit.page.get_by_role('region', name='Small lesions')
+    headings = table.locator('th').all_text_contents()
+    assert headings[5:11] == [f'contrast {size} px {sign}20%' for size in (2, 4, 8) for sign in '+-']
+    for rate in (2, 3):
+        visit.page.locator('#viewer').focus()
+        visit.page.keyboard.press('ArrowLeft' if rate == 2 else 'ArrowRight')
+        visit.wait_for(rate=rate)
+        shown = table.locator('tbody tr:visible').evaluate_all('all => all.map(row => Number(row.dataset.index))')
+        rows = [panels(visit)[index]['row'] for index in shown]
+        assert [(row['method'], row['rate']) for row in rows] == [
+            (name, rate) for name in ('zero-filled', 'grappa', 'raki')
+        ]
+        disc = rows[1]['lesions'][2]
+        assert (disc['diameter'], disc['contrast']) == (4, 0.2)
+        cell = table.locator('tbody tr:visible').nth(1).locator('td').nth(7).text_content()
+        assert cell == f'{disc["contrast_mean"]:.3g} ({disc["contrast_min"]:.3g})'
 
 
 def test_browser_exports_the_rows_as_they_stand(visit: Visit, tmp_path: Path) -> None:
@@ -282,6 +305,18 @@ def test_browser_draws_every_metric_over_the_rate(visit: Visit) -> None:
         for rate, mean in zip(rates, means, strict=True):
             own = [row['nrmse_object'] for row in rows if (row['method'], row['rate']) == (method, rate)]
             assert mean == pytest.approx(sum(own) / len(own))
+
+
+def test_browser_draws_error_over_retained_signal_of_the_cells_above(visit: Visit) -> None:
+    visit.draw_curves()
+    drawn = visit.page.locator('#tradeoff').evaluate('plot => plot.data.map(trace => [trace.name, trace.x, trace.y])')
+    rows = [panel['row'] for panel in panels(visit)]
+    cell = {row['method']: row for row in rows if (row['rate'], row['slice'], row['seed'] or 0) == (2, 0, 0)}
+    assert [name for name, _, _ in drawn] == [method for method in cell for _ in range(2)]
+    for (name, *swept), (_, *chosen) in zip(drawn[::2], drawn[1::2], strict=True):
+        assert chosen == [[cell[name]['retention_mean']], [cell[name]['nrmse_object']]]
+        assert swept == [[each[key] for each in cell[name]['tradeoff']] for key in ('retention_mean', 'nrmse_object')]
+    assert [len(x) for _, x, _ in drawn[::2]] == [0, 7, 0]
 
 
 def test_browser_shows_warnings_before_the_images(visit: Visit) -> None:

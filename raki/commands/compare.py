@@ -13,9 +13,10 @@ from raki.data.sampling import Sampling
 from raki.data.save import write_text
 from raki.data.scan import Scan, ScanFile
 from raki.errors import SamplingError
-from raki.evaluation.compare import Bench, Plan, ProgressFor, Row, compare_slab, labelled, require_feasible
+from raki.evaluation.compare import Bench, Plan, ProgressFor, compare_slab, labelled, require_feasible
 from raki.evaluation.metrics import OBJECT
 from raki.evaluation.report import Report, render_report, shown_cell, shown_slice
+from raki.evaluation.rows import Row
 
 LATTICE = {
     1: 'every R-th line from line 0 on; the ACS starts at (n - n_acs + 1) // 2',

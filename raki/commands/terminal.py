@@ -12,17 +12,20 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from raki.evaluation.compare import Row
     from raki.evaluation.metrics import Figure
+    from raki.evaluation.rows import Row
 
 MIN_WIDTH = 128
 """Columns that a table needs; narrower terminals wrap rather than lose figures."""
 
+COMPARISON_WIDTH = 144
+"""Columns that the table of a comparison needs."""
 
-def show(table: Table) -> None:
-    """Print a table to standard output."""
+
+def show(table: Table, width: int = MIN_WIDTH) -> None:
+    """Print a table to standard output, at least so many columns wide."""
     console = Console()
-    console.width = max(console.width, MIN_WIDTH)
+    console.width = max(console.width, width)
     console.print(table)
 
 

@@ -4,22 +4,26 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import product
-from math import isfinite, prod
-from typing import Any, TypeVar
+from math import prod
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-from raki.coils.combine import root_sum_of_squares
+from raki.coils.combine import matched_weights, root_sum_of_squares
 from raki.coils.noise import noise_covariance
 from raki.data.sampling import Sampling, slices, undersample
 from raki.data.scan import Scan
 from raki.device import now
 from raki.errors import CalibrationError, SamplingError, ScanError
-from raki.evaluation.metrics import Judged, figures_of, object_mask
-from raki.evaluation.noise_maps import NoiseMap, covariance_without_noise_scan, replica_noise_map
+from raki.evaluation.lesions import DIAMETERS, USUAL_DIAMETER
+from raki.evaluation.metrics import Judged, figures_of, nrmse_object, object_mask
+from raki.evaluation.noise_maps import NoiseMap, covariance_without_noise_scan, full_noise, replica_noise_map
 from raki.evaluation.outside import Baseline
-from raki.fourier import cropped, image_from_kspace, spatial_axes
+from raki.evaluation.retention import RetentionMap, derivative_of, retention_map
+from raki.evaluation.rows import Cell, Label, Row
+from raki.evaluation.tradeoff import strengths
+from raki.fourier import centre_crop, cropped, image_from_kspace, spatial_axes
 from raki.interpolation.calibration import Calibration, Method, Progress, silent
 from raki.interpolation.fit import Filler, Interpolator
 from raki.pipeline import Slab
@@ -28,9 +32,6 @@ NOISE_LINES = 32
 """Central lines along each phase axis from which the noise power is estimated where there are no noise samples."""
 
 AnyMethod = TypeVar('AnyMethod', Method, Method | Baseline)
-
-Label = int | str
-"""Of a rate or ACS in results: 4 or 24 of slices, 2x2s1 or 16x24 of volumes."""
 
 ProgressFor = Callable[[str], Progress]
 """From the name of a task to what is told its progress."""
@@ -91,42 +92,6 @@ class Plan:
                 f'rates must be 1 or more, ACS lengths 0 or more, replicas 0 or at least 2, '
                 f'got {", ".join(map(str, self.rates))}, {self.acs}, {self.n_replicas}'
             )
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """What was measured in one cell of the comparison."""
-
-    method: str
-    rate: Label
-    acs: Label
-    """What was asked for [line]."""
-    slice: int
-    """Number of the slice; of a volume of the first one that is shown, while figures are those of all of it."""
-    seed: int | None
-    figures: Mapping[str, float | None]
-    """By the names of `raki.evaluation.metrics.FIGURES`."""
-    warnings: tuple[str, ...] = ()
-    device: str = 'cpu'
-
-    def flat(self) -> dict[str, Any]:
-        """All of it side by side; JSON has neither infinity (PSNR without error) nor NaN: None."""
-        values = {field.name: getattr(self, field.name) for field in fields(self) if field.name != 'figures'}
-        return {
-            name: None if isinstance(value, float) and not isfinite(value) else value
-            for name, value in (values | dict(self.figures)).items()
-        }
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Cell:
-    """One row with its pictures."""
-
-    row: Row
-    image: Tensor
-    """Reconstructed magnitude image, axes (y, x) or (z, y, x)."""
-    gfactor: Tensor | None
-    """Its g-factor map, same axes [1]."""
 
 
 def require_feasible(plan: Plan, scan: Scan) -> None:
@@ -203,6 +168,13 @@ class Bench:
         return mask.to(image.device)
 
     @cached_property
+    def whole(self) -> Tensor:
+        """The object in the whole field of view: boolean, axes of k-space without coils."""
+        whole = torch.zeros(self.kspace.shape[1:], dtype=torch.bool, device=self.kspace.device)
+        centre_crop(whole, tuple(self.inside.shape)).copy_(self.inside)
+        return whole
+
+    @cached_property
     def covariance(self) -> Tensor:
         """Noise covariance (coil, coil): of noise samples where there are, else estimated from periphery and ACS."""
         if self.scan.noise is not None:
@@ -213,6 +185,19 @@ class Bench:
             for side, n in zip(Sampling.from_mask(mask).acs, mask.shape, strict=True)
         )
         return covariance_without_noise_scan(kspace, mask, kspace[:, *slices(middle)])
+
+    @cached_property
+    def noise_floor(self) -> float | None:
+        """Noise of the reference itself on the scale of `nrmse_object`; None where it cannot be estimated."""
+        if self.scan.reference is not None:
+            return 0.0
+        try:
+            covariance = self.covariance
+        except ScanError:
+            return None
+        weights = matched_weights(image_from_kspace(self.truth, spatial_axes(self.truth))).conj()
+        std = cropped(full_noise(weights, covariance), self.scan.image_shape)
+        return float(std[self.inside].norm() / self.true_image[self.inside].norm())
 
     def magnitude(self, kspace: Tensor) -> Tensor:
         """Root-sum-of-squares image of k-space (coil, phase axes, kx), cropped as the scan says."""
@@ -230,11 +215,18 @@ class Bench:
         done = now(device)
         seconds, images = (fitted - start, done - fitted), (self.magnitude(filled), self.true_image)
         missing = (sampling.inside & ~sampling.mask & self.scan.mask).to(device)
-        noise, fill = self._noise_map(method, interpolator, sampling), interpolator.fill
-        judged = Judged(filled, self.truth, *images, self.inside, missing, sampling, self.kspace, fill, noise, *seconds)
+        fill = interpolator.fill
+        maps = self._retention(interpolator, sampling), self._noise_map(method, interpolator, sampling)
+        where = self.inside, self.whole, missing
+        diameters = (USUAL_DIAMETER,) if isinstance(method, Baseline) else DIAMETERS  # outside references are slow
+        others = *maps, diameters, self.noise_floor, *seconds
+        judged = Judged(filled, self.truth, *images, *where, sampling, self.kspace, fill, *others)
         seed, warnings = getattr(method, 'seed', None), interpolator.warnings
-        row = Row(name, *labels, self.index, seed, figures_of(judged), warnings, str(device))
-        return Cell(row, judged.image.cpu(), None if judged.noise is None else judged.noise.gfactor.cpu())
+        lesions = [each.summary() for each in judged.lesions]
+        others = lesions, self._tradeoff(method, interpolator, sampling)
+        row = Row(name, *labels, self.index, seed, figures_of(judged), warnings, str(device), *others)
+        gfactors = None if judged.gfactors is None else judged.gfactors.cpu()
+        return Cell(row, judged.image.cpu(), gfactors, judged.retention.retained.cpu())
 
     def _fitted(
         self, method: Method | Baseline, sampling: Sampling, kspace: Tensor, progress: Progress = silent
@@ -255,6 +247,26 @@ class Bench:
         noise = replica_noise_map(fill, self.kspace, sampling, self.covariance, n_replicas=self.plan.n_replicas)
         maps = {name: cropped(getattr(noise, name), self.scan.image_shape) for name in ('std', 'gfactor', 'bias')}
         return replace(noise, **maps)
+
+    def _tradeoff(
+        self, method: Method | Baseline, interpolator: Filler, sampling: Sampling
+    ) -> list[Mapping[str, float]]:
+        """Error and retained signal over the strength of a method that has one."""
+        if not isinstance(interpolator, Interpolator) or sampling.acceleration == 1:
+            return []
+        found = []
+        for strength, each in strengths(method, interpolator, self.kspace):
+            push = derivative_of(each, self.kspace)
+            retained = retention_map(push, sampling, self.truth, self.whole, n_probes=1).mean
+            error = nrmse_object(self.magnitude(each.fill(self.kspace)), self.true_image, self.inside)
+            found.append({'strength': strength, 'nrmse_object': error, 'retention_mean': retained})
+        return found
+
+    def _retention(self, interpolator: Filler, sampling: Sampling) -> RetentionMap:
+        """By few probes of an outside reference, which is slow."""
+        push, n_probes = derivative_of(interpolator, self.kspace), None if isinstance(interpolator, Interpolator) else 2
+        found = retention_map(push, sampling, self.truth, self.whole, n_probes=n_probes)
+        return replace(found, retained=cropped(found.retained, self.scan.image_shape))
 
 
 def compare_slab(bench: Bench, progress_for: ProgressFor) -> Iterator[Cell]:

@@ -36,9 +36,16 @@ class PointResponse:
     """Where, axes (point, image axis) [pixel]."""
     peak: Tensor
     """Height in the reconstruction over that in the object, axes (point,) [1]; 1 is faithful."""
+    measured: Tensor
+    """Height that the measured lines alone give, same axes [1]; 0 where all lines were measured."""
     width: Tensor
     """Full width at half maximum along phase encoding over that of a point in a fully sampled image, axes (point,) [1];
     NaN where nothing is left of the point."""
+
+    @property
+    def retained(self) -> Tensor:
+        """Part of what the measured lines alone do not give, axes (point,) [1]: 0 of zero filling, 1 is faithful."""
+        return (self.peak - self.measured) / (1 - self.measured)
 
 
 def point_response(
@@ -47,6 +54,7 @@ def point_response(
     filled: Tensor,
     truth: Tensor,
     inside: Tensor,
+    mask: Tensor,
     size: float = POINT_SIZE,
 ) -> PointResponse:
     """Add points to the object, reconstruct again, and look at the difference.
@@ -64,25 +72,33 @@ def point_response(
         (coil, phase axes, kx).
     inside
         The object: boolean, axes (y, x) or (z, y, x) of the whole field of view.
+    mask
+        The measured lines: boolean, axes (phase axes,).
     size
         Height of the points, relative to the brightest pixel [1].
     """
     axes = spatial_axes(kspace)
     images = image_from_kspace(truth, axes)
     magnitude = root_sum_of_squares(images)
-    places = _places(magnitude, inside)
+    places = _places(magnitude.cpu(), inside.cpu())
     height = size * float(magnitude.max())
     points = torch.zeros_like(images)
     points[:, *places] = height * matched_weights(images)[:, *places]
     weights = matched_weights(image_from_kspace(filled, axes)).conj()
-    added = image_from_kspace(fill(kspace + kspace_from_image(points, axes)) - filled, axes)
-    response = (weights * added).sum(0).real / height
+    added = kspace_from_image(points, axes)
+
+    def combined(change: Tensor) -> Tensor:
+        return (weights * image_from_kspace(change, axes)).sum(0).real / height
+
+    response, missing = combined(fill(kspace + added) - filled), ~mask.to(kspace.device)[..., None]
+    measured = combined(added.masked_fill(missing, 0)) if bool(missing.any()) else torch.zeros_like(response)
     *before, rows, columns = places
     profiles = response[(*before, slice(None), columns)] if before else response[:, columns].mT
     widths = [_width(profile, row) for profile, row in zip(profiles, rows.tolist(), strict=True)]
     length = response.shape[-2]
     perfect = _width(torch.eye(length)[length // 2], length // 2)
-    return PointResponse(torch.stack(places, dim=1).cpu(), response[places].cpu(), torch.tensor(widths) / perfect)
+    heights = response[places].cpu(), measured[places].cpu()
+    return PointResponse(torch.stack(places, dim=1).cpu(), *heights, torch.tensor(widths) / perfect)
 
 
 def _places(magnitude: Tensor, inside: Tensor) -> tuple[Tensor, ...]:

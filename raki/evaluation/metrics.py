@@ -17,8 +17,9 @@ from torch import Tensor
 
 from raki.data.sampling import Sampling
 from raki.evaluation.fidelity import PointResponse, ghost_index, noise_bias, noise_std, point_response
+from raki.evaluation.lesions import DIAMETERS, USUAL_DIAMETER, LesionResponse, lesion_responses
 from raki.evaluation.noise_maps import NoiseMap
-from raki.fourier import centre_crop
+from raki.evaluation.retention import RetentionMap
 
 RESOLUTION = 64
 """An object is looked at with this many resolved widths over the field of view; what is finer is texture or noise."""
@@ -121,6 +122,8 @@ class Judged:
     """Magnitude image and its reference, axes (y, x) or (z, y, x)."""
     inside: Tensor
     """The object: boolean, axes of the image."""
+    whole: Tensor
+    """The same in the whole field of view, axes of k-space without coils."""
     missing: Tensor
     """Lines that were filled in and have a reference: boolean, axes (*phase,)."""
     sampling: Sampling
@@ -129,21 +132,43 @@ class Judged:
     """What `fill` was applied to, axes of `kspace`."""
     fill: Callable[[Tensor], Tensor]
     """The reconstruction, from measured to filled k-space."""
+    retention: RetentionMap
+    """With the axes of the image."""
     noise: NoiseMap | None = None
     """With the axes of the image; None where there is none."""
+    diameters: Sequence[float] = DIAMETERS
+    """Of the lesions to add [pixel]."""
+    noise_floor: float | None = None
+    """Noise of the reference itself on the scale of `nrmse_object`; None where it is not known."""
     seconds_fit: float | None = None
     seconds_fill: float | None = None
 
     @cached_property
     def points(self) -> PointResponse:
         """Small points added inside the object, and what became of them."""
-        whole = torch.zeros(self.kspace.shape[1:], dtype=torch.bool, device=self.kspace.device)
-        centre_crop(whole, tuple(self.inside.shape)).copy_(self.inside)
-        return point_response(self.fill, self.measured, self.kspace, self.true_kspace, whole)
+        mask = self.sampling.mask
+        return point_response(self.fill, self.measured, self.kspace, self.true_kspace, self.whole, mask)
+
+    @cached_property
+    def lesions(self) -> list[LesionResponse]:
+        """Discs added inside the object, and what became of them."""
+        images = self.measured, self.kspace, self.true_kspace
+        return lesion_responses(self.fill, *images, self.whole, self.diameters)
+
+    @property
+    def gfactors(self) -> Tensor | None:
+        """Map of g-factors, axes of the image; None where nothing is filled in, which loses signal, not noise."""
+        lines = self.kspace[:, self.missing]
+        return self.noise.gfactor if self.noise and (not lines.numel() or bool(lines.any())) else None
 
     def gfactor(self, statistic: Callable[[Tensor], Any]) -> float | None:
         """Statistic of the g-factors inside the object."""
-        return None if self.noise is None else float(statistic(self.noise.gfactor[self.inside]))
+        return None if self.gfactors is None else float(statistic(self.gfactors[self.inside]))
+
+    def lesion(self, statistic: Callable[[Tensor], Tensor], name: str) -> float | None:
+        """Statistic of what is `kept` or of the `snr` of bright and dark discs of the usual diameter."""
+        found = [getattr(each, name) for each in self.lesions if each.diameter == USUAL_DIAMETER]
+        return float(statistic(torch.cat(found))) if found else None
 
     def point_width(self) -> float | None:
         """Mean width of the points of which something is left."""
@@ -170,7 +195,7 @@ class Figure:
     in_terminal: str | None = None
     """Short heading in the terminal's table; None where it is left out."""
     under: str | None = None
-    """Layer of pictures on the page (image, error or gfactor) under which it is written."""
+    """Layer of pictures on the page (image, error, gfactor or retention) under which it is written."""
     is_drawn: bool = True
     """Whether the page draws it over the rate."""
 
@@ -180,7 +205,7 @@ class Figure:
             return '–'
         if not isinstance(value, int | float):
             return str(value)
-        return f'{value:.4g}' if self.digits is None else f'{value:.{self.digits}f}'
+        return f'{value:.4g}' if self.digits is None else f'{round(value, self.digits) + 0.0:.{self.digits}f}'
 
 
 CELL = (
@@ -197,6 +222,9 @@ CELL = (
 FIGURES = (
     Figure('nrmse_object', 'NRMSE object', lambda of: nrmse_object(of.image, of.true_image, of.inside),
            '||image − reference|| / ||reference|| inside the object', 4, 'low', 'object', 'image'),
+    Figure('noise_floor', 'noise floor', lambda of: of.noise_floor,
+           "the reference's own noise on the scale of NRMSE object: nothing below it can be judged; 0 if simulated", 4,
+           under='image', is_drawn=False),
     Figure('nrmse', 'NRMSE', lambda of: nrmse(of.image, of.true_image),
            '||image − reference|| / ||reference|| over all pixels, noise in air included', 4, 'low', 'NRMSE', 'error'),
     Figure('kspace_nrmse', 'k-space NRMSE', lambda of: kspace_nrmse(of.kspace, of.true_kspace, of.missing),
@@ -211,7 +239,8 @@ FIGURES = (
            'mean g-factor inside the object; a network may lower it by shrinkage', 2, None, 'g mean', 'gfactor'),
     Figure('gfactor_p95', 'g 95 %', lambda of: of.gfactor(lambda values: np.quantile(values.cpu(), 0.95)),
            '95th percentile of the g-factor inside the object', 2, None, 'g 95 %', 'gfactor'),
-    Figure('gfactor_standard_error', 'g rel. SE', lambda of: of.noise and of.noise.relative_standard_error,
+    Figure('gfactor_standard_error', 'g rel. SE',
+           lambda of: None if of.gfactors is None or of.noise is None else of.noise.relative_standard_error,
            'relative standard error of a g-factor pixel', 3, is_drawn=False),
     Figure('noise_std', 'noise', lambda of: of.noise and noise_std(of.noise, of.true_image, of.inside),
            'standard deviation of replicas inside the object, on the scale of NRMSE object', 4),
@@ -219,12 +248,27 @@ FIGURES = (
            "how far the replicas' mean lies off inside the object, on the scale of NRMSE object", 4, 'low', 'bias'),
     Figure('ghost_index', 'ghosts', lambda of: ghost_index(of.kspace, of.true_kspace, of.sampling),
            'share of the error that is copies of the object: 0 noise, 1 ghosts alone', 3, 'low', 'ghost'),
-    Figure('point_peak', 'point height', lambda of: float(of.points.peak.mean()),
-           'mean height of small added points; below 1 signal is lost', 3, None, 'point'),
-    Figure('point_peak_min', 'least point height', lambda of: float(of.points.peak.min()),
-           'height of the added point that lost most', 3),
+    Figure('point_peak', 'points retained', lambda of: float(of.points.retained.mean()),
+           'mean height of small added points beyond what zero filling gives: 0 zero filling, 1 faithful', 3, None,
+           'point'),
+    Figure('point_peak_min', 'least point retained', lambda of: float(of.points.retained.min()),
+           'of the added point that lost most', 3),
     Figure('point_width', 'point width', lambda of: of.point_width(),
            'mean width of added points along phase encoding; above 1 they are blurred', 3),
+    Figure('lesion_contrast', 'lesion contrast', lambda of: of.lesion(torch.mean, 'kept'),
+           'mean contrast that comes back of discs of 4 pixels, +20 and -20 %', 3, None, None, 'image'),
+    Figure('lesion_contrast_min', 'least lesion contrast', lambda of: of.lesion(torch.min, 'kept'),
+           'of the disc that lost most', 3),
+    Figure('lesion_snr', 'lesion SNR', lambda of: of.lesion(torch.mean, 'snr'),
+           'mean matched-filter SNR of these discs over the total error; only ratios between methods mean something',
+           2, 'high', 'lesions', 'image'),
+    Figure('lesion_snr_min', 'least lesion SNR', lambda of: of.lesion(torch.min, 'snr'),
+           'of the disc that is hidden most', 2, 'high'),
+    Figure('retention_mean', 'retention', lambda of: of.retention.mean,
+           'mean part of the unmeasured signal that comes back in the object: 0 zero filling, 1 faithful', 3, None,
+           'retained', 'retention'),
+    Figure('retention_standard_error', 'retention SE', lambda of: of.retention.standard_error,
+           'standard error of a pixel of the retention map', 3, is_drawn=False),
     Figure('net_acceleration', 'R net', lambda of: of.sampling.net_acceleration,
            'all lines over measured lines, ACS counted', 2, is_drawn=False),
     Figure('acs_used', 'ACS used', lambda of: math.prod(map(len, of.sampling.acs)),

@@ -2,8 +2,11 @@
 
 They look for the image x that explains the measured lines through ESPIRiT sensitivities s, y = F (s x). What they
 return as k-space is F (s x) where nothing was measured, and elsewhere what was measured, bit for bit, as every method
-of this package does: so they are judged by what they add. Sensitivities are zero where ESPIRiT's eigenvalue is below
-CROP, in both tools; sigpy's own default of 0.95 also removes pixels of the object. Any mask with an ACS will do.
+of this package does: so they are judged by what they add. Any mask with an ACS will do.
+
+Sensitivities are zero where ESPIRiT's eigenvalue is below CROP; sigpy's own default of 0.95 also removes pixels of the
+object. They are learnt from a block of up to CALIBRATION_WIDTH samples along each axis, of as many lines as there are:
+sigpy's own ESPIRiT, which takes squares only, fails on few lines; so sigpy gets them from `raki.evaluation.espirit`.
 
 How strong they regularise follows from the noise power, which the ACS tells, and never from a reference. With
 independent Gaussian noise of power n per sample, the most probable image minimises
@@ -29,16 +32,14 @@ from torch import Tensor
 from raki.data.masks import Pattern
 from raki.data.sampling import slices
 from raki.errors import CalibrationError, ResourceError
-from raki.fourier import image_from_kspace, kspace_from_image, spatial_axes
+from raki.evaluation.espirit import KERNEL, espirit_maps
+from raki.fourier import centre_crop, image_from_kspace, kspace_from_image, spatial_axes
 from raki.interpolation.calibration import Calibration
 from raki.interpolation.neighbours import Neighbourhood
 from raki.interpolation.noise_power import noise_neighbourhood, noise_power
 
 CALIBRATION_WIDTH = 24
-"""Largest side of the square of k-space that ESPIRiT learns from, as sigpy and BART have it by default."""
-
-ESPIRIT_KERNEL = 6
-"""Side of ESPIRiT's kernel, as sigpy and BART have it by default."""
+"""Largest side of the block of k-space that ESPIRiT learns from, as sigpy and BART have it by default."""
 
 CROP = 0.8
 """Eigenvalue of ESPIRiT below which there is no object, as BART has it by default [1]."""
@@ -98,22 +99,23 @@ class Baseline:
         Raises
         ------
         CalibrationError
-            If the ACS is too small.
+            If the ACS is too small, or shows no sensitivities.
         ResourceError
             If a program that is needed is not installed.
         """
         lines, measured = torch.zeros(kspace.shape, dtype=torch.complex64), _measured(kspace, sampling)
-        sampling.acs_block(lines).copy_(acs.cpu())
-        maps = self.sensitivities(lines, _calibration_width(acs, sampling, kspace.shape))
+        centre_crop(lines, tuple(acs.shape[1:])).copy_(acs.cpu())  # its place is a phase that all coils share
+        maps = self.sensitivities(lines, _calibration_block(acs))
+        if not bool(maps.any()):
+            found = ' x '.join(map(str, acs.shape[1:]))
+            raise CalibrationError(f'ESPIRiT finds no sensitivities in an ACS of {found}: acquire more ACS')
         strength = self.strength(_noise(acs.cpu()), measured, maps, sampling)
         solve = partial(self.image, maps=maps, strength=strength, sampling=sampling)
         return ImageModel(sampling, maps, solve, _cautions(maps, lines))
 
-    def sensitivities(self, lines: Tensor, width: int) -> Tensor:
-        """ESPIRiT maps (coil, image axes) of ACS lines (coil, phase axes, kx): sigpy, defaults but CROP."""
-        from sigpy.mri import app  # its import takes seconds
-
-        return torch.from_numpy(app.EspiritCalib(lines.numpy(), calib_width=width, crop=CROP, show_pbar=False).run())
+    def sensitivities(self, lines: Tensor, block: tuple[int, ...]) -> Tensor:
+        """ESPIRiT maps (coil, image axes) of the central block of ACS lines (coil, phase axes, kx)."""
+        return espirit_maps(centre_crop(lines, block), tuple(lines.shape[1:]), CROP)
 
     def strength(self, noise: float, measured: Tensor, maps: Tensor, sampling: Pattern) -> float:
         """Of the regularisation: noise power over signal power, the mean |x|^2 over pixels.
@@ -130,7 +132,7 @@ class Baseline:
 
     def image(self, lines: Tensor, maps: Tensor, strength: float, sampling: Pattern) -> Tensor:
         """Solve for the image, given measured lines and sensitivities; samples that happen to be zero count, too."""
-        from sigpy.mri import app
+        from sigpy.mri import app  # its import takes seconds
 
         weights = sampling.mask[..., None].expand(lines.shape[1:]).float().numpy()
         settings = {'weights': weights, 'max_iter': self.n_iterations, 'show_pbar': False}
@@ -178,12 +180,11 @@ class BartPics(Baseline):
 
     n_iterations: int = 100
 
-    def sensitivities(self, lines: Tensor, width: int) -> Tensor:
+    def sensitivities(self, lines: Tensor, block: tuple[int, ...]) -> Tensor:
         """ESPIRiT maps of BART, with its default settings; CROP is one of them, said in case it changes."""
-        sides = ':'.join([str(width)] * (lines.ndim - 1) + ['1'] * (4 - lines.ndim))
-        return _from_bart(
-            bart('ecalib', ('-m', '1', '-c', str(CROP), '-r', sides), {'kspace': _as_bart(lines)}), lines.ndim
-        )
+        sides = ':'.join(map(str, (*reversed(block), *(1,) * (3 - len(block)))))
+        arguments = ('-m', '1', '-c', str(CROP), '-r', sides)
+        return _from_bart(bart('ecalib', arguments, {'kspace': _as_bart(lines)}), lines.ndim)
 
     def image(self, lines: Tensor, maps: Tensor, strength: float, sampling: Pattern) -> Tensor:
         """See `Baseline.image`."""
@@ -214,18 +215,15 @@ def _cautions(maps: Tensor, lines: Tensor) -> tuple[str, ...]:
     return (text,) if lost > MOST_LOST else ()
 
 
-def _calibration_width(acs: Tensor, sampling: Pattern, shape: torch.Size) -> int:
-    """Largest square or cube in the centre of k-space that lies within the ACS, but no more than is usual."""
-    sides = zip(sampling.acs, shape[1:-1], strict=True)
-    halves = [min(n // 2 - side.start, side.stop - n // 2) for side, n in sides if n > 1]
-    width = min(CALIBRATION_WIDTH, 2 * min(halves), *(n for n in acs.shape[-1:] if n > 1))
-    if width < ESPIRIT_KERNEL + 2:
-        found = ' x '.join(map(str, acs.shape[1:]))
+def _calibration_block(acs: Tensor) -> tuple[int, ...]:
+    """Sides of the middle of the ACS (coil, phase axes, readout) that sensitivities are learnt from."""
+    sides = tuple(acs.shape[1:])
+    if any(1 < side < KERNEL + 2 for side in sides):
         raise CalibrationError(
-            f'ESPIRiT needs an ACS of at least {ESPIRIT_KERNEL + 2} lines around the centre of k-space along every '
-            f'axis, got {found}: acquire more ACS'
+            f'ESPIRiT needs an ACS of at least {KERNEL + 2} samples along every axis, '
+            f'got {" x ".join(map(str, sides))}: acquire more ACS'
         )
-    return width
+    return tuple(min(CALIBRATION_WIDTH, side) for side in sides)
 
 
 def bart(command: str, arguments: tuple[str, ...], inputs: Mapping[str, np.ndarray]) -> np.ndarray:

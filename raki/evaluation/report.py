@@ -6,10 +6,10 @@ from typing import Any
 
 from torch import Tensor
 
-from raki.evaluation.compare import Cell
 from raki.evaluation.metrics import columns, sizes
 from raki.evaluation.pictures import Picture, judged_picture, picture, quantile
-from raki.evaluation.web_page import Page, Panel, render
+from raki.evaluation.rows import Cell
+from raki.evaluation.web_page import Page, Panel, Table, render
 
 ERROR_QUANTILE = 0.995
 """Error maps end at the largest error's quantile over all methods that fill something in."""
@@ -18,7 +18,7 @@ WINDOW = 0.999
 """Images end at this quantile of the reference."""
 
 STEPS_PER_STANDARD_ERROR = 4
-"""Steps of a stored g-factor map per standard error of a pixel whose g-factor is 1."""
+"""Steps of a stored map per standard error of a pixel, of g-factors where they are 1."""
 
 AXES = ('slice', 'rate', 'acs', 'seed')
 
@@ -30,6 +30,7 @@ class ShownCell:
     image: Picture
     """In units of the reference's maximum."""
     gfactor: Picture | None
+    retention: Picture | None
     largest_error: float
     """Quantile of |image - reference| [reference's maximum]."""
 
@@ -89,9 +90,13 @@ def shown_cell(cell: Cell, reference: Tensor, *, readout_is_rows: bool = False) 
 
     truth = shown(reference)
     image, truth = shown(cell.image) / _peak(truth), truth / _peak(truth)
-    step = float(cell.row.figures.get('gfactor_standard_error') or 0) / STEPS_PER_STANDARD_ERROR
-    maps = None if cell.gfactor is None else picture(shown(cell.gfactor).nan_to_num(0.0, 0.0, 0.0), step)
-    return ShownCell(judged_picture(image, truth), maps, quantile((image - truth).abs(), ERROR_QUANTILE))
+
+    def stored(name: str, values: Tensor | None) -> Picture | None:
+        step = float(cell.row.figures.get(f'{name}_standard_error') or 0) / STEPS_PER_STANDARD_ERROR
+        return None if values is None else picture(shown(values).nan_to_num(0.0, 0.0, 0.0).clamp(min=0), step)
+
+    maps = stored('gfactor', cell.gfactor), stored('retention', cell.retention)
+    return ShownCell(judged_picture(image, truth), *maps, quantile((image - truth).abs(), ERROR_QUANTILE))
 
 
 def _turned(image: Tensor, readout_is_rows: bool) -> Tensor:
@@ -111,7 +116,7 @@ def render_report(report: Report) -> str:
             title=f'Comparison on {results["scan"]["file"]}',
             axes={name: _values(rows, name) for name in AXES if _values(rows, name)},
             panels=[
-                Panel(row['method'], {name: row[name] for name in AXES}, cell.image, cell.gfactor, row)
+                Panel(row['method'], {name: row[name] for name in AXES}, cell.image, cell.gfactor, cell.retention, row)
                 for row, cell in zip(rows, report.cells, strict=True)
             ],
             scales=_scales(report),
@@ -121,6 +126,7 @@ def render_report(report: Report) -> str:
             references={index: each.reference for index, each in report.slices.items()},
             objects={index: each.object for index, each in report.slices.items()},
             columns=columns(rows),
+            tables=_lesion_tables(rows),
             warnings=_warnings(rows),
             pixel_aspect=height / width,
         )
@@ -140,7 +146,44 @@ def _scales(report: Report) -> dict[str, float]:
         'error': max(cell.largest_error for cell in filled) or 1.0,
     }
     gfactors = [row['gfactor_p95'] for row in rows if row['gfactor_p95'] is not None]
-    return scales | ({'gfactor': max(1.5, *gfactors)} if gfactors else {})
+    scales |= {'gfactor': max(1.5, *gfactors)} if gfactors else {}
+    return scales | ({'retention': 1.0} if any(cell.retention for cell in cells) else {})
+
+
+def _lesion_tables(rows: Sequence[Mapping[str, Any]]) -> list[Table]:
+    """Contrast and signal-to-noise ratio of discs of every kind in every cell; nothing where there are none."""
+    kinds = list(dict.fromkeys((disc['diameter'], disc['contrast']) for row in rows for disc in row['lesions']))
+    names = [f'{diameter:g} px {contrast:+.0%}' for diameter, contrast in kinds]
+    note = (
+        'Discs added in many places of the object: mean and, in brackets, the worst. Contrast: how much of it comes '
+        'back, 1 is faithful. SNR: of the matched filter of the disc, on a background of unknown brightness, over its '
+        'standard deviation on the total error in the object; errors are not white, so only its ratio between methods '
+        'means something.'
+    )
+    place = ('method', 'rate', 'acs', 'slice', 'seed')
+    lines = [
+        ['–' if row[name] is None else str(row[name]) for name in place]
+        + [_mean_and_worst(row['lesions'], kind, figure) for figure in ('contrast', 'snr') for kind in kinds]
+        for row in rows
+    ]
+    headings = [
+        'method',
+        'R',
+        'ACS',
+        'slice',
+        'seed',
+        *(f'{of} {name}' for of in ('contrast', 'SNR') for name in names),
+    ]
+    return [Table('Small lesions', note, headings, lines)] if kinds else []
+
+
+def _mean_and_worst(discs: Sequence[Mapping[str, Any]], kind: tuple[float, float], figure: str) -> str:
+    of_kind = (disc for disc in discs if (disc['diameter'], disc['contrast']) == kind)
+    return next((f'{_short(disc[f"{figure}_mean"])} ({_short(disc[f"{figure}_min"])})' for disc in of_kind), '–')
+
+
+def _short(value: float | None) -> str:
+    return '∞' if value is None else f'{value:.3g}'
 
 
 def _warnings(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -177,5 +220,12 @@ def _caption(results: Mapping[str, Any]) -> list[str]:
             f'weights, relative standard error {100 * max(errors):.1f} % per pixel, net acceleration with the ACS '
             f'counted; noise from {results["scan"]["noise"]}. A g-factor below that of GRAPPA from a network may be '
             'shrinkage rather than less noise.'
+        )
+    errors = [row['retention_standard_error'] for row in results['rows'] if row['retention_standard_error'] is not None]
+    if errors:
+        sentences.append(
+            'Retention: part of the signal that was not measured that comes back, in the object and in phase with it, '
+            'from random probes of the derivative, smoothed over 1.5 pixels (standard deviation); 0 is zero filling, 1 '
+            f'faithful; standard error {max(errors):.2f} per pixel. Low noise where little is retained is no gain.'
         )
     return sentences

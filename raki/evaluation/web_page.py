@@ -16,7 +16,7 @@ from raki.evaluation.pictures import Picture
 SCRIPTS = ('pictures.js', 'viewer.js', 'curves.js', 'table.js', 'main.js')
 """In this order they are one program."""
 
-COLOURS = {'image': ('#000000', '#ffffff'), 'error': 'Inferno', 'gfactor': 'Viridis'}
+COLOURS = {'image': ('#000000', '#ffffff'), 'error': 'Inferno', 'gfactor': 'Viridis', 'retention': 'Cividis'}
 """Colour map of each layer: its colours, or its name in plotly."""
 
 
@@ -29,8 +29,21 @@ class Panel:
     """Where on each axis of the page; None for everywhere."""
     image: Picture
     gfactor: Picture | None = None
+    retention: Picture | None = None
     row: Mapping[str, Any] = field(default_factory=dict)
     """Figures of merit, if there are any."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Figures of every panel beyond those of its row."""
+
+    title: str
+    note: str
+    """What is in it."""
+    headings: Sequence[str]
+    lines: Sequence[Sequence[str]]
+    """One for each panel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +55,7 @@ class Page:
     """What can be chosen, such as slice and rate, with all values."""
     panels: Sequence[Panel]
     scales: Mapping[str, float]
-    """Where the scale of each layer (image, error, gfactor) ends at first; they start at 0."""
+    """Where the scale of each layer (image, error, gfactor, retention) ends at first; they start at 0."""
     facts: Sequence[str]
     """Sentences above the pictures."""
     caption: Sequence[str]
@@ -55,6 +68,8 @@ class Page:
     """Where the object of every slice is: 1 inside, 0 outside."""
     columns: Sequence[Figure] = ()
     """Of the table of figures, if there is one."""
+    tables: Sequence[Table] = ()
+    """Beside it."""
     warnings: Sequence[str] = ()
     pixel_aspect: float = 1.0
     """Height of a pixel over its width [1]."""
@@ -76,7 +91,7 @@ def render(page: Page) -> str:
     )
     panels = [
         {name: getattr(panel, name) for name in ('method', 'place', 'row')}
-        | {name: stored(getattr(panel, name)) for name in ('image', 'gfactor')}
+        | {name: stored(getattr(panel, name)) for name in ('image', 'gfactor', 'retention')}
         for panel in page.panels
     ]
     data = {

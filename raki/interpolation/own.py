@@ -23,9 +23,9 @@ from torch import Tensor
 
 from raki.interpolation.calibration import Calibration, Learnt, PatchMap
 from raki.interpolation.least_squares import LinearMap, NormalEquations
-from raki.interpolation.neighbours import Cells, Neighbourhood
+from raki.interpolation.neighbours import Cells, Kernel, Neighbourhood
 from raki.interpolation.powers import patch_power, squares
-from raki.interpolation.tuning import Misfit, Tuned, cross_validated
+from raki.interpolation.tuning import Misfit, Tuned, cross_validated, tune
 
 CalibrationFrom = Literal['own', 'measured']
 """What a method learns from: measured lines, or also the scan's own reconstruction."""
@@ -48,9 +48,9 @@ def relearnt(calibration: Calibration, tuned: Tuned) -> Tuned:
 
     Measured apart from the k-space to fill, an ACS may be of another unit: then nothing is learnt anew.
     """
-    if calibration.is_separate:
+    if calibration.is_separate or calibration.lines is None:
         return tuned
-    outside = _Outside.of(calibration, tuned)
+    outside = Outside.of(calibration, tuned)
     found = [outside.equations(number) for number in range(len(tuned.neighbourhood.targets))]
     parts = [part for part in found if part is not None]
     if len(parts) < len(found):
@@ -63,6 +63,23 @@ def relearnt(calibration: Calibration, tuned: Tuned) -> Tuned:
     return _as_tuned(tuned, [part + _of_target(acs, number, len(parts)) for number, part in enumerate(parts)], weight)
 
 
+def learn_linear(calibration: Calibration, kernels: Sequence[Kernel], source: CalibrationFrom) -> Learnt:
+    """The tuned linear map, of measured lines or of the scan's own reconstruction as well."""
+    tuned = tune(calibration, kernels)
+    return tuned.learnt() if source == 'measured' else learnt_anew(tuned, relearnt(calibration, tuned))
+
+
+def doubled(calibration: Calibration) -> Calibration:
+    """With twice the lines of the ACS, as a linear map that was learnt anew reconstructs them, measured ones kept.
+
+    For methods that train on one block. The same where the ACS was measured apart.
+    """
+    if calibration.is_separate or calibration.lines is None:
+        return calibration
+    learnt = learn_linear(calibration, (), 'own')
+    return calibration.extended(learnt.patch_map, learnt.neighbourhood, 2 * max(calibration.acs_shape))
+
+
 def learnt_anew(first: Tuned, own: Tuned, patch_map: PatchMap | None = None, warnings: tuple[str, ...] = ()) -> Learnt:
     """What a method gives back that uses weights learnt anew, or a map that starts from them; edges keep the ACS."""
     learnt = first.learnt(own.linear if patch_map is None else patch_map, warnings)
@@ -71,7 +88,7 @@ def learnt_anew(first: Tuned, own: Tuned, patch_map: PatchMap | None = None, war
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Outside:
+class Outside:
     """A reconstruction by a first map, and how sure it is."""
 
     calibration: Calibration
@@ -86,11 +103,11 @@ class _Outside:
     """Of errors between coils, complex128, axes (target, coil, coil), of all targets together with the trace 1."""
 
     @classmethod
-    def of(cls, calibration: Calibration, tuned: Tuned) -> '_Outside':
-        """By tuned weights."""
+    def of(cls, calibration: Calibration, tuned: Tuned, patch_map: PatchMap | None = None) -> 'Outside':
+        """By tuned weights, or by another map of the same extent that is at least as sure."""
         measured, cells = calibration.measured, calibration.lattice_cells(tuned.neighbourhood)
         columns, lines = tuned.neighbourhood.columns(measured.shape[-1]), torch.zeros_like(measured)
-        cells.put(lines, tuned.linear(measured, cells), columns)
+        cells.put(lines, (patch_map or tuned.linear)(measured, cells), columns)
         expected = tuned.misfit.at(patch_power(measured, cells))[None, None]
         errors = torch.zeros(measured.shape[1:], dtype=torch.float64, device=lines.device)
         cells.put(errors[None], expected.expand(1, cells.targets.shape[1], -1, -1), columns)
@@ -102,24 +119,37 @@ class _Outside:
 
     def equations(self, number: int) -> NormalEquations | None:
         """Of measured lines as the target of this number, all alike; None where there is nothing to learn from."""
-        cells = self._cells(number)
+        cells = self._some(self.cells(number, self.neighbourhood))
         seen = self.lines[:, cells.used[0].to(self.lines.device)]
         if not bool(seen.any()) or not cells.neighbourhood.columns(seen.shape[-1]):
             return None
         found = NormalEquations.of(self.lines, cells)
         return replace(found, gram=found.gram + self._scatter(cells, self.covariance[self._opposite(number)]))
 
-    def _cells(self, number: int) -> Cells:
+    def cells(self, number: int, around: Neighbourhood) -> Cells:
         """Places where a lattice line is the target of this number and all sources are known, but not all measured."""
-        pattern, target = self.calibration.pattern, self.neighbourhood.targets[number]
-        anchors = pattern.points.cpu().nonzero() - torch.tensor(target)
-        around = replace(self.neighbourhood, targets=(target,))
-        every = Cells(around, anchors, tuple(pattern.mask.shape), pattern.filled)
+        pattern, target = self.calibration.pattern, around.targets[number]
+        anchors, single = pattern.points.cpu().nonzero() - torch.tensor(target), replace(around, targets=(target,))
+        every = Cells(single, anchors, tuple(pattern.mask.shape), pattern.filled)
         whole = every.at(every.is_whole)
         known, measured = (each.cpu()[whole.sources].all(1) for each in (self.is_known, self.calibration.known))
-        cells = whole.at(known & ~measured)
-        n_sources = len(self.lines) * len(around.sources) * len(around.samples)
+        return whole.at(known & ~measured)
+
+    def _some(self, cells: Cells) -> Cells:
+        n_sources = len(self.lines) * len(cells.neighbourhood.sources) * len(cells.neighbourhood.samples)
         return cells.at(slice(None, None, max(1, len(cells) * self.lines.shape[-1] * n_sources // MOST_ELEMENTS)))
+
+    def drawn(self, generator: torch.Generator) -> Tensor:
+        """Lines as they may well have been, axes as `lines`: with errors as likely as those of the map."""
+        noise = torch.randn(self.lines.shape, dtype=self.lines.dtype, generator=generator).to(self.lines.device)
+        values, vectors = torch.linalg.eigh(self.covariance)
+        factors = (vectors * values.clamp(min=0).sqrt()[:, None]).to(noise.dtype)
+        targets, found = self.calibration.lattice_cells(self.neighbourhood).targets.to(noise.device), self.lines.clone()
+        for factor, numbers in zip(factors, targets.mT, strict=True):
+            there = numbers[numbers >= 0]
+            scale = self.errors[there].sqrt().to(noise.dtype)
+            found[:, there] += torch.tensordot(factor, noise[:, there], dims=1) * scale
+        return found
 
     def _opposite(self, number: int) -> int:
         """Number of the target whose place sources have when the target of this number is on the lattice."""
@@ -136,7 +166,7 @@ class _Outside:
 
 
 def _covariance(calibration: Calibration, tuned: Tuned) -> Tensor:
-    """Of residuals on the ACS, each in units of its expected misfit, see `_Outside.covariance`."""
+    """Of residuals on the ACS, each in units of its expected misfit, see `Outside.covariance`."""
     cells, lines = calibration.cells(tuned.neighbourhood), calibration.acs_lines
     missed = (cells.values(lines) - tuned.linear(lines, cells)).to(torch.complex128)
     white = (missed * tuned.misfit.weight(patch_power(lines, cells)).sqrt()).transpose(0, 1).flatten(2)

@@ -7,7 +7,7 @@ from typing import Self
 from raki.errors import TrainingError
 from raki.interpolation.calibration import Calibration, Learnt, Progress
 from raki.interpolation.neighbours import Kernel, Neighbourhood
-from raki.interpolation.tuning import tune
+from raki.interpolation.own import CalibrationFrom, learn_linear
 from raki.networks.layers import Extent
 from raki.networks.raki import NetworkMap, Raki
 from raki.networks.training import Recipe, Weights
@@ -53,6 +53,9 @@ class IterativeRaki:
     seed: int = 0
     """Seed of the initial weights."""
 
+    calibration: CalibrationFrom = 'own'
+    """What GRAPPA learns from, see `raki.interpolation.own`."""
+
     def __post_init__(self) -> None:
         if self.network.is_high_pass:
             raise ValueError('the network of an iterative method trains on k-space as it is: set is_high_pass=False')
@@ -69,8 +72,7 @@ class IterativeRaki:
 
     def learn(self, calibration: Calibration, progress: Progress) -> Learnt:
         """Start from GRAPPA, then train and reconstruct in turn."""
-        tuned = tune(calibration)
-        first = tuned.learnt(tuned.linear)
+        first = learn_linear(calibration, (), self.calibration)
         if calibration.is_separate:
             return first.noted('iraki is GRAPPA here: its ACS is not part of the k-space to fill')
         try:

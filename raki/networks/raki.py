@@ -12,6 +12,7 @@ from torch import Tensor
 from raki.interpolation.calibration import Calibration, Learnt, PatchMap, Progress
 from raki.interpolation.least_squares import LinearMap, joined
 from raki.interpolation.neighbours import Cells, Kernel, Neighbourhood
+from raki.interpolation.own import CalibrationFrom, doubled
 from raki.networks import layers
 from raki.networks.fused import fused
 from raki.networks.high_pass import HighPass, HighPassMap
@@ -71,6 +72,10 @@ class Raki:
     is_high_pass: bool = False
     """Whether k-space is weighted by the energy profile of the ACS, see `raki.networks.high_pass`; undone later."""
 
+    calibration: CalibrationFrom = 'measured'
+    """Whether to train on the ACS as it was measured, as in the paper, or on twice its lines, those around it from the
+    scan's own reconstruction (see `raki.interpolation.own`); weighted k-space is always the measured one."""
+
     def __post_init__(self) -> None:
         if min(self.widths) < 1 or not (self.peak is None or self.peak > 0) or not self.regularization > 0:
             raise ValueError(f'widths, peak and regularization must be positive, got {self}')
@@ -104,7 +109,9 @@ class Raki:
         """Train all networks at once on every position inside the ACS."""
         if self.is_high_pass:
             return self._learn_high_pass(calibration, progress)
-        return self.learnt(calibration, *self.trained(calibration, progress))
+        wider = doubled(calibration) if self.calibration == 'own' else calibration
+        known = wider if self.stack(wider) == self.stack(calibration) else calibration
+        return self.learnt(known, *self.trained(known, progress))
 
     def learnt(self, calibration: Calibration, patch_map: 'NetworkMap', notes: tuple[str, ...]) -> Learnt:
         """What the method gives back of trained networks."""
@@ -296,5 +303,6 @@ RAKI_COMPLEX = Raki(
     initial_std=None,
     is_whitened=True,
     recipe=Recipe(n_iterations=200, learning_rate=1e-3),
+    calibration='own',
 )
 """One complex network for all coils with whitened inputs, so that a short ACS suffices where many networks starve."""

@@ -1,33 +1,45 @@
-"""A linear map in closed form, and a network that learns what it leaves unexplained."""
+"""A network that learns, from the scan's own reconstruction, what the gated network leaves unexplained.
 
-from collections.abc import Callable
+An ACS has too few equations for a trained network, and they are those of the bright centre. Every measured lattice line
+around it is an equation, too, once its neighbours have been reconstructed (`raki.interpolation.own`): thousands of them
+in the periphery, where the network is used. Reconstructed neighbours are drawn anew from what is likely, so that the
+network sees samples as noisy as measured ones, and no error of the first map passes for signal. How much of the
+correction is used is judged on measured lines that the network was not trained to predict.
+"""
+
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Self
+from itertools import cycle
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
 from raki.errors import TrainingError
-from raki.interpolation.calibration import Calibration, Learnt, Linearizable, PatchMap, Progress, silent
-from raki.interpolation.least_squares import LinearMap, NormalEquations, Part
+from raki.interpolation.calibration import Calibration, Learnt, PatchMap, Progress
+from raki.interpolation.least_squares import NormalEquations, Part
 from raki.interpolation.neighbours import Cells, Kernel, Neighbourhood
-from raki.interpolation.noise_power import noise_power
-from raki.interpolation.powers import patch_power
+from raki.interpolation.own import Outside, learnt_anew, relearnt
 from raki.interpolation.tuning import Tuned, kernels_for, tune
+from raki.networks.gated import Gated
+from raki.networks.layers import Hidden
 from raki.networks.raki import RAKI_COMPLEX, NetworkMap, Raki, inverse_root
 from raki.networks.training import Recipe, Weights, train
-from raki.networks.trust import MIN_SHARE, Draws, Folds, Step, shares
+from raki.networks.trust import MIN_SHARE
+
+N_BLOCKS, HELD_OUT = 8, (1, 5)
+"""Blocks of neighbouring lattice lines, and those of them that judge a network instead of training it."""
+
+MOST_POSITIONS = 2**14
+"""Positions of k-space that one iteration of training looks at; it takes fewer lines where there are more."""
 
 
 @dataclass(frozen=True, slots=True)
 class ResidualRaki:
-    """GRAPPA with everything chosen from the ACS, and on its residual a complex network that starts from nothing.
+    """The gated network, and on its residual a complex network that is trained on the scan's own reconstruction.
 
-    Other than in the paper the linear branch is not trained: it is solved first, in closed form, and stays as it is;
-    equations count as much in the network's loss as they did there; and noise of the power that the ACS shows is added
-    to the inputs, anew in every iteration, so that the network cannot learn the measured noise by heart. How much of
-    the correction is used is decided as in `raki.networks.trust`, with networks trained without each block of rows.
+    Other than in the paper the first branch is not trained: it is solved in closed form and stays as it is.
 
     References
     ----------
@@ -35,29 +47,29 @@ class ResidualRaki:
     """
 
     network: Raki = field(
-        default_factory=lambda: replace(RAKI_COMPLEX, recipe=Recipe(n_iterations=100, learning_rate=1e-3))
+        default_factory=lambda: replace(RAKI_COMPLEX, recipe=Recipe(300, 1e-3, 'mean square', is_annealed=True))
     )
-    """The network, one complex one for all coils; its inputs are whitened by the weighted equations of GRAPPA."""
+    """The network, one complex one for all coils; its inputs are whitened by the equations of the linear map."""
 
     kernels: tuple[Kernel, ...] = ()
-    """Kernels of GRAPPA to choose from, smallest first; without any, those of automatic GRAPPA."""
+    """Kernels of the linear map to choose from, smallest first; without any, those of automatic GRAPPA."""
 
-    n_probes: int = 2
-    """Draws of noise that tell how much of it the network saves."""
+    n_draws: int = 4
+    """Draws of the reconstruction that the network is trained on."""
 
     seed: int = 0
-    """Seed of the initial weights, of the noise and of these draws."""
+    """Seed of the initial weights, of these draws, and of the gated network."""
 
     def __post_init__(self) -> None:
         if not self.network.is_complex or self.network.is_high_pass:
             raise ValueError(
                 f'the residual network must be complex, one for all coils, without high-pass, got {self.network}'
             )
-        if self.n_probes < 1:
-            raise ValueError(f'need at least one draw of noise, got {self.n_probes}')
+        if self.n_draws < 1:
+            raise ValueError(f'need at least one draw of the reconstruction, got {self.n_draws}')
 
     def smallest(self, calibration: Calibration) -> Neighbourhood | None:
-        """That of the first kernel to choose from; where the network does not fit, GRAPPA remains."""
+        """That of the first kernel to choose from; where the network does not fit, the gated one remains."""
         return calibration.neighbourhood((self.kernels or kernels_for(calibration))[0])
 
     def with_iterations(self, n_iterations: int) -> Self:
@@ -65,28 +77,32 @@ class ResidualRaki:
         return replace(self, network=self.network.with_iterations(n_iterations))
 
     def learn(self, calibration: Calibration, progress: Progress) -> Learnt:
-        """Solve the linear branch, train networks on what is left, and decide how much of the correction to use."""
+        """Solve the gated branch, train a network on what is left, and decide how much of the correction to use."""
         tuned = tune(calibration, self.kernels)
-        training, first = _Training.of(self, calibration, tuned), tuned.learnt(tuned.linear)
+        own, first = relearnt(calibration, tuned), Gated(self.kernels, seed=self.seed).learn(calibration, _silent)
+        training = None if own is tuned else _Training.of(self, calibration, tuned, own, first.patch_map)
         if training is None:
-            return first.noted('rraki is GRAPPA here: the scan has too little to train a network on, or to judge it by')
+            return first.noted('rraki is gated here: the scan has too little to train a network on, or to judge it by')
         try:
-            whole, notes = training.run(tuned.linear, None, progress)
-            networks = Folds(whole, training.without())
+            network, notes = training.run(progress)
         except TrainingError as error:
-            return first.noted(f'rraki is GRAPPA here: {error}')
-        draws, step = Draws(training.noise, self.n_probes, self.seed), Step(tuned.linear, whole)
-        share = shares(calibration, tuned, networks, draws, step).trusted
+            return first.noted(f'rraki is gated here: {error}')
+        share = training.share(network)
         if share < MIN_SHARE:
-            return first.noted('rraki is GRAPPA here: its data do not show that a network would improve on it')
-        return tuned.learnt(replace(whole, share=share), notes)
+            return first.noted('rraki is gated here: its data do not show that a network would improve on it')
+        found = ResidualMap(first.patch_map, network, training.receptive_field, share)
+        return learnt_anew(tuned, own, found, notes)
+
+
+def _silent(done: int, total: int) -> None:
+    """The progress of the gated branch is not told."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ResidualMap:
-    """A linear map, and some of a network's correction where all that the network sees exists."""
+    """A first map, and some of a network's correction where all that the network sees exists."""
 
-    linear: LinearMap
+    start: PatchMap
     network: PatchMap
     receptive_field: Neighbourhood
     """What the network sees."""
@@ -96,7 +112,7 @@ class ResidualMap:
 
     def __call__(self, lines: Tensor, cells: Cells) -> Tensor:
         """Predict, see `raki.interpolation.calibration.PatchMap`."""
-        return self.linear(lines, cells) + self.share * self.correction(lines, cells)
+        return self.start(lines, cells) + self.share * self.correction(lines, cells)
 
     def correction(self, lines: Tensor, cells: Cells) -> Tensor:
         """All of the correction, zero where the network does not see enough."""
@@ -111,116 +127,118 @@ class ResidualMap:
         padded = pad(found, (first - columns.start, columns.stop - last))
         return correction.index_copy(2, own.is_whole.nonzero().flatten().to(lines.device), padded)
 
-    def linearized(self, lines: Tensor, cells: Cells) -> PatchMap:
-        """The derivative at these lines: the linear branch is its own."""
-        own = cells.moved(self.receptive_field)
-        if not bool(own.is_whole.any()):
-            return self.linear
-        if not isinstance(self.network, Linearizable):
-            raise TypeError(f'{type(self.network).__name__} does not know its derivative')
-        return replace(self, network=self.network.linearized(lines, own.at(own.is_whole)))
 
-    held = linearized  # homogeneous, it equals its derivative at its own lines
+class _Batch(NamedTuple):
+    """Measured lines of one target, and what surrounds them in one draw of the reconstruction."""
 
-    def noise_overlap(self, lines: Tensor, cells: Cells, start: LinearMap, noise: Draws) -> Tensor:
-        """See `raki.networks.trust.Goal`; by draws of noise, for the correction's part."""
-        held = self.linearized(lines, cells)
-        both = ((held(each, cells), start(each, cells)) for each in noise.like(lines))
-        passed = [((changed - before).conj() * before).real.sum((0, 1)) for changed, before in both]
-        return noise.power * float(start.weights.abs().square().sum()) + torch.stack(passed).mean(0)
+    lines: Tensor
+    number: int
+    """Of the target."""
+    hidden: Hidden
+    left: Tensor
+    """What the first map leaves of the measured lines, axes (coil, cell, column) [unit of the network]."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Training:
-    """All that the networks of one scan share."""
+    """All that a network is trained on."""
 
     method: ResidualRaki
     calibration: Calibration
-    tuned: Tuned
-    noise: float
+    outside: Outside
+    start: PatchMap
     whitening: Tensor
+    scale: float
     receptive_field: Neighbourhood
-    counts: Tensor
 
     @classmethod
-    def of(cls, method: ResidualRaki, calibration: Calibration, tuned: Tuned) -> '_Training | None':
+    def of(
+        cls, method: ResidualRaki, calibration: Calibration, tuned: Tuned, own: Tuned, start: PatchMap
+    ) -> '_Training | None':
         """None where a network could not be trained, or not be judged."""
         stack, around = method.network.stack(calibration), tuned.neighbourhood
-        seen, size = stack.receptive_field, calibration.acs.shape[1:]
-        fits = all(wanted <= there for wanted, there in zip(seen.extent, size, strict=True))
         is_inside = set(stack.first.sources) <= set(around.sources)
-        is_inside &= set(stack.first.samples) <= set(around.samples) <= set(seen.samples)
-        if not fits or not is_inside or len(tuned.folds) < 2:
+        is_inside &= set(stack.first.samples) <= set(around.samples) <= set(stack.receptive_field.samples)
+        outside = Outside.of(calibration, tuned, start)
+        if not is_inside or not len(stack.receptive_field.columns(outside.lines.shape[-1])):
             return None
-        noise = noise_power(calibration.acs)
-        if not noise > 0:
-            return None
-        whitening = _whitening(tuned.total, stack.first, method.network)
-        return cls(method, calibration, tuned, noise, whitening, seen, _counts(calibration, tuned, seen))
+        whitening, scale = _whitening(own.total, stack.first, method.network), method.network.scale(outside.lines)
+        found = cls(method, calibration, outside, start, whitening, scale, stack.receptive_field)
+        return found if all(len(found._cells(number, held)) for number in found._numbers for held in (0, 1)) else None
 
     @property
-    def cells(self) -> Cells:
-        """Every place of the network in the ACS."""
-        return self.calibration.cells(self.receptive_field)
+    def _numbers(self) -> range:
+        return range(len(self.receptive_field.targets))
 
-    def without(self) -> tuple[PatchMap, ...]:
-        """Networks that did not see one of the blocks of rows."""
-        anchors = self.calibration.cells(self.tuned.neighbourhood).anchors
-        folds = self.calibration.folds(self.tuned.neighbourhood)
-        left_out = [(self.cells.anchors[:, None] == anchors[fold]).all(-1).any(1) for fold in folds]
-        return tuple(self.run(*each, silent)[0] for each in zip(self.tuned.without, left_out, strict=True))
+    def run(self, progress: Progress) -> tuple[NetworkMap, tuple[str, ...]]:
+        """Train the network, whose last layer is zero at first, so that the first map is where training starts."""
+        method, seed = self.method.network, self.method.seed
+        batches = [self._batch(lines, number, held=False) for lines in self._draws() for number in self._numbers]
+        *hidden, last = replace(method, seed=seed).start(self.calibration)
+        weights = (*hidden, torch.zeros_like(last))
+        network = NetworkMap(method, method.stack(self.calibration), weights, self.whitening, self.scale)
+        loss, nothing = self._loss(network, _shuffled(batches, seed)), torch.zeros(1, 1, device=last.device)
+        found, notes = train(loss, nothing, weights, method.recipe, progress)
+        return replace(network, weights=found), notes
 
-    def run(
-        self, linear: LinearMap, left_out: Tensor | None, progress: Progress
-    ) -> tuple[ResidualMap, tuple[str, ...]]:
-        """Train one network on the residual of a linear map, of all cells but those left out, boolean (cell,)."""
-        network, counts = self.method.network, self.counts.clone()
-        if left_out is not None:
-            counts[left_out.to(counts.device)] = 0
-        stack, scale = network.stack(self.calibration), network.scale(self.calibration.acs)
-        untrained = NetworkMap(network, stack, self._start(), self.whitening, scale)
-        targets = counts * network.targets(self.calibration, scale)
-        predict = self._predictor(linear, untrained, counts * scale)
-        found, notes = train(predict, targets, untrained.weights, network.recipe, progress)
-        return ResidualMap(linear, replace(untrained, weights=found), self.receptive_field), notes
+    def share(self, network: NetworkMap) -> float:
+        """The best share of the correction, 0 to 1, on lines that the network was not trained to predict."""
+        towards = length = 0.0
+        for lines in self._draws():
+            for number in self._numbers:
+                batch = self._batch(lines, number, held=True)
+                step = self._step(network, batch).to(torch.complex128)
+                towards += float((step.conj() * batch.left).real.sum())
+                length += float(step.abs().square().sum())
+        return min(max(towards / length, 0.0), 1.0) if length > 0 else 0.0
 
-    def _predictor(self, linear: LinearMap, network: NetworkMap, counts: Tensor) -> Callable[[Weights], Tensor]:
-        """Both branches, with noise of a generator of their own, as a function of the network's weights."""
-        lines, around = self.calibration.acs_lines, self.tuned.neighbourhood
-        cells, hidden = self.cells.moved(around), network.method.hidden(self.calibration)
+    def _draws(self) -> Iterator[Tensor]:
         generator = torch.Generator().manual_seed(self.method.seed)
+        return (self.outside.drawn(generator) for _ in range(self.method.n_draws))
+
+    def _cells(self, number: int, held: bool | int) -> Cells:
+        """Lattice lines that train the target of this number, or those that judge it."""
+        cells = self.outside.cells(number, self.receptive_field)
+        block = torch.arange(len(cells)) * N_BLOCKS // max(1, len(cells))
+        is_held = torch.isin(block, torch.tensor(HELD_OUT))
+        chosen = cells.at(is_held if held else ~is_held)
+        return chosen.at(slice(None, None, max(1, len(chosen) * self.outside.lines.shape[-1] // MOST_POSITIONS)))
+
+    def _batch(self, lines: Tensor, number: int, *, held: bool) -> _Batch:
+        cells, stack = self._cells(number, held), self.method.network.stack(self.calibration)
+        around = replace(self.outside.neighbourhood, targets=self.receptive_field.targets)
+        before = self.start(lines, cells.moved(around))[:, number]
+        columns, seen = (each.columns(lines.shape[-1]) for each in (around, self.receptive_field))
+        before = before[..., seen.start - columns.start : seen.stop - columns.start]
+        return _Batch(lines, number, stack.hidden(cells), self.scale * (cells.values(lines)[:, 0] - before))
+
+    def _step(self, network: NetworkMap, batch: _Batch) -> Tensor:
+        """A network's correction of a batch, axes and unit of `left`."""
+        *hidden, last = network.weights
+        n_coils, n_steps = len(batch.lines), batch.hidden.taps.shape[1] * batch.hidden.n_samples
+        rows = last.unflatten(1, (n_coils, len(self._numbers), n_steps))[:, :, batch.number].flatten(1, 2)
+        single = replace(network, weights=(*hidden, rows))
+        return self.scale * single.run(batch.lines, batch.hidden, network.method.activation)[:, 0]
+
+    def _loss(self, network: NetworkMap, batches: Iterator[_Batch]) -> Callable[[Weights], Tensor]:
+        """What remains of the next batch, with a mean square for its square, as a function of the weights."""
 
         def predict(weights: Weights) -> Tensor:
-            noise = torch.randn(lines.shape, dtype=lines.dtype, generator=generator).to(lines.device)
-            noisy = lines + self.noise**0.5 * noise
-            correction = replace(network, weights=weights).run(noisy, hidden, network.method.activation)
-            linear_part = _cut(linear(noisy, cells), lines.shape[-1], around, self.receptive_field)
-            return (counts * (linear_part + correction)).flatten(0, 1)[None]
+            batch = next(batches)
+            missed = self._step(replace(network, weights=weights), batch) - batch.left
+            return missed.flatten()[None] / missed.numel() ** 0.5
 
         return predict
 
-    def _start(self) -> tuple[Tensor, ...]:
-        """Initial weights; those of the last layer are zero, so that the linear branch is where training starts."""
-        seeded = replace(self.method.network, seed=self.method.seed)
-        *hidden, last = seeded.start(self.calibration)
-        return (*hidden, torch.zeros_like(last))
 
-
-def _cut(values: Tensor, n_readout: int, around: Neighbourhood, seen: Neighbourhood) -> Tensor:
-    """Values at the columns of one neighbourhood at those of another, both of which exist."""
-    own, wanted = around.columns(n_readout), seen.columns(n_readout)
-    return values[..., wanted.start - own.start : wanted.stop - own.start]
-
-
-def _counts(calibration: Calibration, tuned: Tuned, seen: Neighbourhood) -> Tensor:
-    """How much each equation counts, as a factor of its error with a mean square of 1, axes (cell, column)."""
-    power = patch_power(calibration.acs_lines, calibration.cells(seen).moved(tuned.neighbourhood))
-    counts = tuned.misfit.weight(_cut(power, calibration.acs.shape[-1], tuned.neighbourhood, seen))
-    return (counts / counts.mean()).sqrt()
+def _shuffled(batches: list[_Batch], seed: int) -> Iterator[_Batch]:
+    """All of them in a random order, again and again."""
+    order = torch.randperm(len(batches), generator=torch.Generator().manual_seed(seed)).tolist()
+    return cycle([batches[index] for index in order])
 
 
 def _whitening(equations: NormalEquations, first: Neighbourhood, network: Raki) -> Tensor:
-    """Inverse square root of the weighted Gram matrix of the network's inputs, axes (input, input)."""
+    """Inverse square root of the Gram matrix of the network's inputs, axes (input, input)."""
     around = equations.neighbourhood
     before = first.samples.start - around.samples.start
     part = Part(tuple(map(around.sources.index, first.sources)), range(before, before + len(first.samples)))

@@ -32,6 +32,9 @@ class Recipe:
     loss: Literal['norm', 'mean square'] = 'norm'
     """Of each network's error: its un-squared norm, as in the authors' recipe, or its mean square, as in the paper."""
 
+    is_annealed: bool = False
+    """Whether the step size falls to zero along half a cosine, so that noise of the last steps does not stay."""
+
     def __post_init__(self) -> None:
         if self.loss not in ('norm', 'mean square'):
             raise ValueError(f"loss must be 'norm' or 'mean square', got {self.loss!r}")
@@ -92,6 +95,7 @@ def _descend(
 ) -> Weights:
     weights = tuple(weight.clone().requires_grad_() for weight in start)
     optimiser = torch.optim.Adam(weights, lr=recipe.learning_rate)
+    pace = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, recipe.n_iterations) if recipe.is_annealed else None
     loss_of = LOSSES[recipe.loss]
     loss = every_loss = torch.zeros((), device=targets.device)
     with torch.enable_grad():
@@ -100,6 +104,8 @@ def _descend(
             loss = loss_of(predict(weights), targets)
             loss.backward()
             optimiser.step()
+            if pace:
+                pace.step()
             every_loss = every_loss + loss.detach()
             if done % REPORT_EVERY == 0 or done == recipe.n_iterations:
                 moments = (state['exp_avg_sq'] for state in optimiser.state.values())  # infinite, they stop a weight

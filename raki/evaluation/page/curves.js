@@ -59,6 +59,32 @@ function drawCurve(name, column) {
   if (isNew) host.on('plotly_click', ({ points }) => viewer.go({ rate: points[0].x }));
 }
 
+/** Error over retained signal of the cells shown above: a curve over the strength of a method, the chosen one large. */
+function drawTradeoff() {
+  const host = document.getElementById('tradeoff');
+  const rows = viewer.methods().map((method) => viewer.panel(method)?.row)
+    .filter((row) => Number.isFinite(row?.retention_mean) && row.nrmse_object > 0);
+  const traces = rows.flatMap((row) => {
+    const [colour, symbol] = [colourOf(row.method), symbolOf(row.method)];
+    const hovertemplate = `${row.method}, %{customdata}: retained %{x:.3f}, NRMSE object %{y:.4f}<extra></extra>`;
+    return [{
+      x: row.tradeoff.map((each) => each.retention_mean), y: row.tradeoff.map((each) => each.nrmse_object),
+      customdata: row.tradeoff.map(({ strength }) => `strength ${strength.toPrecision(3)}`), hovertemplate,
+      name: row.method, mode: 'lines+markers', line: { color: colour, width: 2 }, marker: { symbol, size: 5 },
+    }, {
+      x: [row.retention_mean], y: [row.nrmse_object], customdata: ['as chosen'], hovertemplate, name: row.method,
+      mode: 'markers', marker: { symbol, color: colour, size: 14, line: { color: '#888', width: 2 } },
+    }];
+  });
+  const column = { label: 'NRMSE object over retained signal' };
+  const layout = layoutOf(column);
+  Object.assign(layout, { height: 380, shapes: [], margin: { ...layout.margin, b: 24 } });
+  Object.assign(layout.xaxis, { title: { text: 'retained part of the unmeasured signal' }, type: 'linear' });
+  delete layout.xaxis.tickvals;
+  Object.assign(layout.yaxis, { type: 'log', title: { text: 'NRMSE object' }, tickformat: '~g', nticks: 6 });
+  Plotly.react(host, traces, layout, { displayModeBar: false, responsive: true });
+}
+
 /** Draw all curves, one per idle moment, so that the page answers in between. */
 function drawCurves() {
   if (!globalThis.Plotly) return;
@@ -72,6 +98,7 @@ function drawCurves() {
   const next = () => {
     if (ticket !== drawCurves.ticket || !todo.length) return;
     drawCurve(...todo.shift());
+    if (!todo.length) drawTradeoff();
     if (todo.length) requestIdleCallback(next, { timeout: 200 });
     else document.documentElement.dataset.curves = 'drawn';
   };
@@ -100,5 +127,6 @@ async function startCurves() {
   addEventListener('beforeprint', () => {
     start();
     for (const [name, column] of metrics()) drawCurve(name, column);
+    drawTradeoff();
   });
 }

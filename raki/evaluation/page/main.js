@@ -179,6 +179,7 @@ viewer.onChange.push(syncControls);
 buildControls();
 buildPanels();
 startTable();
+startTablesBeside();
 document.addEventListener('keydown', onKey);
 document.addEventListener('keyup', ({ key }) => key === 'f' && flicker(false));
 document.getElementById('theme').addEventListener('click', switchTheme);

@@ -38,6 +38,13 @@ function startTable() {
   });
 }
 
+/** Of tables beside it, only the cells that are shown. */
+function startTablesBeside() {
+  viewer.onChange.push(() => {
+    for (const line of document.querySelectorAll('table.beside tbody tr')) line.hidden = !viewer.shows(data.panels[line.dataset.index]);
+  });
+}
+
 /** Star the least error in the object of every rate, ACS and slice. */
 function markBest(body, rowOf) {
   const least = new Map();

@@ -1,7 +1,8 @@
 // What is shown: the chosen place, the windows, the zoom that all panels share, and the panels themselves.
 
 const LAYERS = Object.keys(data.scales);
-const TITLES = { image: 'image', error: '|image − reference|', gfactor: 'g-factor' };
+const TITLES = { image: 'image', error: '|image − reference|', gfactor: 'g-factor', retention: 'signal retained' };
+const MAPS = ['gfactor', 'retention'];
 const ABOUT = { image: '', error: 'where NRMSE object and g-factors are taken; the rest is blue' };
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 const shortly = (value) => (value === 0 ? '0' : value.toPrecision(3));
@@ -19,7 +20,7 @@ function element(name, attributes = {}, ...children) {
 function figure(column, value) {
   if (value === null || value === undefined) return '–';
   if (typeof value === 'string') return value;
-  return column.digits === null ? Number(value.toPrecision(4)).toString() : value.toFixed(column.digits);
+  return column.digits === null ? Number(value.toPrecision(4)).toString() : value.toFixed(column.digits).replace(/^-(?=[0.]+$)/, '');
 }
 
 const initialWindows = () => Object.fromEntries(LAYERS.map((layer) => [layer, { low: 0, high: data.scales[layer] }]));
@@ -86,7 +87,7 @@ function buildPanels() {
 
 function tile(layer, method) {
   const isReference = method === null;
-  if (isReference && layer === 'gfactor') return { layer, method, host: element('div', { class: 'blank' }) };
+  if (isReference && MAPS.includes(layer)) return { layer, method, host: element('div', { class: 'blank' }) };
   const name = isReference ? (layer === 'error' ? 'object' : 'reference') : method;
   const canvas = element('canvas', { role: 'img', 'aria-label': `${name}, ${isReference ? 'image' : TITLES[layer]}` });
   const lines = { metrics: element('span', { class: 'metrics' }), pixel: element('span', { class: 'pixel' }) };
@@ -122,10 +123,10 @@ async function loadTiles() {
   const reference = referenceId && await pictureOf(referenceId);
   const object = referenceId && await pictureOf(data.objects[viewer.place.slice]);
   const pictures = await Promise.all(tiles.map(async ({ layer, method }) => {
-    if (method === null) return layer === 'gfactor' ? null : reference;
+    if (method === null) return MAPS.includes(layer) ? null : reference;
     const panel = viewer.panel(method);
     if (!panel) return null;
-    if (layer === 'gfactor') return panel.gfactor && pictureOf(panel.gfactor);
+    if (MAPS.includes(layer)) return panel[layer] && pictureOf(panel[layer]);
     const image = await pictureOf(panel.image);
     return layer === 'error' ? difference(image, reference) : image;
   }));
@@ -266,6 +267,7 @@ function writeLegend(layer) {
     image: `level ${shortly((low + high) / 2)}, window ${shortly(high - low)}`,
     error: `${shortly(data.scales.image / high)} × amplified; one scale for all methods`,
     gfactor: 'one scale for all methods',
+    retention: '0 zero filling, 1 faithful',
   };
   host.querySelector('.scale').textContent = scale[layer];
   const values = { level: (low + high) / 2, width: Math.log(high - low), high: Math.log(high) };
