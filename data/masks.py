@@ -46,9 +46,22 @@ class Irregular:
         """View of the ACS of k-space, axes (..., phase axes, kx)."""
         return kspace[(..., *slices(self.acs), slice(None))]
 
+    @property
+    def net_acceleration(self) -> float:
+        """Positions measured or filled over positions measured, R_net, ACS included."""
+        return int((self.inside | self.mask).sum()) / max(1, int(self.mask.sum()))
+
 
 Pattern = Sampling | Irregular
 """Any pattern: what was measured, the ACS and what is filled may be asked of both."""
+
+
+def pattern_of(mask: Tensor) -> Pattern:
+    """The lattice of a mask, axes (ky,) or (kz, ky), where it has one."""
+    try:
+        return Sampling.from_mask(mask)
+    except SamplingError:
+        return Irregular(mask)
 
 
 def _reach(measured: Tensor) -> range:

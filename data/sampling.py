@@ -42,7 +42,7 @@ class Sampling:
             raise SamplingError(
                 f'measured positions must be a regular lattice over {_words(self.filled)}, but {len(lost)} points of '
                 f'{self.lattice} are missing{f", first {_place(lost[0])}" if lost else ""}'
-                ': elliptical and random patterns are not handled yet'
+                ': the methods spirit and sparse take any pattern'
             )
 
     @classmethod
@@ -72,8 +72,8 @@ class Sampling:
         if strays:
             raise SamplingError(
                 f'measured positions must be a regular lattice{f" outside the ACS ({_words(acs)})" if all(acs) else ""}'
-                f', but {len(strays)} of them do not lie on {lattice}, first {_place(strays[0])}: elliptical and '
-                'random patterns are not handled yet'
+                f', but {len(strays)} of them do not lie on {lattice}, first {_place(strays[0])}: '
+                'the methods spirit and sparse take any pattern'
             )
         return cls(mask, lattice, _filled_by(lattice, mask, outside, acs))
 
@@ -286,5 +286,5 @@ def _uneven_message(lines: list[int], acs: range) -> str:
     return (
         f'measured lines must be evenly spaced{block}, '
         f'got gaps of {named}, first between lines {first[0]} and {first[1]}: '
-        'resample on a regular lattice, or mask out the lines that break it'
+        'the methods spirit and sparse take any; for others, mask out the lines that break it'
     )

@@ -76,6 +76,11 @@ def fillings(interpolator: Interpolator) -> tuple[Filling, ...]:
         If its map is not linear.
     """
     inner = interpolator.inner
+    if interpolator.refinement is not None:
+        raise ValueError(
+            f'an analytic noise map needs weights and nothing else, got a {type(interpolator.refinement).__name__}: '
+            'use jvp_noise_map or replica_noise_map, which take any method'
+        )
     if inner is None:
         return ()
     linear = inner.patch_map if isinstance(inner.patch_map, LinearMap) else getattr(inner.patch_map, 'linear', None)

@@ -1,4 +1,6 @@
 from .coils.transform import CoilTransform, coil_transform
+from .consistency.sparse import Sparse
+from .consistency.spirit import Spirit
 from .data.generic import DatasetLayout
 from .data.lattice import Lattice
 from .data.load import load_scan, open_scan
@@ -40,6 +42,8 @@ __all__ = [
     'ScanError',
     'ScanFile',
     'Simulation',
+    'Sparse',
+    'Spirit',
     'TrainingError',
     'ZeroFilling',
     'coil_transform',

@@ -9,13 +9,13 @@ from torch import Tensor
 from raki.coils.combine import Combination, root_sum_of_squares, rss_combination, walsh, walsh_combination
 from raki.coils.noise import known_covariance
 from raki.coils.transform import CoilTransform, coil_transform, require_compressible
-from raki.data.sampling import Sampling
+from raki.data.masks import Irregular, Pattern, pattern_of
 from raki.data.scan import Scan
 from raki.device import choose_device, now
 from raki.errors import CalibrationError
 from raki.fourier import cropped, image_from_kspace
 from raki.interpolation.calibration import Method, Progress, require_learnable, silent
-from raki.interpolation.fit import Interpolator, ZeroFilling, fit
+from raki.interpolation.fit import Interpolator, ZeroFilling, fit, require_pattern
 
 COMBINATIONS: Mapping[str, Combination] = {'rss': root_sum_of_squares, 'walsh': walsh}
 
@@ -54,7 +54,7 @@ class Slab:
 
     kspace: Tensor
     """Axes (coil, phase axes, kx)."""
-    sampling: Sampling
+    sampling: Pattern
     """What of it is measured."""
     calibration: Tensor | None = None
     """Separately measured calibration, axes as k-space."""
@@ -68,7 +68,7 @@ class Slab:
         """One slab of a scan."""
         calibration = None if scan.calibration is None else scan.calibration[index].to(device)
         kspace = scan.kspace[index].to(device)
-        return cls(kspace, Sampling.from_mask(scan.mask), calibration, scan.noise, coils)
+        return cls(kspace, pattern_of(scan.mask), calibration, scan.noise, coils)
 
     @property
     def acs(self) -> Tensor:
@@ -82,8 +82,9 @@ class Slab:
         if self.calibration is not None:
             return self.calibration
         if not all(self.sampling.acs):
+            lattice = 'no lattice' if isinstance(self.sampling, Irregular) else self.sampling.lattice
             raise CalibrationError(
-                f'the scan has {self.sampling.lattice} but no ACS: no two neighbouring lines were measured and there '
+                f'the scan has {lattice} but no ACS: no two neighbouring lines were measured and there '
                 'is no separate calibration; acquire ACS lines, or add them as dataset "acs"'
             )
         return self.sampling.acs_block(self.kspace)
@@ -95,8 +96,9 @@ class Slab:
 
     def fitted(self, method: Method, progress: Progress = silent) -> Interpolator:
         """Learn how to fill it in."""
-        if isinstance(method, ZeroFilling) or self.sampling.acceleration == 1:
+        if isinstance(method, ZeroFilling) or bool(self.sampling.mask[self.sampling.inside].all()):
             return fit(ZeroFilling(), self.kspace, self.sampling)
+        require_pattern(method, self.sampling)
         require_learnable(method, self.acs, n_axes=self.kspace.ndim)
         return fit(method, self.kspace, self.sampling, self.calibration, progress, self.transform)
 
@@ -132,7 +134,7 @@ def reconstruct(
     Raises
     ------
     SamplingError
-        If the measured lines are not a regular lattice.
+        If the measured lines are not a regular lattice, and the method needs one.
     CalibrationError
         If there is no ACS, or it is smaller than the kernel.
     TrainingError

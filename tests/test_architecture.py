@@ -14,7 +14,7 @@ FLOORS = [
     ['raki.errors', 'raki.fourier', 'raki.device'],
     ['raki.data', 'raki.coils'],
     ['raki.interpolation'],
-    ['raki.grappa', 'raki.networks', 'raki.pipeline'],
+    ['raki.grappa', 'raki.networks', 'raki.consistency', 'raki.pipeline'],
     ['raki.evaluation'],
     ['raki.commands'],
     ['raki.cli', 'raki.public'],

@@ -42,6 +42,8 @@ GEOMETRIES = [
     pytest.param(VOLUME, Lattice.of((2, 2), 1), id='volume'),
 ]
 every_method = pytest.mark.parametrize('method', EVERY_METHOD)
+GATED = ('gated', 'spirit', 'sparse')
+"""Methods that are, or start from, gates that open with the power of k-space."""
 both_geometries = pytest.mark.parametrize(('geometry', 'lattice'), GEOMETRIES)
 
 
@@ -108,7 +110,7 @@ def test_fit_and_fill_leave_arguments_and_the_global_random_state_alone(
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
-@pytest.mark.parametrize('name', [name for name in METHODS if name != 'gated'])
+@pytest.mark.parametrize('name', [name for name in METHODS if name not in GATED])
 @both_geometries
 def test_filling_is_positively_homogeneous(name: str, geometry: Geometry, lattice: Lattice) -> None:
     """No bias anywhere: fill(a k) = a fill(k) for a > 0 and a fixed fit; gates open with the power of k-space."""
@@ -219,9 +221,9 @@ def test_every_missing_position_is_filled_by_one_kernel(geometry: Geometry, latt
     ]:
         for line in cells.targets[cells.targets >= 0].tolist():
             counts[line, columns.start : columns.stop] += 1
-    missing = ~interpolator.sampling.mask.flatten()
-    assert bool((counts[missing] == 1).all())
-    assert not bool(counts[interpolator.sampling.points.flatten()].any())
+    pattern = sampled(geometry, lattice)
+    assert bool((counts[~pattern.mask.flatten()] == 1).all())
+    assert not bool(counts[pattern.points.flatten()].any())
 
 
 @pytest.mark.parametrize('method', LINEAR)
@@ -252,7 +254,7 @@ def test_shifting_k_space_shifts_what_grappa_fills_in(method: Method) -> None:
     torch.testing.assert_close(again[:, 12:48], filled[:, 12:48], rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize('name', [name for name in METHODS if name not in ('gated', 'rraki')])
+@pytest.mark.parametrize('name', [name for name in METHODS if name not in (*GATED, 'rraki')])
 @both_geometries
 def test_separate_calibration_may_have_another_readout(name: str, geometry: Geometry, lattice: Lattice) -> None:
     """Away from the ends of the readout, the same lines teach the same of a k-space that is longer.

@@ -254,7 +254,7 @@ def test_what_breaks_the_lattice_is_named() -> None:
 def test_elliptical_sampling_is_refused() -> None:
     z, y = torch.meshgrid(torch.linspace(-1, 1, 19), torch.linspace(-1, 1, 26), indexing='ij')
     mask = mask_of(Lattice.of((2, 2), 1), (19, 26), (range(6, 13), range(8, 18))) & (z**2 + y**2 <= 1)
-    with pytest.raises(SamplingError, match='elliptical and random patterns are not handled yet'):
+    with pytest.raises(SamplingError, match='spirit and sparse take any pattern'):
         Sampling.from_mask(mask)
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from raki.commands.catalogue import METHODS as CATALOGUE
 from raki.data.lattice import Lattice
+from raki.data.masks import Pattern
 from raki.data.sampling import Box, Sampling, slices
 from raki.grappa.method import Grappa
 from raki.interpolation.calibration import Calibration, Method
@@ -82,7 +83,7 @@ def sampled_volume(shape: tuple[int, ...], lattice: Lattice, acs: Box, filled: B
     return Sampling(mask, lattice, sides)
 
 
-def measured_only(kspace: Tensor, sampling: Sampling) -> Tensor:
+def measured_only(kspace: Tensor, sampling: Pattern) -> Tensor:
     """K-space with what was not measured set to zero."""
     return torch.where(sampling.mask[..., None], kspace, 0)
 

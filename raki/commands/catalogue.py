@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
+from raki.consistency.sparse import Sparse
+from raki.consistency.spirit import Spirit
 from raki.evaluation.outside import BASELINES, Baseline
 from raki.grappa.method import Grappa
 from raki.interpolation.calibration import Method
@@ -18,6 +20,8 @@ METHODS: dict[str, Method] = {
     'zero-filled': ZeroFilling(),
     'grappa': Grappa(),
     'gated': Gated(),
+    'spirit': Spirit(Gated()),
+    'sparse': Sparse(Gated()),
     'raki': RAKI_2019,
     'raki-complex': RAKI_COMPLEX,
     'rraki': ResidualRaki(),

@@ -7,6 +7,7 @@ import torch
 from raki.coils.noise import noise_covariance
 from raki.commands.inputs import sizes_by_axis
 from raki.data.hdf5 import reconstruction_bytes
+from raki.data.masks import Irregular, Pattern
 from raki.data.sampling import NAMES, Box, Sampling
 from raki.data.scan import Scan, ScanFile
 from raki.errors import CalibrationError, SamplingError
@@ -47,13 +48,12 @@ def _learnable(scan: Scan) -> dict[str, object]:
         transform = slab.transform
     except CalibrationError as error:
         return {'coils': [str(error)]}
-    except SamplingError:
-        return {'coils': []}
     coils: dict[str, object] = {'coils': [*transform.warnings, *transform.notes]}
-    if slab.sampling.acceleration == 1:
+    sampling = slab.sampling
+    if isinstance(sampling, Irregular) or sampling.acceleration == 1:
         return coils
     acs, lines = (transform.apply(samples) for samples in (slab.acs, slab.kspace.flatten(1, -2)))
-    calibration = Calibration(acs, slab.sampling.lattice, slab.sampling, lines)
+    calibration = Calibration(acs, sampling.lattice, sampling, lines)
     try:
         tuned, noise = tune(calibration), noise_power(slab.acs) ** 0.5
     except CalibrationError:
@@ -73,9 +73,10 @@ def _describe_sampling(scan: Scan) -> dict[str, object]:
     try:
         sampling = Sampling.from_mask(scan.mask)
     except SamplingError as error:
-        return {'measured_lines': n_measured, 'problem': str(error)}
-    lattice, separate = sampling.lattice, scan.calibration
-    n_acs = prod(map(len, sampling.acs)) if separate is None else prod(separate.shape[2:-1])
+        pattern = Irregular(scan.mask)
+        net = round(pattern.net_acceleration, 3)
+        return {'measured_lines': n_measured, 'net_acceleration': net, **_acs(scan, pattern), 'problem': str(error)}
+    lattice, acs = sampling.lattice, _acs(scan, sampling)
     of_lattice = (
         {'acceleration': lattice.rate, 'first_line': lattice.first[0]}
         if scan.n_phase_axes == 1
@@ -89,11 +90,18 @@ def _describe_sampling(scan: Scan) -> dict[str, object]:
         'measured_lines': n_measured,
         **of_lattice,
         'net_acceleration': round(sampling.net_acceleration, 3),
-        'acs_lines': n_acs,
-        'acs': 'separate' if separate is not None else _words(sampling.acs) if n_acs else 'none',
+        **acs,
         'empty_lines': scan.mask.numel() - prod(map(len, sampling.filled)),
-        'problem': None if n_acs or lattice.rate == 1 else 'no ACS: nothing can be learnt',
+        'problem': None if acs['acs_lines'] or lattice.rate == 1 else 'no ACS: nothing can be learnt',
     }
+
+
+def _acs(scan: Scan, pattern: Pattern) -> dict[str, object]:
+    """How many lines there are to learn from, and where."""
+    if scan.calibration is not None:
+        return {'acs_lines': prod(scan.calibration.shape[2:-1]), 'acs': 'separate'}
+    n_acs = prod(map(len, pattern.acs))
+    return {'acs_lines': n_acs, 'acs': _words(pattern.acs) if n_acs else 'none'}
 
 
 def _words(box: Box) -> str:

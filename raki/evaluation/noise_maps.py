@@ -9,7 +9,7 @@ from torch.fft import fftshift, ifftshift
 
 from raki.coils.combine import ROWS_AT_ONCE, matched_weights
 from raki.coils.noise import coloured_noise, covariance_from_periphery, noise_factor
-from raki.data.sampling import Sampling
+from raki.data.masks import Pattern
 from raki.errors import CalibrationError
 from raki.fourier import image_from_kspace, spatial_axes
 from raki.grappa.gfactor import coil_noise
@@ -43,7 +43,7 @@ class NoiseMap:
 def replica_noise_map(
     fill: Fill,
     kspace: Tensor,
-    sampling: Sampling,
+    sampling: Pattern,
     covariance: Tensor,
     *,
     n_replicas: int,
@@ -92,7 +92,7 @@ def replica_noise_map(
     return replace(found, n_replicas=n_replicas, relative_standard_error=error, bias=bias)
 
 
-def refitting(method: Method, sampling: Sampling) -> Fill:
+def refitting(method: Method, sampling: Pattern) -> Fill:
     """Fit a method to the embedded ACS of whatever k-space comes, and fill it: replicas then vary the weights, too."""
     return lambda kspace: fit(method, kspace, sampling).fill(kspace)
 
@@ -127,7 +127,7 @@ def jvp_noise_map(
     return replace(found, n_replicas=n_probes, relative_standard_error=error)
 
 
-def _noise_on(kspace: Tensor, sampling: Sampling, covariance: Tensor, seed: int) -> Iterator[Tensor]:
+def _noise_on(kspace: Tensor, sampling: Pattern, covariance: Tensor, seed: int) -> Iterator[Tensor]:
     """Noise on measured lines, draw by draw without end, axes of k-space; zero where nothing is measured."""
     generator = torch.Generator().manual_seed(seed)
     factor, mask = noise_factor(covariance).to(kspace.device), sampling.mask.to(kspace.device)
@@ -179,7 +179,7 @@ def analytic_noise_map(interpolator: Interpolator, covariance: Tensor, weights: 
     return _noise_map(std, interpolator.sampling, covariance, weights)
 
 
-def _noise_map(std: Tensor, sampling: Sampling, covariance: Tensor, weights: Tensor) -> NoiseMap:
+def _noise_map(std: Tensor, sampling: Pattern, covariance: Tensor, weights: Tensor) -> NoiseMap:
     """Map as if it were exact."""
     measured = float(sampling.mask.double().mean())
     gfactor = std / (sampling.net_acceleration * measured**0.5 * full_noise(weights, covariance))

@@ -10,6 +10,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from raki.consistency.sparse import SparseImage
 from raki.data.sampling import Sampling
 from raki.grappa.method import Grappa
 from raki.interpolation.calibration import Calibration, PatchMap
@@ -25,6 +26,9 @@ FACTORS = tuple(10.0**exponent for exponent in range(-3, 4))
 SHARES = tuple(step / 6 for step in range(7))
 """Of the way from one map to another [1]."""
 
+THRESHOLDS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
+"""Parts of the thresholds of a sparse image [1]."""
+
 LARGEST = 2**23
 """Samples, coils counted, above which no strength but the chosen one is tried."""
 
@@ -33,7 +37,8 @@ def strengths(method: object, fitted: Interpolator, kspace: Tensor) -> Iterator[
     """What a fitted method would be with other strengths than the one that it chose, from weak to strong.
 
     Of `Grappa` the ridge weight, for the kernel and the weights of equations that it chose; of a map that is a blend of
-    two, its share. Kernels at the edges stay. Of any other method, and of k-space that is too large, nothing.
+    two, its share; of a sparse image the part of its thresholds. Kernels at the edges stay. Of any other method, and of
+    k-space that is too large, nothing.
 
     Parameters
     ----------
@@ -44,6 +49,11 @@ def strengths(method: object, fitted: Interpolator, kspace: Tensor) -> Iterator[
     """
     inner = fitted.inner
     if inner is None or kspace.numel() > LARGEST:
+        return
+    if isinstance(fitted.refinement, SparseImage):
+        for strength in THRESHOLDS:
+            yield strength, replace(fitted, refinement=replace(fitted.refinement, strength=strength))
+    if fitted.refinement is not None:
         return
     if isinstance(method, Grappa):
         regularization, solve = _ridge(method, fitted, inner, kspace)
@@ -60,6 +70,7 @@ def _ridge(
     method: Grappa, fitted: Interpolator, inner: InnerMap, kspace: Tensor
 ) -> tuple[float, Callable[[float], PatchMap]]:
     """The ridge weight of GRAPPA, and its map with any other."""
+    assert isinstance(fitted.sampling, Sampling)  # or it could not have been filled in
     known = _calibration(fitted, fitted.sampling, kspace)
     if method.regularization == 'auto':
         tuned = tune(known, () if method.kernel == 'auto' else (method.kernel,))

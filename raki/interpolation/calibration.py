@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from raki.data.lattice import Lattice
+from raki.data.masks import Irregular, Pattern
 from raki.data.sampling import Box, Sampling, longest_run, slices
-from raki.errors import CalibrationError
+from raki.errors import CalibrationError, SamplingError
 from raki.interpolation.least_squares import NormalEquations
 from raki.interpolation.neighbours import Cells, Kernel, Neighbourhood
 
@@ -29,6 +30,18 @@ class Linearizable(Protocol):
 
     def linearized(self, lines: Tensor, cells: Cells) -> PatchMap:
         """The derivative at these lines, for the same cells: a patch map that is linear over the reals."""
+        ...
+
+
+class Refinement(Protocol):
+    """What makes filled k-space better, all lines at once."""
+
+    def __call__(self, lines: Tensor) -> Tensor:
+        """From lines (coil, line, readout), measured, or filled in as well as was known, to all lines."""
+        ...
+
+    def derivative(self, lines: Tensor) -> Callable[[Tensor], Tensor]:
+        """The derivative at these lines, from changes of them to changes."""
         ...
 
 
@@ -55,6 +68,9 @@ class Learnt:
     notes: tuple[str, ...] = ()
     """What was done, one sentence each."""
 
+    refinement: Refinement | None = None
+    """What is done to the lines that the map and the edges have filled in; measured samples come back all the same."""
+
     def noted(self, *notes: str) -> 'Learnt':
         """With more to know."""
         return replace(self, warnings=(*self.warnings, *notes))
@@ -78,7 +94,7 @@ class Calibration:
     lattice: Lattice
     """What is to be filled."""
 
-    sampling: Sampling | None = None
+    sampling: Pattern | None = None
     """The pattern of the k-space to fill, where that is known."""
 
     lines: Tensor | None = None
@@ -102,7 +118,14 @@ class Calibration:
     @property
     def shape(self) -> tuple[int, ...]:
         """Size of what is to be filled on the phase axes, of the ACS where nothing else is known."""
-        return self.acs_shape if self.sampling is None else tuple(map(len, self.sampling.filled))
+        if self.sampling is None:
+            return self.acs_shape
+        return self.matrix if isinstance(self.sampling, Irregular) else tuple(map(len, self.sampling.filled))
+
+    @property
+    def matrix(self) -> tuple[int, ...]:
+        """Size of the whole k-space on the phase axes."""
+        return tuple(self.mask.shape)
 
     @property
     def has_two_axes(self) -> bool:
@@ -182,15 +205,24 @@ class Calibration:
 
     @property
     def pattern(self) -> Sampling:
-        """The pattern of the k-space to fill."""
+        """The lattice of the k-space to fill; a SamplingError if it has none."""
+        if isinstance(self.sampling, Irregular):
+            raise SamplingError(not_regular(self.sampling))
         if self.sampling is None:
             raise ValueError('the pattern of the k-space to fill is needed, got none')
         return self.sampling
 
     @property
+    def mask(self) -> Tensor:
+        """Which positions of the k-space to fill were measured, boolean on the matrix."""
+        if self.sampling is None:
+            raise ValueError('the pattern of the k-space to fill is needed, got none')
+        return self.sampling.mask
+
+    @property
     def known(self) -> Tensor:
         """Which lines were measured, boolean, axes (line,), where the ACS is."""
-        return self.pattern.mask.flatten().to(self.acs.device)
+        return self.mask.flatten().to(self.acs.device)
 
     @property
     def points(self) -> Tensor:
@@ -225,6 +257,23 @@ class Method(Protocol):
     def learn(self, calibration: Calibration, progress: Progress) -> Learnt:
         """Learn the map from the ACS."""
         ...
+
+
+@runtime_checkable
+class Refining(Protocol):
+    """A method that needs no lattice, because it can do without anything filled in before."""
+
+    def refinement(self, calibration: Calibration, start: Learnt | None) -> Refinement:
+        """Learn what makes lines better that `start` has filled in; without it, missing lines are zero."""
+        ...
+
+
+def not_regular(sampling: Irregular) -> str:
+    """What to do about positions without a lattice."""
+    return (
+        f'{int(sampling.mask.sum())} of {sampling.mask.numel()} lines were measured, on no regular lattice: '
+        'interpolation needs one, the methods spirit and sparse do not'
+    )
 
 
 def require_learnable(method: object, acs: Tensor, n_axes: int) -> None:

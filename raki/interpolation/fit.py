@@ -1,6 +1,7 @@
 """Fit a method to a scan: the map that it learns where its neighbourhood is whole, linear kernels at the edges."""
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
@@ -9,8 +10,10 @@ import torch
 from torch import Tensor
 
 from raki.coils.transform import CoilTransform
+from raki.data.lattice import Lattice
+from raki.data.masks import Irregular, Pattern
 from raki.data.sampling import Sampling
-from raki.errors import CalibrationError
+from raki.errors import CalibrationError, SamplingError
 from raki.interpolation.calibration import (
     Calibration,
     Learnt,
@@ -18,6 +21,9 @@ from raki.interpolation.calibration import (
     Method,
     PatchMap,
     Progress,
+    Refinement,
+    Refining,
+    not_regular,
     require_complex64,
     require_learnable,
     silent,
@@ -83,10 +89,26 @@ def _pushed(patch_map: PatchMap, lines: Tensor, tangent: Tensor, cells: Cells) -
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Linearized:
+    """A refinement that is linear over the reals."""
+
+    push: Callable[[Tensor], Tensor]
+
+    def __call__(self, lines: Tensor) -> Tensor:
+        """See `raki.interpolation.calibration.Refinement`."""
+        return self.push(lines)
+
+    def derivative(self, lines: Tensor) -> Callable[[Tensor], Tensor]:
+        """Everywhere the same."""
+        del lines
+        return self.push
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Interpolator:
     """A fitted method with fixed weights. There is no unfitted interpolator."""
 
-    sampling: Sampling
+    sampling: Pattern
     """The pattern it was fitted for."""
 
     n_readout: int
@@ -110,6 +132,9 @@ class Interpolator:
     transform: CoilTransform | None = None
     """To the virtual coils that the maps are learnt in; None where these are the coils themselves."""
 
+    refinement: Refinement | None = None
+    """What is done to the lines that the maps have filled in, in virtual coils."""
+
     def fill(self, kspace: Tensor) -> Tensor:
         """Fill in every missing line of the acquired range; measured samples come back bit for bit.
 
@@ -123,18 +148,30 @@ class Interpolator:
         """
         require_complex64(kspace)
         self._require_fitting(tuple(kspace.shape))
+        if not self._fills:
+            return self._measured(kspace).view(kspace.shape)
+        target = self._interpolated(kspace)
+        if self.refinement is not None:
+            inside = self.sampling.inside.flatten().to(kspace.device)
+            target = torch.where(inside[:, None], self.refinement(target), 0)
+        if self.transform is not None:
+            target = self.transform.invert(target)
+        return torch.where(self._mask(kspace), kspace, target.view(kspace.shape))
+
+    @property
+    def _fills(self) -> bool:
+        return self.inner is not None or self.refinement is not None
+
+    def _interpolated(self, kspace: Tensor) -> Tensor:
+        """What the maps make of k-space, and for a refinement what was measured, axes (virtual coil, line, readout)."""
         lines = self._measured(kspace)
-        if self.inner is None:
-            return lines.view(kspace.shape)
         if self.transform is not None:
             lines = self.transform.apply(lines)
         target = torch.zeros_like(lines)
         for part in (self.inner, *self.edges):
-            part.fill(lines, target)
-        del lines  # volumes are large
-        if self.transform is not None:
-            target = self.transform.invert(target)
-        return torch.where(self._mask(kspace), kspace, target.view(kspace.shape))
+            if part is not None:
+                part.fill(lines, target)
+        return target if self.refinement is None else torch.where(self._mask(kspace).flatten(0, -2), lines, target)
 
     def derivative(self, kspace: Tensor) -> 'Interpolator':
         """The derivative of `fill` at this k-space, whose own `fill` takes changes of it to changes.
@@ -142,11 +179,14 @@ class Interpolator:
         Linear over the reals only, where the map is a network that sees real and imaginary parts. Costs as much as
         filling; a map that is not `Linearizable` is differentiated anew, with `torch.func.jvp`, for every change.
         """
-        if self.inner is None:
+        if not self._fills:
             return self
         lines = self._measured(kspace)
         virtual = lines if self.transform is None else self.transform.apply(lines)
-        return replace(self, inner=self.inner.derivative(virtual))
+        inner = None if self.inner is None else self.inner.derivative(virtual)
+        if self.refinement is None:
+            return replace(self, inner=inner)
+        return replace(self, inner=inner, refinement=Linearized(self.refinement.derivative(self._interpolated(kspace))))
 
     def _mask(self, kspace: Tensor) -> Tensor:
         return self.sampling.mask.to(kspace.device)[..., None]
@@ -164,7 +204,7 @@ class Interpolator:
 def fit(
     method: Method,
     kspace: Tensor,
-    sampling: Sampling,
+    sampling: Pattern,
     calibration: Tensor | None = None,
     progress: Progress = silent,
     transform: CoilTransform | None = None,
@@ -177,7 +217,7 @@ def fit(
         The k-space to fill, axes (coil, ky, kx) or (coil, kz, ky, kx), complex64; only measured lines are looked at.
         They also tell how much signal and noise there is at the edges, see `raki.interpolation.edges`.
     sampling
-        The pattern of that k-space.
+        The pattern of that k-space: a lattice, or of methods that are `Refining` any mask.
     calibration
         Separately measured autocalibration lines, axes as k-space; by default the ACS of `sampling`.
     transform
@@ -186,6 +226,8 @@ def fit(
 
     Raises
     ------
+    SamplingError
+        If the method needs a lattice, and there is none.
     CalibrationError
         If there is no ACS, or it is smaller than the method's kernel.
     TrainingError
@@ -195,12 +237,23 @@ def fit(
     require_complex64(kspace)
     require_complex64(acs)
     n_readout = kspace.shape[-1]
-    if sampling.acceleration == 1 or isinstance(method, ZeroFilling):
+    if isinstance(method, ZeroFilling) or bool(sampling.mask[sampling.inside].all()):
         return Interpolator(sampling, n_readout)
+    require_pattern(method, sampling)
     require_learnable(method, acs, n_axes=kspace.ndim)
     apply = (lambda each: each) if transform is None else transform.apply
     measured = apply(torch.where(sampling.mask.to(kspace.device)[..., None], kspace, 0).flatten(1, -2))
-    known = Calibration(apply(acs), sampling.lattice, sampling, measured, is_separate=calibration is not None)
+    lattice = Lattice.of((1,) * sampling.mask.ndim) if isinstance(sampling, Irregular) else sampling.lattice
+    known = Calibration(apply(acs), lattice, sampling, measured, is_separate=calibration is not None)
+    cautions = transform.warnings if transform else ()
+    if isinstance(sampling, Irregular) and isinstance(method, Refining):
+        refinement = method.refinement(known, None)
+        progress(1, 1)
+        notes = transform.notes if transform else ()
+        return Interpolator(
+            sampling, n_readout, len(kspace), None, (), cautions, notes, transform, refinement=refinement
+        )
+    assert not isinstance(sampling, Irregular)
     smallest = method.smallest(known)
     if smallest is not None:
         smallest.require_fits(acs.shape[1:])
@@ -208,9 +261,18 @@ def fit(
     cells = Cells.on(learnt.neighbourhood, sampling)
     edges = edge_maps(known, learnt, cells, n_readout)
     inner = InnerMap(cells.at(cells.is_whole), learnt.patch_map)
-    cautions = (*(transform.warnings if transform else ()), *_warnings(learnt, acs))
     notes = (*(transform.notes if transform else ()), *learnt.notes)
-    return Interpolator(sampling, n_readout, len(kspace), inner, edges, cautions, notes, transform)
+    cautions = (*cautions, *_warnings(learnt, acs))
+    return Interpolator(
+        sampling, n_readout, len(kspace), inner, edges, cautions, notes, transform, refinement=learnt.refinement
+    )
+
+
+def require_pattern(method: Method, sampling: Pattern) -> None:
+    """Raise a SamplingError, which says why there is none, if a method needs a lattice."""
+    if isinstance(sampling, Irregular) and not isinstance(method, Refining):
+        Sampling.from_mask(sampling.mask)
+        raise SamplingError(not_regular(sampling))
 
 
 def _warnings(learnt: Learnt, acs: Tensor) -> tuple[str, ...]:
