@@ -11,14 +11,14 @@
 # %% [markdown]
 # # Over-parametrisation: through the interpolation threshold, and how to get there
 #
-# RAKI's networks often have more weights than the ACS has equations. Classical statistics says: overfitting. The
-# theory of interpolation ([Belkin et al. 2019](https://doi.org/10.1073/pnas.1903070116), [Belkin
+# RAKI's networks often have more weights than the ACS has equations. Classical statistics says: overfitting. The theory
+# of interpolation ([Belkin et al. 2019](https://doi.org/10.1073/pnas.1903070116), [Belkin
 # 2021](https://doi.org/10.1017/S0962492921000039)) says: the error on what was not fitted is worst where weights and
 # equations are equal in number, and *descends again* beyond. And of the way there ([Roy et al.
-# 2020](https://proceedings.neurips.cc/paper/2020/hash/9185f3ec501c674c7c788464a36e7fb3-Abstract.html)): where a model
-# can interpolate, gradients of single samples vanish together with their mean, so stochastic methods escape from
-# saddles and arrive as fast as exact ones. A network that is trained on one scan is a small laboratory for both:
-# everything that it will ever see is on this page.
+# 2020](https://proceedings.neurips.cc/paper_files/paper/2020/hash/92a08bf918f44ccd961477be30023da1-Abstract.html)):
+# where a model can interpolate, gradients of single samples vanish together with their mean, so stochastic methods
+# escape from saddles and arrive as fast as exact ones. A network that is trained on one scan is a small laboratory for
+# both: everything that it will ever see is on this page.
 #
 # The long form (about ten minutes of one core) stores [what it finds](results/04_optimisers.md), and where:
 #
@@ -613,8 +613,8 @@ for name, found in spectra.items():
 #
 # - **Random features: double descent, as the theory has it** (748 equations). Held-out ACS lines 0.71 before the
 #   threshold (at 0.7 features per equation), 14.8 at it, 0.30 at 16 per equation; missing lines 0.61 (at 0.4), 9.5 and
-#   0.37. That is as good as GRAPPA on the missing lines (0.36), by 12,000 weights for 748 equations and without any
-#   ridge; a ridge removes the peak and gains nothing at the far end.
+#   0.37. That is nearly as good as GRAPPA on the missing lines (0.36), by 12,000 weights for 748 equations and without
+#   any ridge; a ridge removes the peak and gains nothing at the far end.
 # - **Trained networks: no second descent.** At equal training loss more weights are worse, not better: at a loss of
 #   0.01 the error on missing lines is 1.01 at 0.3 weights per equation, 1.02 at 1.0 and 1.4, 1.42 at 3 and at 10; noise
 #   in the ACS moves it less than width does. There is no peak at the threshold either.
@@ -624,18 +624,17 @@ for name, found in spectra.items():
 # - **At equal loss, optimisers are mostly cost.** At a loss of 0.01: gradient descent 0.91, SGD 0.92, perturbed SGD
 #   0.94, Adam 1.00 (medians of three starts). One optimiser's starts differ by more (0.85 to 1.10), so the order of
 #   these four means little. The exception is cubic Newton: 1.15, in two of three starts the worst by 0.2 or more. It
-#   ends at the sharpest place as well: largest eigenvalue 68, Adam 27, SGD 12, gradient descent 7.4, which is the 2 /
-#   rate where descent becomes unstable (6.7).
+#   ends at the sharpest place as well: largest eigenvalue 68 (of one start), Adam 27, SGD 12, gradient descent 7.4,
+#   which is the 2 / rate where descent becomes unstable (6.7).
 # - **Strong growth holds, with a poor constant.** Along gradient descent rho stays between 230 and 400 from a loss of
-#   0.1 to 0.001, with 696 windows: one constant, as the theory wants, and more than a third of the worst that equal
-#   windows could have. A batch of 32 then sees 1 + 270 / 32, about 9: SGD needs a tenth of the rate, and that is what
-#   the trials chose (0.03 against 0.3, each the largest of its grid). Along Adam it says little: 200 to 24,000, as the
-#   mean gradient oscillates through zero.
+#   0.1 to 0.001: one constant, as the theory wants, but with 696 windows no small one. A batch of 32 then sees 1 + 270
+#   / 32, about 9: SGD needs a tenth of the rate, and that is what the trials chose (0.03 against 0.3, each the largest
+#   of its grid). Along Adam it says little: 200 to 24,000, as the mean gradient oscillates through zero.
 # - **Over-parametrisation hardly moves it.** Where Adam ends, rho is 1,115 at 0.3 weights per equation, 204 at 1.0, 183
 #   at 1.4, 149 at 3 and 331 at 10; with noise of 0.1, 2,847 and then 356 to 162. So it is larger where windows cannot
 #   all be fitted, but no step shows at the threshold, and noise of 0.03 shows nothing.
 # - **Stochastic gradients: fewer evaluations, more time.** To a loss of 0.01 gradient descent takes 1,093 gradients of
-#   the whole ACS, SGD 259, perturbed SGD 185: as cheap as the deterministic method, as Roy et al. prove, or cheaper.
+#   the whole ACS, SGD 259, perturbed SGD 185: no more than the deterministic method, as Roy et al. prove for its order.
 #   But small products are slow: 3.3 and 2.8 s against 1.1 s. Adam takes 330 and 0.3 s, and is the only one that brings
 #   all starts to a thousandth within 15 s (1.6 s).
 # - **Cubic Newton's rate fails.** Few steps (34 to a loss of 0.01), but 2,089 gradients and 1.4 s, and only one start
@@ -643,12 +642,12 @@ for name, found in spectra.items():
 #   spaces of 30 vectors, which may cost it as much.
 # - **Zero is left as calculus predicts.** Gradient descent takes 38, 387 and 3,844 steps from scales of 0.1, 0.01 and
 #   0.001: 1 / a. SGD too. Perturbed SGD takes 3,237 steps from 0.001 and from 0.0001: its own noise decides. Cubic
-#   Newton takes 2 to 4, even fewer than log(1 / a), Adam 11 to 14 at every scale. The theory's promise of a
+#   Newton takes 2 to 4, in keeping with a slow logarithm, Adam 11 to 14 at every scale. The theory's promise of a
 #   second-order stationary point is empty here: the ratio that would tell such a point is 1.54 at every scale, and zero
 #   itself is one.
 # - **The spectrum.** At the start 13 % of eigenvalues are negative and 57 % near zero; near the saddle it is symmetric
-#   (13, 73 and 13 %), as that of a form of degree 3 must be; in the end 0 to 5 % are negative, the smallest -0.0003 to
-#   -0.14 % of the largest, and 60 to 78 % are near zero, twice the 29 % that counting equations makes flat.
+#   (13, 73 and 13 %), as that of a form of degree 3 must be; in the end 0 to 5 % are negative, the smallest -0.003 to
+#   -0.14 % of the largest, and 60 to 78 % are near zero, twice and more the 29 % that counting equations makes flat.
 #
 # Time is limited to 15 s, so what was not reached may only be slow. One scan, one channel, three starts.
 
