@@ -20,7 +20,7 @@
 # escape from saddles and arrive as fast as exact ones. A network that is trained on one scan is a small laboratory for
 # both: everything that it will ever see is on this page.
 #
-# The long form (about ten minutes of one core) stores [what it finds](results/04_optimisers.md), and where:
+# The long form (seven minutes of one core) stores [what it finds](results/04_optimisers.md), and where:
 #
 # RAKI_RESULTS=notebooks/results RAKI_SCAN=iraki_prescan16.h5 python notebooks/04_overparametrisation.py
 #
@@ -626,18 +626,19 @@ for name, found in spectra.items():
 #   these four means little. The exception is cubic Newton: 1.15, in two of three starts the worst by 0.2 or more. It
 #   ends at the sharpest place as well: largest eigenvalue 68 (of one start), Adam 27, SGD 12, gradient descent 7.4,
 #   which is the 2 / rate where descent becomes unstable (6.7).
-# - **Strong growth holds, with a poor constant.** Along gradient descent rho stays between 230 and 400 from a loss of
+# - **Strong growth holds, with a poor constant.** Along gradient descent rho stays between 200 and 400 from a loss of
 #   0.1 to 0.001: one constant, as the theory wants, but with 696 windows no small one. A batch of 32 then sees 1 + 270
 #   / 32, about 9: SGD needs a tenth of the rate, and that is what the trials chose (0.03 against 0.3, each the largest
 #   of its grid). Along Adam it says little: 200 to 24,000, as the mean gradient oscillates through zero.
-# - **Over-parametrisation hardly moves it.** Where Adam ends, rho is 1,115 at 0.3 weights per equation, 204 at 1.0, 183
-#   at 1.4, 149 at 3 and 331 at 10; with noise of 0.1, 2,847 and then 356 to 162. So it is larger where windows cannot
-#   all be fitted, but no step shows at the threshold, and noise of 0.03 shows nothing.
+# - **Over-parametrisation bounds it, but early.** Where Adam ends, rho is 677 at 0.3 weights per equation, 254 at 0.5,
+#   208 at 1.0, 189 at 1.4, 173 at 3 and 372 at 10; with noise of 0.03 it is 925 and then 134 to 294, with noise of 0.1
+#   7,165 and then 198 to 296. So it is larger, and grows with noise, where windows cannot all be fitted, as the theory
+#   has it; but from half as many weights as equations on nothing changes, and no step shows at the threshold.
 # - **Stochastic gradients: fewer evaluations, more time.** To a loss of 0.01 gradient descent takes 1,093 gradients of
 #   the whole ACS, SGD 259, perturbed SGD 185: no more than the deterministic method, as Roy et al. prove for its order.
-#   But small products are slow: 3.3 and 2.8 s against 1.1 s. Adam takes 330 and 0.3 s, and is the only one that brings
-#   all starts to a thousandth within 15 s (1.6 s).
-# - **Cubic Newton's rate fails.** Few steps (34 to a loss of 0.01), but 2,089 gradients and 1.4 s, and only one start
+#   But small products are slow: 3.0 and 2.6 s against 0.8 s. Adam takes 330 and 0.3 s, and is the only one that brings
+#   all starts to a thousandth within 15 s (1.4 s).
+# - **Cubic Newton's rate fails.** Few steps (34 to a loss of 0.01), but 2,089 gradients and 1.2 s, and only one start
 #   of three gets below 0.003. Its proof needs a Lipschitz Hessian, which ReLU does not have; and steps are from Krylov
 #   spaces of 30 vectors, which may cost it as much.
 # - **Zero is left as calculus predicts.** Gradient descent takes 38, 387 and 3,844 steps from scales of 0.1, 0.01 and
