@@ -19,7 +19,7 @@ copyright = 'the raki contributors, MIT licence'  # noqa: A001
 version = release = version_of('raki')
 
 extensions = ['myst_nb', 'sphinx.ext.autodoc', 'sphinx.ext.viewcode']
-exclude_patterns = ['conf.py']
+exclude_patterns = ['conf.py', 'notebooks/laboratory']
 html_math_renderer = 'mathml'
 html_theme = 'furo'
 html_title = f'raki {version}'

@@ -14,5 +14,6 @@ def test_the_notebook_runs(path: Path, capsys: pytest.CaptureFixture[str], monke
     for name in ('RAKI_RESULTS', 'RAKI_SCAN', 'RAKI_SCANS'):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv('MPLBACKEND', 'agg')
+    monkeypatch.syspath_prepend(path.parent)  # as for a script
     runpy.run_path(str(path))
     assert 'agree' in capsys.readouterr().out
