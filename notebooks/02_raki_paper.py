@@ -58,7 +58,7 @@ ITERATIONS = None if FULL else 60  # None is each preset's own number: 1000 in t
 N_COILS = 8 if FULL else 4  # of the simulations; own scans keep all of theirs in the full form
 N_REPLICAS = 100 if FULL else 10
 NAMES = ('raki', 'raki-complex')  # any names of raki.commands.catalogue.METHODS
-PLAIN = raki.Grappa()  # automatic GRAPPA that learns from measured lines alone
+PLAIN = raki.Grappa(calibration='measured')  # automatic GRAPPA that learns from measured lines alone
 
 # %% [markdown]
 # The paper's kind of GRAPPA has 5 x 4 kernels (readout x acquired lines) and a fixed ridge. Two of them: as good as

@@ -48,7 +48,7 @@ def test_with_a_perfect_first_map_equations_are_those_of_the_whole_scan(full: Te
 
 @both_geometries
 def test_scatter_is_the_mean_of_what_draws_add(full: Tensor, sampling: Sampling) -> None:
-    """The diagonal of the Gram matrix, to which errors of single samples add; 60 draws, 5 %."""
+    """The diagonal of the Gram matrix, to which errors of single samples add; 60 draws and their opposites, 5 %."""
     calibration, tuned = known(full, sampling)
     outside = Outside.of(calibration, tuned)
     found, without = outside.equations(), replace(outside, errors=torch.zeros_like(outside.errors)).equations()
@@ -56,11 +56,13 @@ def test_scatter_is_the_mean_of_what_draws_add(full: Tensor, sampling: Sampling)
     assert without is not None
     generator, total = torch.Generator().manual_seed(1), torch.zeros_like(found.gram)
     for _ in range(60):
-        each = replace(outside, lines=outside.drawn(generator), errors=torch.zeros_like(outside.errors)).equations()
-        assert each is not None
-        total += each.gram / 60
-    added, drawn = (float((gram - without.gram).diagonal().real.sum()) for gram in (found.gram, total))
-    assert drawn == pytest.approx(added, rel=0.05)
+        drawn = outside.drawn(generator)
+        for lines in (drawn, 2 * outside.lines - drawn):
+            each = replace(outside, lines=lines, errors=torch.zeros_like(outside.errors)).equations()
+            assert each is not None
+            total += each.gram / 120
+    added, found = (float((gram - without.gram).diagonal().real.sum()) for gram in (found.gram, total))
+    assert found == pytest.approx(added, rel=0.05)
 
 
 @both_geometries
@@ -127,8 +129,8 @@ def test_a_block_of_twice_the_lines_keeps_what_was_measured() -> None:
     full, sampling = LINES
     calibration, _ = known(full, sampling)
     wider = doubled(calibration)
-    assert wider.acs_shape == (48,)
-    start = sampling.acs[0].start - 12
-    measured = sampling.mask[start : start + 48]
-    margin = (full.shape[-1] - wider.acs.shape[-1]) // 2
-    torch.testing.assert_close(wider.acs[:, measured], full[:, start : start + 48][:, measured, margin:-margin])
+    n_acs = len(sampling.acs[0])
+    assert wider.acs_shape == (2 * n_acs,)
+    lines = slice(sampling.acs[0].start - n_acs // 2, sampling.acs[0].start - n_acs // 2 + 2 * n_acs)
+    margin, measured = (full.shape[-1] - wider.acs.shape[-1]) // 2, sampling.mask[lines]
+    assert torch.equal(wider.acs[:, measured], full[:, lines][:, measured, margin:-margin])

@@ -93,17 +93,17 @@ def test_inputs_are_whitened_by_the_equations_of_the_linear_branch(kernel: Kerne
     torch.testing.assert_close(white @ white.mH / white.shape[1], unit, rtol=0, atol=1e-2)
 
 
-def gated_and(method: ResidualRaki, n_acs: int = 25) -> tuple[Tensor, Tensor, Interpolator]:
+def gated_and(method: ResidualRaki, n_readout: int = 31) -> tuple[Tensor, Tensor, Interpolator]:
     """What the gated network and a method fill in of a noisy toy at R=3."""
-    full = point_sources(9, 4, 54, 31) + 0.1 * random_kspace(4, 54, 31)
-    sampling = lattice_with_acs(54, 3, 1, range(15, 15 + n_acs))
+    full = point_sources(9, 4, 54, n_readout) + 0.1 * random_kspace(4, 54, n_readout)
+    sampling = lattice_with_acs(54, 3, 1, range(15, 40))
     fitted = fit(method, full, sampling)
     return fit(Gated(method.kernels), full, sampling).fill(full), fitted.fill(full), fitted
 
 
-def test_an_acs_too_short_for_the_network_leaves_gated_and_says_so() -> None:
-    """3 lines at R=3 reach over 7; the linear kernel over 4."""
-    first, found, fitted = gated_and(RRAKI_QUICK, n_acs=6)
+def test_a_readout_too_short_for_the_network_leaves_gated_and_says_so() -> None:
+    """Of 10 samples the linear kernel fills 6; the network sees 7."""
+    first, found, fitted = gated_and(RRAKI_QUICK, n_readout=10)
     assert torch.equal(first, found)
     assert any('rraki is gated here: the scan has too little' in text for text in fitted.warnings)
 

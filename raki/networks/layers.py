@@ -194,3 +194,10 @@ def forward(weights: tuple[Tensor, ...], inputs: Tensor, activation: Activation,
         for sample in range(width)
     ]
     return reduce(torch.add, parts)
+
+
+def inverse_root(gram: Tensor, ridge: float) -> Tensor:
+    """Inverse square root of a Gram matrix, axes (input, input), and a ridge relative to its mean energy [1]."""
+    energy, basis = torch.linalg.eigh(gram)
+    damped = energy.clamp(min=0) + ridge * energy.mean()
+    return (basis * damped.rsqrt()) @ basis.mH

@@ -16,7 +16,7 @@ from raki.interpolation.own import CalibrationFrom, doubled
 from raki.networks import layers
 from raki.networks.fused import fused
 from raki.networks.high_pass import HighPass, HighPassMap
-from raki.networks.layers import Activation, Extent, Hidden, Shape, Stack
+from raki.networks.layers import Activation, Extent, Hidden, Shape, Stack, inverse_root
 from raki.networks.training import Recipe, Weights, train
 
 
@@ -73,8 +73,7 @@ class Raki:
     """Whether k-space is weighted by the energy profile of the ACS, see `raki.networks.high_pass`; undone later."""
 
     calibration: CalibrationFrom = 'measured'
-    """Whether to train on the ACS as it was measured, as in the paper, or on twice its lines, those around it from the
-    scan's own reconstruction (see `raki.interpolation.own`); weighted k-space is always the measured one."""
+    """Whether to train on the ACS as `measured`, as in the paper, or on twice its lines, see `raki.interpolation.own`."""
 
     def __post_init__(self) -> None:
         if min(self.widths) < 1 or not (self.peak is None or self.peak > 0) or not self.regularization > 0:
@@ -189,13 +188,6 @@ class Raki:
             samples = chunk.patches(channels).flatten(0, 1).to(torch.complex128)
             gram, n_patches = gram + samples.mT @ samples.conj(), n_patches + len(samples)
         return inverse_root(gram / n_patches, self.regularization).to(channels.dtype)
-
-
-def inverse_root(gram: Tensor, ridge: float) -> Tensor:
-    """Inverse square root of a Gram matrix, axes (input, input), and a ridge relative to its mean energy [1]."""
-    energy, basis = torch.linalg.eigh(gram)
-    damped = energy.clamp(min=0) + ridge * energy.mean()
-    return (basis * damped.rsqrt()) @ basis.mH
 
 
 @dataclass(frozen=True, slots=True, eq=False)

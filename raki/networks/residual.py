@@ -23,8 +23,8 @@ from raki.interpolation.neighbours import Cells, Kernel, Neighbourhood
 from raki.interpolation.own import Outside, learnt_anew, relearnt
 from raki.interpolation.tuning import Tuned, kernels_for, tune
 from raki.networks.gated import Gated
-from raki.networks.layers import Hidden
-from raki.networks.raki import RAKI_COMPLEX, NetworkMap, Raki, inverse_root
+from raki.networks.layers import Hidden, inverse_root
+from raki.networks.raki import RAKI_COMPLEX, NetworkMap, Raki
 from raki.networks.training import Recipe, Weights, train
 from raki.networks.trust import MIN_SHARE
 
