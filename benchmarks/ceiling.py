@@ -48,6 +48,9 @@ MASK_RATE = 4
 OTHERWISE = 'l1-wavelet'
 """What ratios are taken to where there is no lattice, and so no GRAPPA."""
 
+EITHER = 'gated', 'l1-wavelet'
+"""What nothing should be much worse than: the better of the two."""
+
 HINDSIGHT = {f'{name}-hindsight': name for name in CONSTRAINTS}
 KERNEL = Kernel(4, 5)
 """Of pygrappa, which counts lines of the full matrix."""
@@ -154,6 +157,28 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
     return found
 
 
+def duels(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, list[float]]]:
+    """Of every method over each other in the same cell: geometric mean and worst of the ratios of their errors.
+
+    A method's seeds all count, against the first of the other; `gated or l1-wavelet` is the better of the two.
+    """
+    errors: dict[str, dict[tuple[Any, ...], list[float]]] = {}
+    for row in rows:
+        if 'refused' not in row:
+            cell = row['scan'], row['axis'], row['rate'], row['acs']
+            errors.setdefault(row['method'], {}).setdefault(cell, []).append(row['nrmse_object'])
+    others = {name: {cell: each[0] for cell, each in own.items()} for name, own in errors.items()}
+    if set(EITHER) <= set(others):
+        first, second = (others[name] for name in EITHER)
+        others[' or '.join(EITHER)] = {cell: min(first[cell], second[cell]) for cell in first.keys() & second.keys()}
+    return {name: {other: _duel(own, theirs) for other, theirs in others.items()} for name, own in errors.items()}
+
+
+def _duel(own: Mapping[tuple[Any, ...], Sequence[float]], others: Mapping[tuple[Any, ...], float]) -> list[float]:
+    ratios = [error / others[cell] for cell in own.keys() & others.keys() for error in own[cell]]
+    return [math.exp(mean(map(math.log, ratios))), max(ratios)] if ratios else []
+
+
 def show(row: Mapping[str, Any]) -> None:
     """Print a row."""
     place = f'{row["scan"]:28} {row["axis"]} {row["mask"]:8} R={row["rate"]} ACS {row["acs"]:2} {row["method"]:19}'
@@ -210,7 +235,8 @@ def main() -> None:
     if options.json:
         machine = {'processor': platform.processor() or platform.machine(), 'threads': torch.get_num_threads()}
         settings = {name: asdict(method) for name, method in methods.items()}
-        content = {'summary': found.pop('lattice'), 'summary_of_masks': found, 'settings': settings}
+        over = duels([row for row in rows if row['mask'] == 'lattice'])
+        content = {'summary': found.pop('lattice'), 'summary_of_masks': found, 'duels': over, 'settings': settings}
         options.json.write_text(stored({**content, 'versions': versions(), 'machine': machine, 'rows': rows}))
 
 

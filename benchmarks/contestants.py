@@ -6,8 +6,6 @@ from torch import Tensor
 
 from raki.commands.catalogue import methods_named
 from raki.data.masks import Pattern
-from raki.data.sampling import Sampling
-from raki.errors import CalibrationError
 from raki.evaluation.outside import Baseline
 from raki.grappa.method import Grappa
 from raki.interpolation.calibration import Method
@@ -29,10 +27,10 @@ def fitted(method: Method | Baseline, measured: Tensor, pattern: Pattern) -> Fil
     Raises
     ------
     CalibrationError
-        If the ACS is too small, or the method needs a lattice where there is none.
+        If the ACS is too small.
+    SamplingError
+        If the method needs a lattice where there is none.
     """
     if isinstance(method, Baseline):
         return method.calibrate(pattern.acs_block(measured), pattern, measured)
-    if isinstance(pattern, Sampling):
-        return fit(method, measured, pattern)
-    raise CalibrationError('needs a lattice')
+    return fit(method, measured, pattern)
