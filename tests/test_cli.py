@@ -164,10 +164,10 @@ def test_coils_are_compressed_on_request_and_come_back(half: Path, tmp_path: Pat
     found = attributes(output)
     assert found['virtual_coils'] == 4
     assert all(0.9 < energy < 1 for energy in json.loads(found['energy_in_virtual_coils']))
-    assert json.loads(found['notes'])[-2:] == [
+    assert {
         'coils whitened by the covariance of 4096 noise samples',
         '6 coils compressed to 4 virtual coils',
-    ]
+    } <= set(json.loads(found['notes']))
 
 
 def test_info_and_reconstruct_name_faulty_coils(half: Path, tmp_path: Path, capsys: Capture) -> None:
@@ -424,14 +424,14 @@ def test_a_mask_names_the_lines_of_a_file_without_one(tmp_path: Path, capsys: Ca
 
 
 def test_a_warning_is_told_and_kept(tmp_path: Path, capsys: Capture) -> None:
-    """10 lines at R=4 are 6 x 36 equations, for 10 samples of 32 coils each."""
+    """10 lines at R=4, for 10 samples of 32 coils each: few of the lines around them matter."""
     path, output = tmp_path / 'a.h5', tmp_path / 'out.h5'
     words = ['--matrix', '64x40', '--coils', '32', '--rate', '4', '--acs', '10']
     assert main(['simulate', '-o', str(path), *words]) == 0
     assert main(['reconstruct', str(path), '-o', str(output)]) == 0
-    expected = '10 ACS lines give 216 equations for 320 unknowns: ghosts are possible'
-    assert f'raki: warning: {expected}' in capsys.readouterr().err
-    assert json.loads(attributes(output)['warnings'])[0].startswith(expected)
+    expected = 'samples decide over 320 unknowns'
+    assert expected in capsys.readouterr().err
+    assert expected in json.loads(attributes(output)['warnings'])[0]
 
 
 def test_the_bare_command_helps(capsys: Capture) -> None:

@@ -162,11 +162,12 @@ def test_the_derivative_of_sparse_is_the_limit_of_differences(pattern: Pattern, 
 def test_one_point_is_filled_in_without_error(method: Method) -> None:
     """A plane wave obeys every relation between neighbours.
 
-    It ends with k-space at full strength, and the margins that continue it are damped: what that costs fades inwards.
+    It ends with k-space at full strength, and the margins that continue it are damped: what that costs, half a per
+    cent in the middle, fades inwards.
     """
     full, sampling = plane_wave(4, 54, 31), lattice_with_acs(54, 3, 1, range(15, 40))
     filled = fit(method, full, sampling).fill(full)
-    assert relative_error(filled[:, 6:48, 4:27], full[:, 6:48, 4:27]) < 5e-3
+    assert relative_error(filled[:, 6:48, 4:27], full[:, 6:48, 4:27]) < 7e-3
 
 
 @both_methods

@@ -190,8 +190,9 @@ def test_the_derivative_of_filling_is_torchs_own(method: Method) -> None:
     assert forwards == pytest.approx(backwards, rel=1e-3, abs=1e-3 * float(pushed.norm()))
 
 
-HOMOGENEOUS = {name: method for name, method in METHODS.items() if name != 'gated'}
-"""The gates of `gated` know the noise, which has a scale."""
+GATED = 'gated', 'spirit', 'sparse', 'rraki'
+HOMOGENEOUS = {name: method for name, method in METHODS.items() if name not in GATED}
+"""Gates, and what starts from them, know the noise, which has a scale."""
 
 
 @pytest.mark.parametrize('method', HOMOGENEOUS.values(), ids=HOMOGENEOUS)

@@ -68,7 +68,7 @@ def test_a_stronger_ridge_retains_less() -> None:
     row = bench.cell('grappa', Grappa(), SAMPLING, (4, 24), silent).row
     retained = [each['retention_mean'] for each in row.tradeoff]
     assert retained == sorted(retained, reverse=True)
-    assert retained[0] - retained[-1] > 0.3
+    assert retained[-1] < 0.2 * retained[0]
     middle = row.tradeoff[FACTORS.index(1)]
     assert middle['nrmse_object'] == pytest.approx(row.figures['nrmse_object'], rel=1e-5)
     assert middle['retention_mean'] == pytest.approx(row.figures['retention_mean'], abs=0.05)  # one probe

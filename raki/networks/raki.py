@@ -73,7 +73,7 @@ class Raki:
     """Whether k-space is weighted by the energy profile of the ACS, see `raki.networks.high_pass`; undone later."""
 
     calibration: CalibrationFrom = 'measured'
-    """Whether to train on the ACS as `measured`, as in the paper, or on twice its lines, see `raki.interpolation.own`."""
+    """Whether to train on the `measured` ACS, as in the paper, or on twice its lines, see `raki.interpolation.own`."""
 
     def __post_init__(self) -> None:
         if min(self.widths) < 1 or not (self.peak is None or self.peak > 0) or not self.regularization > 0:
