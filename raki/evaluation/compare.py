@@ -218,7 +218,7 @@ class Bench:
         fill = interpolator.fill
         maps = self._retention(interpolator, sampling), self._noise_map(method, interpolator, sampling)
         where = self.inside, self.whole, missing
-        diameters = (USUAL_DIAMETER,) if isinstance(method, Baseline) else DIAMETERS  # outside references are slow
+        diameters = (USUAL_DIAMETER,) if _is_slow(interpolator) else DIAMETERS
         others = *maps, diameters, self.noise_floor, *seconds
         judged = Judged(filled, self.truth, *images, *where, sampling, self.kspace, fill, *others)
         seed, warnings = getattr(method, 'seed', None), interpolator.warnings
@@ -263,10 +263,15 @@ class Bench:
         return found
 
     def _retention(self, interpolator: Filler, sampling: Sampling) -> RetentionMap:
-        """By few probes of an outside reference, which is slow."""
-        push, n_probes = derivative_of(interpolator, self.kspace), None if isinstance(interpolator, Interpolator) else 2
+        """By few probes of what is slow."""
+        push, n_probes = derivative_of(interpolator, self.kspace), 2 if _is_slow(interpolator) else None
         found = retention_map(push, sampling, self.truth, self.whole, n_probes=n_probes)
         return replace(found, retained=cropped(found.retained, self.scan.image_shape))
+
+
+def _is_slow(filler: Filler) -> bool:
+    """Whether filling in solves for an image or for k-space anew."""
+    return not isinstance(filler, Interpolator) or filler.refinement is not None
 
 
 def compare_slab(bench: Bench, progress_for: ProgressFor) -> Iterator[Cell]:
