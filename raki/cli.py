@@ -43,6 +43,12 @@ MaskOption = Annotated[
 DeviceOption = Annotated[str | None, typer.Option(help='Such as cpu or cuda; default: the GPU where there is one.')]
 JsonOption = Annotated[bool, typer.Option('--json', help='Print JSON for programs.')]
 CoilsOption = Annotated[int | None, typer.Option(help='Compress to this many virtual coils before learning.')]
+CalibrationOption = Annotated[
+    str | None, typer.Option(help='What to learn from: measured (lines only) or own (reconstructed ones, too).')
+]
+FaithfulOption = Annotated[
+    float | None, typer.Option(help='Least part of small points to give back, such as 0.9 (gated, rraki, sparse).')
+]
 SlicesOption = Annotated[list[int] | None, typer.Option('--slices', '--slice', help='Slices, counted from 0.')]
 
 
@@ -82,6 +88,8 @@ def reconstruct(
     keep_kspace: Annotated[bool, typer.Option('--kspace', help='Write the filled k-space, too.')] = False,
     gfactor: Annotated[bool, typer.Option('--gfactor', help='Write g-factor maps, too (grappa).')] = False,
     coils: CoilsOption = None,
+    calibration: CalibrationOption = None,
+    faithful: FaithfulOption = None,
     device: DeviceOption = None,
     dataset: DatasetOption = None,
     axes: AxesOption = None,
@@ -96,7 +104,8 @@ def reconstruct(
     inputs.require_writable(output, scan)
     with as_usage_error():
         chosen, repetitions = choose_device(device), None if repetition is None else [repetition]
-        job = Job(method, combine, slices or None, repetitions, keep_kspace, seed, chosen, coils, gfactor)
+        how = combine, slices or None, repetitions, keep_kspace, seed, chosen, coils, gfactor, calibration, faithful
+        job = Job(method, *how)
     file = inputs.open_file(scan, dataset, axes, mask, coils)
     with progress_bars() as progress_for:
         manifest = reconstruct_file(file, output, job, progress_for)
@@ -120,6 +129,8 @@ def compare(
     replicas: Annotated[int, typer.Option(help='Replicas of each noise map; 0 for none.')] = 100,
     refit: Annotated[bool, typer.Option('--refit', help='Learn anew from every replica: slow for networks.')] = False,
     coils: CoilsOption = None,
+    calibration: CalibrationOption = None,
+    faithful: FaithfulOption = None,
     iterations: Annotated[int | None, typer.Option(help="Training iterations, instead of each preset's own.")] = None,
     own_object: Annotated[Path | None, typer.Option('--object', help='Object mask, .npy or HDF5.')] = None,
     device: DeviceOption = None,
@@ -129,7 +140,7 @@ def compare(
     as_json: JsonOption = False,
 ) -> None:
     """Undersample a fully sampled scan, reconstruct it with several methods, and measure."""
-    from raki.commands.catalogue import methods_named
+    from raki.commands.catalogue import methods_named, with_settings
     from raki.commands.compare import compare_file
     from raki.data.hdf5 import read_mask
     from raki.device import choose_device
@@ -139,7 +150,8 @@ def compare(
         raise UsageError(f'-o must name a folder, but {output} is a file')
     own = None if own_object is None else read_mask(own_object)
     with as_usage_error():
-        chosen, where = methods_named(methods, iterations), choose_device(device)
+        chosen = with_settings(methods_named(methods, iterations), calibration, faithful)
+        where = choose_device(device)
     file = inputs.open_file(scan, dataset, axes, mask, coils)
     with as_usage_error():
         spacings, blocks = inputs.rates_for(file, rates), inputs.acs_for(file, acs)

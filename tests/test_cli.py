@@ -6,6 +6,7 @@ import statistics
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import h5py
@@ -16,11 +17,17 @@ import torch
 from raki.cli import main
 from raki.coils.noise import noise_covariance
 from raki.commands.inputs import method_names, repeated
+from raki.consistency.sparse import Sparse
+from raki.consistency.spirit import Spirit
 from raki.data.load import load_scan
 from raki.data.simulate import Simulation, simulate
+from raki.evaluation.compare import has_seed, with_seed
 from raki.evaluation.noise_maps import analytic_noise_map
 from raki.fourier import image_from_kspace
 from raki.grappa.method import Grappa
+from raki.interpolation.calibration import Method
+from raki.interpolation.settings import setting_of
+from raki.networks.gated import Gated
 from raki.networks.training import LOSSES
 from raki.pipeline import COMBINATION_WEIGHTS, COMBINATIONS, reconstruct
 from tests.toys import attributes, random_kspace, stored
@@ -348,6 +355,14 @@ def test_the_proposed_axes_read_a_scan_with_the_coils_last(tmp_path: Path) -> No
         (['-o', '/'], '-o must name a file, but / is a folder'),
         (['--nonsense'], '--nonsense'),
         (['--coils', '7'], '6 coils can be compressed to 2 to 6 virtual coils, got 7'),
+        (['--calibration', 'acs'], "no calibration 'acs': choose from own, measured"),
+        (
+            ['--calibration', 'own', '--method', 'zero-filled'],
+            'no setting calibration of zero-filled: choose from ',
+        ),
+        (['--calibration', 'own', '--method', 'rraki'], "rraki (it always learns from the scan's own reconstruction)"),
+        (['--faithful', '0.9', '--method', 'spirit'], 'no setting faithful of spirit: choose from '),
+        (['--faithful', '1.5', '--method', 'sparse'], 'faithful must be between 0 and 1, got 1.5'),
         (['--gfactor'], 'g-factors of gated need replicas'),
         (['--gfactor', '--method', 'raki'], 'need replicas: use raki compare, or --method grappa'),
         (['--coils', '1'], '6 coils can be compressed to 2 to 6 virtual coils, got 1'),
@@ -362,6 +377,43 @@ def test_wrong_usage_gets_one_line_and_exit_code_2(
     assert code == 2
     assert message in said
     assert not (tmp_path / 'out.h5').exists()
+
+
+def test_settings_reach_the_method_and_the_one_that_it_starts_with(half: Path, tmp_path: Path) -> None:
+    """What comes of them is what the method as an object makes of the scan; they are written down."""
+    words = ['--method', 'sparse', '--calibration', 'measured', '--faithful', '0.8', '--seed', '3', '--slice', '0']
+    assert main(['reconstruct', str(half), '-o', str(tmp_path / 'out.h5'), *words]) == 0
+    wanted = Sparse(Gated(calibration='measured', seed=3), faithful=0.8)
+    found = reconstruct(load_scan(half).only(0), wanted).image
+    np.testing.assert_array_equal(stored(tmp_path / 'out.h5', 'reconstruction')[0], found[0].numpy())
+    assert json.loads(attributes(tmp_path / 'out.h5')['settings']) == json.loads(json.dumps(asdict(wanted)))
+
+
+def test_settings_of_a_comparison_are_those_of_the_methods_that_have_them(
+    scan: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    words = ['compare', str(scan), '-o', str(tmp_path / 'out'), '--rates', '2', '--acs', '16', '--replicas', '0']
+    methods = ['--methods', 'zero-filled', 'spirit', '--calibration', 'measured']
+    assert main([*words, *methods, '--seeds', '2', '5', '--slice', '0']) == 0
+    results = json.loads((tmp_path / 'out' / 'results.json').read_text())
+    assert results['settings']['methods']['spirit']['start']['calibration'] == 'measured'
+    assert [(row['method'], row['seed']) for row in results['rows']] == [
+        ('zero-filled', None),
+        ('spirit', 2),
+        ('spirit', 5),
+    ]
+    code, said = failure([*words, '--methods', 'zero-filled', 'rraki', '--calibration', 'own'], capsys)
+    assert code == 2
+    assert 'no setting calibration of zero-filled, rraki' in said
+
+
+@pytest.mark.parametrize('method', [Gated(), Spirit(Gated()), Sparse(Spirit(Gated()))])
+def test_a_seed_reaches_the_method_that_has_it(method: Method) -> None:
+    assert has_seed(method)
+    assert not has_seed(Spirit(Grappa()))
+    assert setting_of(with_seed(method, 7), 'seed') == 7
+    assert with_seed(with_seed(method, 7), 0) == method
+    assert with_seed(Spirit(Grappa()), 7) == Spirit(Grappa())
 
 
 def test_a_structured_phantom_is_simulated_by_name(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Methods by name. A new one is one line here: the command line and the conformance suite find it."""
 
 from collections.abc import Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar, get_args
 
 from raki.consistency.sparse import Sparse
 from raki.consistency.spirit import Spirit
@@ -9,12 +9,15 @@ from raki.evaluation.outside import BASELINES, Baseline
 from raki.grappa.method import Grappa
 from raki.interpolation.calibration import Method
 from raki.interpolation.fit import ZeroFilling
+from raki.interpolation.own import CalibrationFrom
+from raki.interpolation.settings import has_setting, with_setting
 from raki.networks.gated import Gated
 from raki.networks.iterative import IterativeRaki
 from raki.networks.raki import RAKI_2019, RAKI_COMPLEX
 from raki.networks.residual import ResidualRaki
 
 T = TypeVar('T')
+AnyMethod = TypeVar('AnyMethod', bound=Method | Baseline)
 
 METHODS: dict[str, Method] = {
     'zero-filled': ZeroFilling(),
@@ -27,6 +30,9 @@ METHODS: dict[str, Method] = {
     'rraki': ResidualRaki(),
     'iraki': IterativeRaki(),
 }
+
+FIXED = {('rraki', 'calibration'): "it always learns from the scan's own reconstruction"}
+"""Why a method has no such setting, where a user may wonder."""
 
 
 def known(every: Mapping[str, T], name: str, kind: str) -> T:
@@ -51,3 +57,36 @@ def methods_named(names: Sequence[str], n_iterations: int | None = None) -> dict
         return found
     changes = {name: getattr(method, 'with_iterations', None) for name, method in found.items()}
     return found | {name: change(n_iterations) for name, change in changes.items() if change}
+
+
+def with_settings(
+    methods: Mapping[str, AnyMethod], calibration: str | None = None, faithful: float | None = None
+) -> dict[str, AnyMethod]:
+    """Change settings of those methods, by name, that have them.
+
+    Parameters
+    ----------
+    calibration
+        What they learn from, see `raki.interpolation.own.CalibrationFrom`; None as they are. Of methods that start from
+        another one it is what that learns from.
+    faithful
+        Least part, 0 to 1, of what was not measured of small points that must come back; None as they are [1].
+
+    Raises
+    ------
+    ValueError
+        If none of the methods has a setting that is asked for, or there is no such value.
+    """
+    if calibration is not None:
+        known({each: each for each in get_args(CalibrationFrom)}, calibration, 'calibration')
+    for name, value in (('calibration', calibration), ('faithful', faithful)):
+        methods = methods if value is None else _changed(methods, name, value)
+    return dict(methods)
+
+
+def _changed(methods: Mapping[str, AnyMethod], setting: str, value: Any) -> dict[str, AnyMethod]:
+    if not any(has_setting(method, setting) for method in methods.values()):
+        able = ', '.join(name for name, method in METHODS.items() if has_setting(method, setting))
+        reasons = [f' ({FIXED[name, setting]})' for name in methods if (name, setting) in FIXED]
+        raise ValueError(f'no setting {setting} of {", ".join(methods)}{"".join(reasons)}: choose from {able}')
+    return {name: with_setting(method, setting, value) for name, method in methods.items()}

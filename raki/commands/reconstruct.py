@@ -12,7 +12,7 @@ from torch import Tensor
 
 from raki.coils.combine import Combination
 from raki.coils.noise import known_covariance
-from raki.commands.catalogue import known, method_named
+from raki.commands.catalogue import known, method_named, with_settings
 from raki.data.save import reconstruction_writer
 from raki.data.scan import Scan, ScanFile
 from raki.evaluation.compare import with_seed
@@ -48,17 +48,22 @@ class Job:
     """Number of virtual coils to learn in; None as many as there are."""
     gfactor: bool = False
     """Whether g-factor maps are written, too; of linear methods."""
+    calibration: str | None = None
+    """What to learn from, see `raki.commands.catalogue.with_settings`; None as the method does by itself."""
+    faithful: float | None = None
+    """Least part of small points that must come back, see there; None as the method does by itself [1]."""
 
     def __post_init__(self) -> None:
-        method = method_named(self.method)
+        method = self.prepared
         known(COMBINATIONS, self.combine, 'combination')
         if self.gfactor and not isinstance(method, Grappa | ZeroFilling):
             raise ValueError(f'g-factors of {self.method} need replicas: use raki compare, or --method grappa')
 
     @property
-    def seeded(self) -> Method:
-        """The method with the seed, if it has one."""
-        return with_seed(method_named(self.method), self.seed)
+    def prepared(self) -> Method:
+        """The method with the seed, if it has one, and with the settings."""
+        found = {self.method: method_named(self.method)}
+        return with_seed(with_settings(found, self.calibration, self.faithful)[self.method], self.seed)
 
 
 def reconstruct_file(file: ScanFile, output: Path, job: Job, progress_for: Callable[[str], Progress]) -> dict[str, Any]:
@@ -75,7 +80,7 @@ def reconstruct_file(file: ScanFile, output: Path, job: Job, progress_for: Calla
     manifest, n_done = _manifest(file, job, places), 0
     with reconstruction_writer(output, len(places)) as writer:
         for name, scan, wanted in _parts(file, slices, repetitions):
-            result = reconstruct(scan, job.seeded, **settings, progress=progress_for(f'{name}: {job.method}'))
+            result = reconstruct(scan, job.prepared, **settings, progress=progress_for(f'{name}: {job.method}'))
             gfactors = gfactor_maps(scan, result, COMBINATION_WEIGHTS[job.combine], job.device) if job.gfactor else None
             for index in wanted:
                 kspace = result.kspace[index] if job.keep_kspace else None
@@ -99,7 +104,7 @@ def _manifest(file: ScanFile, job: Job, places: Sequence[tuple[int, int]]) -> di
         'repetition': [repetition for repetition, _ in places],
         'slice': [index for _, index in places],
         'method': job.method,
-        'settings': asdict(job.seeded),
+        'settings': asdict(job.prepared),
         'combine': job.combine,
         'virtual_coils': job.coils,
         'energy_in_virtual_coils': [],

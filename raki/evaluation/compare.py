@@ -1,7 +1,7 @@
 """Undersample a fully sampled scan, reconstruct it with several methods, and measure."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 from math import prod
@@ -26,6 +26,7 @@ from raki.evaluation.tradeoff import strengths
 from raki.fourier import centre_crop, cropped, image_from_kspace, spatial_axes
 from raki.interpolation.calibration import Calibration, Method, Progress, silent
 from raki.interpolation.fit import Filler, Interpolator
+from raki.interpolation.settings import has_setting, setting_of, with_setting
 from raki.pipeline import Slab
 
 NOISE_LINES = 32
@@ -221,7 +222,7 @@ class Bench:
         diameters = (USUAL_DIAMETER,) if _is_slow(interpolator) else DIAMETERS
         others = *maps, diameters, self.noise_floor, *seconds
         judged = Judged(filled, self.truth, *images, *where, sampling, self.kspace, fill, *others)
-        seed, warnings = getattr(method, 'seed', None), interpolator.warnings
+        seed, warnings = setting_of(method, 'seed'), interpolator.warnings
         lesions = [each.summary() for each in judged.lesions]
         others = lesions, self._tradeoff(method, interpolator, sampling)
         row = Row(name, *labels, self.index, seed, figures_of(judged), warnings, str(device), *others)
@@ -287,10 +288,10 @@ def compare_slab(bench: Bench, progress_for: ProgressFor) -> Iterator[Cell]:
 
 
 def with_seed(method: AnyMethod, seed: int) -> AnyMethod:
-    """Change the seed of a method that has one."""
-    return replace(method, seed=seed) if has_seed(method) else method
+    """Change the seed of a method that has one, or that starts with one that has."""
+    return with_setting(method, 'seed', seed)
 
 
 def has_seed(method: Method | Baseline) -> bool:
-    """Whether results of a method depend on a seed."""
-    return any(field.name == 'seed' for field in fields(method))
+    """Whether results of a method depend on a seed, or those of the method that it starts with."""
+    return has_setting(method, 'seed')
