@@ -363,6 +363,7 @@ def test_the_proposed_axes_read_a_scan_with_the_coils_last(tmp_path: Path) -> No
         (['--calibration', 'own', '--method', 'rraki'], "rraki (it always learns from the scan's own reconstruction)"),
         (['--faithful', '0.9', '--method', 'spirit'], 'no setting faithful of spirit: choose from '),
         (['--faithful', '1.5', '--method', 'sparse'], 'faithful must be between 0 and 1, got 1.5'),
+        (['--faithful', '0.9', '--method', 'raki'], 'no setting faithful of raki: choose from gated, sparse, rraki'),
         (['--gfactor'], 'g-factors of gated need replicas'),
         (['--gfactor', '--method', 'raki'], 'need replicas: use raki compare, or --method grappa'),
         (['--coils', '1'], '6 coils can be compressed to 2 to 6 virtual coils, got 1'),

@@ -1,5 +1,6 @@
 """The gated network: where theory says what it is, and how far it is trusted."""
 
+import re
 from typing import NamedTuple
 
 import pytest
@@ -7,16 +8,17 @@ import torch
 from torch import Tensor
 
 from raki.data.lattice import Lattice
-from raki.data.sampling import undersample
+from raki.data.sampling import Sampling, undersample
 from raki.data.simulate import Simulation, simulate
 from raki.grappa.method import Grappa
-from raki.interpolation.calibration import Calibration
+from raki.interpolation.calibration import Calibration, silent
 from raki.interpolation.fit import fit
 from raki.interpolation.least_squares import LinearMap, NormalEquations
 from raki.interpolation.neighbours import Cells, Kernel
+from raki.interpolation.points import Points
 from raki.networks.gated import Blend, Gated, GatedNetwork, smoothed
 from raki.networks.trust import Draws, Shares, patch_power
-from tests.toys import lattice_with_acs, plane_wave, point_sources, random_kspace
+from tests.toys import calibration_of, lattice_with_acs, plane_wave, point_sources, random_kspace
 
 RIDGE = 1e-3
 
@@ -188,6 +190,63 @@ def test_where_noise_rules_gated_is_closer_to_the_truth_than_grappa(
     assert errors[1] < 0.9 * errors[0]
 
 
+def noisy_scan(matrix: tuple[int, ...], rate: tuple[int, ...], acs: tuple[int, ...]) -> tuple[Tensor, Sampling]:
+    scan = simulate(Simulation(matrix, 8, 1, 0.01, 3))
+    return scan.kspace[0], undersample(scan.mask, rate, acs, shift=len(rate) - 1)
+
+
+bounded_scans = pytest.mark.parametrize(
+    ('matrix', 'rate', 'acs'),
+    [((96, 80), (3,), (24,)), ((22, 48, 40), (2, 2), (14, 20))],
+    ids=['lines', 'volume'],
+)
+
+
+@bounded_scans
+def test_small_points_come_back_as_the_bound_says_others_than_those_it_was_set_by(
+    matrix: tuple[int, ...], rate: tuple[int, ...], acs: tuple[int, ...]
+) -> None:
+    """By 1.5 %, twice what draws differ by. The bound is one that the network as far as it is trusted breaks."""
+    full, sampling = noisy_scan(matrix, rate, acs)
+    calibration = calibration_of(full, sampling)
+    free = Gated().learn(calibration, silent)
+    assert isinstance(free.patch_map, Blend)
+    start, around = free.patch_map.start, free.neighbourhood
+    first, last = (Points.of(calibration, around, start).retained(each) for each in (start, free.patch_map))
+    faithful = 0.5 * (first + last)
+    bounded = Gated(faithful=faithful).learn(calibration, silent).patch_map
+    assert isinstance(bounded, Blend)
+    assert last < faithful
+    assert 0 < bounded.share < free.patch_map.share
+    assert Points.of(calibration, around, start, seed=100).retained(bounded) == pytest.approx(faithful, abs=0.015)
+
+
+@bounded_scans
+def test_a_bound_that_is_kept_anyway_changes_no_bit_and_one_beyond_grappa_leaves_grappa(
+    matrix: tuple[int, ...], rate: tuple[int, ...], acs: tuple[int, ...]
+) -> None:
+    full, sampling = noisy_scan(matrix, rate, acs)
+    linear, free, unbound, most = (
+        fit(method, full, sampling) for method in (Grappa(), Gated(), Gated(faithful=0.0), Gated(faithful=1.0))
+    )
+    assert torch.equal(free.fill(full), unbound.fill(full))
+    assert torch.equal(linear.fill(full), most.fill(full))
+    assert not torch.equal(linear.fill(full), free.fill(full))
+    assert not free.warnings
+    assert 'gated is GRAPPA here: the network gives back too little of small points' in most.warnings
+    assert re.fullmatch(
+        r'GRAPPA gives back \d+ % of .* points, not 100 %: use a lower bound, or gated with .*', most.warnings[-1]
+    )
+
+
+def test_a_bound_does_not_depend_on_the_unit_of_k_space() -> None:
+    full, sampling = noisy_scan((96, 80), (3,), (24,))
+    found, larger = (fit(Gated(faithful=0.6), scale * full, sampling).fill(scale * full) for scale in (1, 1000))
+    torch.testing.assert_close(larger, 1000 * found, rtol=1e-3, atol=1e-3 * float(full.abs().max()))
+
+
 def test_settings_are_validated() -> None:
+    with pytest.raises(ValueError, match=r'faithful must be between 0 and 1, got -0\.1'):
+        Gated(faithful=-0.1)
     with pytest.raises(ValueError, match='at least one draw of noise'):
         Gated(n_probes=0)

@@ -9,16 +9,17 @@ from torch import Tensor
 from raki.data.lattice import Lattice
 from raki.data.sampling import undersample
 from raki.data.simulate import Simulation, simulate
-from raki.interpolation.calibration import Calibration
+from raki.interpolation.calibration import Calibration, silent
 from raki.interpolation.fit import Interpolator, fit
 from raki.interpolation.least_squares import LinearMap
 from raki.interpolation.neighbours import Cells, Kernel
+from raki.interpolation.points import Points
 from raki.networks.gated import Gated
 from raki.networks.layers import FIRST, initial_weights
 from raki.networks.raki import RAKI_2019, NetworkMap, Raki
 from raki.networks.residual import ResidualMap, ResidualRaki, _whitening
 from raki.networks.training import Recipe
-from tests.toys import COMPLEX_QUICK, RRAKI_QUICK, lattice_with_acs, point_sources, random_kspace
+from tests.toys import COMPLEX_QUICK, RRAKI_QUICK, calibration_of, lattice_with_acs, point_sources, random_kspace
 
 KERNELS = [Kernel(2, 5), Kernel(2, 7)]
 LINES = Calibration(random_kspace(3, 22, 25), Lattice.of((3,)))
@@ -129,9 +130,32 @@ def test_where_lines_are_many_rraki_is_closer_to_the_truth_than_the_gated_networ
     assert errors[1] < 0.98 * errors[0]
 
 
+def test_small_points_come_back_as_the_bound_says() -> None:
+    """The gated branch keeps the bound by itself; more of them come back by following the network less far."""
+    scan = simulate(Simulation((96, 80), 8, 1, 0.01, 3))
+    calibration = calibration_of(scan.kspace[0], undersample(scan.mask, (4,), (20,)))
+    small = ResidualRaki(replace(COMPLEX_QUICK, recipe=Recipe(150, 2e-3, 'mean square', is_annealed=True)))
+    free = small.learn(calibration, silent)
+    assert isinstance(free.patch_map, ResidualMap)
+    points = Points.of(calibration, free.neighbourhood, free.patch_map.start)
+    first, last = points.retained(free.patch_map.start), points.retained(free.patch_map)
+    assert last < first
+    unbound, bounded, most = (
+        replace(small, faithful=bound).learn(calibration, silent) for bound in (0.0, 0.5 * (first + last), 1.0)
+    )
+    assert isinstance(unbound.patch_map, ResidualMap)
+    assert isinstance(bounded.patch_map, ResidualMap)
+    assert unbound.patch_map.share == free.patch_map.share
+    assert bounded.patch_map.share == pytest.approx(0.5 * free.patch_map.share)
+    assert points.retained(bounded.patch_map) == pytest.approx(0.5 * (first + last), abs=1e-3)
+    assert isinstance(most.patch_map, LinearMap)
+    assert any('GRAPPA gives back' in text for text in most.warnings)
+
+
 @pytest.mark.parametrize(
     ('settings', 'message'),
     [
+        ({'faithful': 1.1}, 'faithful must be between 0 and 1, got 1.1'),
         ({'network': RAKI_2019}, 'must be complex, one for all coils'),
         ({'network': replace(COMPLEX_QUICK, is_high_pass=True)}, 'without high-pass'),
         ({'n_draws': 0}, 'at least one draw of the reconstruction, got 0'),

@@ -13,6 +13,7 @@ from torch.nn.functional import avg_pool1d
 from raki.consistency.grid import Grid
 from raki.interpolation.calibration import Calibration, Learnt
 from raki.interpolation.noise_power import noise_neighbourhood, noise_power
+from raki.interpolation.points import predicted
 from raki.interpolation.tuning import estimated_misfit
 
 SMOOTHED_SAMPLES = 9
@@ -81,10 +82,7 @@ def filled(calibration: Calibration, start: Learnt | None) -> Tensor:
     lines = calibration.measured
     if start is None:
         return lines
-    cells, target = calibration.lattice_cells(start.neighbourhood), torch.zeros_like(lines)
-    if len(cells):
-        cells.put(target, start.patch_map(lines, cells), start.neighbourhood.columns(lines.shape[-1]))
-    return torch.where(calibration.known[:, None], lines, target)
+    return torch.where(calibration.known[:, None], lines, predicted(calibration, start.neighbourhood, start.patch_map))
 
 
 def _noise(calibration: Calibration) -> float:

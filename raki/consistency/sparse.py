@@ -17,6 +17,7 @@ from raki.consistency.spirit import Spirit
 from raki.consistency.wavelets import composed, decomposed
 from raki.interpolation.calibration import Calibration, Learnt, Method, Progress
 from raki.interpolation.neighbours import Neighbourhood
+from raki.interpolation.points import CONTRAST, chosen_points, overlap, require_part, too_little
 
 SMOOTHED_COEFFICIENTS = 3
 """Coefficients of a band along every axis over which the magnitude of its signal is averaged."""
@@ -30,9 +31,6 @@ stays where it is."""
 
 STRENGTHS = (1.0, 0.7, 0.5, 0.3, 0.15, 0.0)
 """Parts of the thresholds to choose from where points must come back [1]."""
-
-POINTS, CONTRAST, OBJECT = 1 / 64, 0.2, 0.1
-"""Points per pixel, their height relative to the image, and the least magnitude of the object, to its largest [1]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +68,7 @@ class Sparse:
     def __post_init__(self) -> None:
         if self.n_steps < 1:
             raise ValueError(f'need at least one step, got {self}')
-        if self.faithful is not None and not 0 <= self.faithful <= 1:
-            raise ValueError(f'faithful must be between 0 and 1, got {self.faithful}')
+        require_part(self.faithful)
 
     def smallest(self, calibration: Calibration) -> Neighbourhood | None:
         """That of the method to start with."""
@@ -83,9 +80,7 @@ class Sparse:
         found = self.refinement(calibration, learnt)
         if self.faithful is not None and not found.strength:
             part = retained(found, calibration, learnt)
-            if part < self.faithful:
-                wanted = f'{100 * part:.0f} % of what was not measured of small points, not {100 * self.faithful:.0f} %'
-                learnt = learnt.noted(f'even without thresholds sparse gives back {wanted}: use a lower bound')
+            learnt = learnt.noted(*too_little('even without thresholds sparse', part, self.faithful))
         return replace(learnt, refinement=found)
 
     def refinement(self, calibration: Calibration, start: Learnt | None) -> 'SparseImage':
@@ -110,20 +105,14 @@ class Sparse:
 
 
 def retained(refinement: 'SparseImage', calibration: Calibration, start: Learnt | None) -> float:
-    """Part of what was not measured of small points in the object that comes back [1].
-
-    Points of a part of the local signal are added to what was measured, and k-space is filled in with and without them:
-    the diagonal of the derivative, as far as points are small.
-    """
+    """Part of what was not measured of small points in the object that comes back, see `raki.interpolation.points`."""
     grid, reference, known = refinement.evidence.grid, refinement.reference, calibration.known[:, None]
-    chosen = torch.rand(grid.size, generator=torch.Generator().manual_seed(0)).to(reference.real) < POINTS
-    points = torch.where(chosen & (reference.abs() > OBJECT * reference.abs().max()), CONTRAST * reference, 0)
+    points = torch.where(chosen_points(reference.abs()), CONTRAST * reference, 0)
     added = grid.cropped(grid.kspace(refinement.sensitivities * points))
     with_points = replace(calibration, lines=calibration.measured + added * known)
     change = refinement(filled(with_points, start)) - refinement(refinement.evidence.lines)
-    missing = added * ~known
-    energy = float(missing.abs().square().sum())
-    return float((missing.conj() * change).real.sum()) / energy if energy > 0 else 1.0
+    back, energy = overlap(added * ~known, change)
+    return back / energy if energy > 0 else 1.0
 
 
 def _concentration(image: Tensor) -> float:

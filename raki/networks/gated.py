@@ -21,6 +21,7 @@ from raki.interpolation.least_squares import LinearMap, NormalEquations, joined
 from raki.interpolation.neighbours import Cells, Kernel, Neighbourhood
 from raki.interpolation.noise_power import noise_power
 from raki.interpolation.own import CalibrationFrom, learnt_anew, relearnt
+from raki.interpolation.points import bounded_share, require_part, too_little
 from raki.interpolation.powers import patch_power
 from raki.interpolation.tuning import Tuned, kernels_for, tune
 from raki.networks.trust import MIN_SHARE, Draws, Folds, Goal, Step, shares
@@ -31,6 +32,10 @@ sides along every phase axis, and readout samples in all."""
 
 LEAST_EXCESS = 0.01
 """Least power above the noise that is told apart from none, relative to the noise [1]."""
+
+LESS = 'the network gives back too little of small points'
+MORE = 'a lower bound, or gated with calibration measured, which takes less away'
+"""Why a bound leaves nothing of it, and what would give back more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +65,14 @@ class Gated:
     """Whether to learn once more from the `own` reconstruction, see `raki.interpolation.own`, or from `measured` lines
     only."""
 
+    faithful: float | None = None
+    """Least part, 0 to 1, of what was not measured of small points in the object that must come back, see
+    `raki.interpolation.points`; the network is followed no further than it does. None for no such bound [1]."""
+
     def __post_init__(self) -> None:
         if self.n_probes < 1:
             raise ValueError(f'need at least one draw of noise, got {self}')
+        require_part(self.faithful)
 
     def smallest(self, calibration: Calibration) -> Neighbourhood | None:
         """That of the first kernel of those to choose from."""
@@ -73,11 +83,15 @@ class Gated:
         tuned = tune(calibration, self.kernels)
         own = relearnt(calibration, tuned) if self.calibration == 'own' else tuned
         share, network = self._judged(calibration, tuned, own)
+        bounded, part = bounded_share(calibration, own.neighbourhood, own.linear, network, share, self.faithful)
         progress(1, 1)
-        if network and share >= MIN_SHARE:
-            return learnt_anew(tuned, own, Blend(own.linear, network, share))
-        note = 'gated is GRAPPA here: its data do not show that a network would improve on it'
-        return learnt_anew(tuned, own, own.linear, (note,))
+        if network and bounded >= MIN_SHARE:
+            warnings = too_little('gated', part, self.faithful or 0.0)
+            return learnt_anew(tuned, own, Blend(own.linear, network, bounded), warnings)
+        why = 'its data do not show that a network would improve on it' if share < MIN_SHARE else LESS
+        instead = MORE if self.calibration == 'own' else 'a lower bound'
+        warnings = too_little('GRAPPA', part, self.faithful or 0.0, instead)
+        return learnt_anew(tuned, own, own.linear, (f'gated is GRAPPA here: {why}', *warnings))
 
     def _judged(self, calibration: Calibration, tuned: Tuned, own: Tuned) -> 'tuple[float, Goal | None]':
         """Share of the way to a network that starts from weights of its own, and that network; 0 without one."""

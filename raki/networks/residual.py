@@ -21,8 +21,9 @@ from raki.interpolation.calibration import Calibration, Learnt, PatchMap, Progre
 from raki.interpolation.least_squares import NormalEquations, Part
 from raki.interpolation.neighbours import Cells, Kernel, Neighbourhood
 from raki.interpolation.own import Outside, learnt_anew, relearnt
+from raki.interpolation.points import bounded_share, require_part, too_little
 from raki.interpolation.tuning import Tuned, kernels_for, tune
-from raki.networks.gated import Gated
+from raki.networks.gated import LESS, Gated
 from raki.networks.layers import Hidden, inverse_root
 from raki.networks.raki import RAKI_COMPLEX, NetworkMap, Raki
 from raki.networks.training import Recipe, Weights, train
@@ -60,6 +61,10 @@ class ResidualRaki:
     seed: int = 0
     """Seed of the initial weights, of these draws, and of the gated network."""
 
+    faithful: float | None = None
+    """Least part, 0 to 1, of what was not measured of small points in the object that must come back, as of `Gated`;
+    None for no such bound [1]."""
+
     def __post_init__(self) -> None:
         if not self.network.is_complex or self.network.is_high_pass:
             raise ValueError(
@@ -67,6 +72,7 @@ class ResidualRaki:
             )
         if self.n_draws < 1:
             raise ValueError(f'need at least one draw of the reconstruction, got {self.n_draws}')
+        require_part(self.faithful)
 
     def smallest(self, calibration: Calibration) -> Neighbourhood | None:
         """That of the first kernel to choose from; where the network does not fit, the gated one remains."""
@@ -79,7 +85,8 @@ class ResidualRaki:
     def learn(self, calibration: Calibration, progress: Progress) -> Learnt:
         """Solve the gated branch, train a network on what is left, and decide how much of the correction to use."""
         tuned = tune(calibration, self.kernels)
-        own, first = relearnt(calibration, tuned), Gated(self.kernels, seed=self.seed).learn(calibration, _silent)
+        own, gated = relearnt(calibration, tuned), Gated(self.kernels, seed=self.seed, faithful=self.faithful)
+        first = gated.learn(calibration, _silent)
         training = None if own is tuned else _Training.of(self, calibration, tuned, own, first.patch_map)
         if training is None:
             return first.noted('rraki is gated here: the scan has too little to train a network on, or to judge it by')
@@ -87,11 +94,14 @@ class ResidualRaki:
             network, notes = training.run(progress)
         except TrainingError as error:
             return first.noted(f'rraki is gated here: {error}')
-        share = training.share(network)
+        share, whole = training.share(network), ResidualMap(first.patch_map, network, training.receptive_field)
         if share < MIN_SHARE:
             return first.noted('rraki is gated here: its data do not show that a network would improve on it')
-        found = ResidualMap(first.patch_map, network, training.receptive_field, share)
-        return learnt_anew(tuned, own, found, notes)
+        bounded, part = bounded_share(calibration, own.neighbourhood, whole.start, whole, share, self.faithful)
+        if bounded < MIN_SHARE:
+            return first.noted(f'rraki is gated here: {LESS}')
+        warnings = too_little('rraki', part, self.faithful or 0.0)
+        return learnt_anew(tuned, own, replace(whole, share=bounded), (*notes, *warnings))
 
 
 def _silent(done: int, total: int) -> None:
