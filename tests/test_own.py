@@ -14,6 +14,7 @@ from raki.interpolation.fit import fit
 from raki.interpolation.least_squares import NormalEquations
 from raki.interpolation.own import NOT_ANEW, NOTE, Outside, doubled, relearnt
 from raki.interpolation.tuning import Tuned, tune
+from raki.networks.gated import Gated
 from tests.toys import lattice_with_acs, point_sources, random_kspace
 
 LINES = point_sources(9, 4, 63, 31) + 0.1 * random_kspace(4, 63, 31), lattice_with_acs(63, 3, 1, range(20, 44))
@@ -107,6 +108,8 @@ def test_what_was_done_is_noted() -> None:
     full, sampling = LINES
     assert NOTE in fit(Grappa(), full, sampling).notes
     assert fit(Grappa(calibration='measured'), full, sampling).notes == ()
+    assert NOTE in fit(Gated(), full, sampling).notes
+    assert fit(Gated(calibration='measured'), full, sampling).notes == ()
 
 
 def test_a_separate_acs_is_not_extended() -> None:

@@ -85,13 +85,14 @@ class Gated:
         share, network = self._judged(calibration, tuned, own)
         bounded, part = bounded_share(calibration, own.neighbourhood, own.linear, network, share, self.faithful)
         progress(1, 1)
+        found = partial(learnt_anew, tuned, own) if self.calibration == 'own' else tuned.learnt
         if network and bounded >= MIN_SHARE:
             warnings = too_little('gated', part, self.faithful or 0.0)
-            return learnt_anew(tuned, own, Blend(own.linear, network, bounded), warnings)
+            return found(Blend(own.linear, network, bounded), warnings)
         why = 'its data do not show that a network would improve on it' if share < MIN_SHARE else LESS
         instead = MORE if self.calibration == 'own' else 'a lower bound'
         warnings = too_little('GRAPPA', part, self.faithful or 0.0, instead)
-        return learnt_anew(tuned, own, own.linear, (f'gated is GRAPPA here: {why}', *warnings))
+        return found(own.linear, (f'gated is GRAPPA here: {why}', *warnings))
 
     def _judged(self, calibration: Calibration, tuned: Tuned, own: Tuned) -> 'tuple[float, Goal | None]':
         """Share of the way to a network that starts from weights of its own, and that network; 0 without one."""
