@@ -200,7 +200,7 @@ def _facts(report: Report) -> list[str]:
         f'{" × ".join(str(shape[name]) for name in axes)} ({" × ".join(axes)}), phase encoding '
         f'{"horizontal" if report.readout_is_rows else "vertical"}.',
         f'Judged against {scan["reference"]}. Sampling: {settings["lattice"]}. Coils are {settings["coils"]}.',
-        'Every method learnt from the ACS lines only.',
+        'Every method learnt from the lines that were measured, and from nothing else.',
     ]
 
 
