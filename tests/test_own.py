@@ -119,13 +119,17 @@ def test_a_separate_acs_is_not_extended() -> None:
     assert NOT_ANEW in own.notes
 
 
-def test_where_few_samples_decide_a_warning_says_so() -> None:
-    """One line far out is brighter than all others together."""
-    full, sampling = LINES[0].clone(), LINES[1]
-    full[:, 4, 15] *= 1e4
-    fitted = fit(Grappa(), full, sampling)
-    assert any('samples decide over' in text for text in fitted.warnings)
-    assert not any('samples decide over' in text for text in fit(Grappa(), LINES[0], sampling).warnings)
+def test_errors_make_no_more_of_a_prediction_than_is_missed_in_all() -> None:
+    """Errors that are a hundred times too large are scaled to the bound, and those within it stay."""
+    calibration, tuned = known(*LINES)
+    outside = Outside.of(calibration, tuned)
+    assert outside.bounded(tuned) is not outside
+    torch.testing.assert_close(outside.bounded(tuned).errors, outside.errors)
+    larger = replace(outside, errors=100 * outside.errors)
+    once = larger.bounded(tuned)
+    assert float(once.errors.sum()) < 0.5 * float(larger.errors.sum())
+    torch.testing.assert_close(once.bounded(tuned).errors, once.errors)
+    torch.testing.assert_close(replace(outside, errors=1e4 * outside.errors).bounded(tuned).errors, once.errors)
 
 
 def test_a_block_of_twice_the_lines_keeps_what_was_measured() -> None:

@@ -8,7 +8,8 @@ Reconstructed samples are not measured ones: they are the mean of what is likely
 scatter around it as residuals on the ACS tell, between coils and along the readout. Second moments of sources are those
 of the means plus that scatter (the expectation step of Dempster, Laird and Rubin 1977, J R Stat Soc B 39:1); without it
 errors of the first map pass for signal. Errors of targets are taken as independent of it, which makes one step bolder
-than one of expectation-maximisation.
+than one of expectation-maximisation. The scatter is no larger than it can be: what errors of sources alone make of a
+prediction is at most all that the first map is expected to miss.
 
 Equations of the ACS count as much as they are alike: by the inverse of the misfit that weights from outside leave on
 the ACS, against what they leave outside. Where one map holds everywhere, the ACS decides; elsewhere, the periphery.
@@ -32,13 +33,6 @@ from raki.interpolation.tuning import Misfit, Tuned, cross_validated, least_gcv,
 CalibrationFrom = Literal['own', 'measured']
 """What a method learns from: measured lines, or also the scan's own reconstruction."""
 
-EVERY = 3
-"""Of lines that are looked at to count the samples that decide; all of them would tell the same [1]."""
-
-FEW = (
-    'learnt from a reconstruction in which about {:.0f} samples decide over {} unknowns: compare with weights of the '
-    'measured ACS (calibration measured)'
-)
 NOTE = "learnt once more from the scan's own reconstruction"
 NOT_ANEW = 'learnt from the ACS only: too few lines around it, or the ACS was measured apart'
 """What a user is told."""
@@ -55,16 +49,14 @@ def relearnt(calibration: Calibration, tuned: Tuned) -> Tuned:
     3. What these weights leave unexplained on the ACS, against outside, tells how much equations of the ACS count.
     4. All equations are solved together, with the ridge of generalised cross-validation.
 
-    Where the ACS was measured apart, nothing is learnt anew, for it may be of another unit. Where fewer samples than
-    unknowns matter, as in the clean spectrum of a bar pattern, a few of them decide, and a warning says so.
+    Where the ACS was measured apart, nothing is learnt anew, for it may be of another unit.
     """
     if calibration.is_separate or calibration.lines is None:
         return tuned
     width = len(tuned.neighbourhood.samples)
     if calibration.acs.shape[-1] < 2 * width - 1:  # errors must be seen over as many samples as a patch has
         return tuned
-    outside = Outside.of(calibration, tuned)
-    found = outside.equations()
+    found = Outside.of(calibration, tuned).bounded(tuned).equations()
     if found is None:
         return tuned
     ridge, left = cross_validated(found)
@@ -74,9 +66,7 @@ def relearnt(calibration: Calibration, tuned: Tuned) -> Tuned:
     total = found + acs
     scale = total.n_equations / (found.n_equations + weight)  # equations count 1 on average, as the gates want
     total = replace(total, gram=scale * total.gram, cross=scale * total.cross, energy=scale * total.energy)
-    n_effective, n_unknowns = outside.n_effective(tuned.linear), len(total.gram)
-    few = (FEW.format(n_effective, n_unknowns),) if n_effective < n_unknowns else ()
-    return replace(tuned, regularization=least_gcv(total), folds=(total,), warnings=few)
+    return replace(tuned, regularization=least_gcv(total), folds=(total,))
 
 
 def learn_linear(calibration: Calibration, kernels: Sequence[Kernel], source: CalibrationFrom) -> Learnt:
@@ -98,7 +88,7 @@ def doubled(calibration: Calibration) -> Calibration:
 
 def learnt_anew(first: Tuned, own: Tuned, patch_map: PatchMap | None = None, warnings: tuple[str, ...] = ()) -> Learnt:
     """What a method gives back that uses weights learnt anew, or a map that starts from them; edges keep the ACS."""
-    learnt = first.learnt(own.linear if patch_map is None else patch_map, (*own.warnings, *warnings))
+    learnt = first.learnt(own.linear if patch_map is None else patch_map, warnings)
     note = NOTE if own is not first else NOT_ANEW
     return replace(learnt, n_equations=own.total.n_equations, notes=(note,))
 
@@ -142,18 +132,20 @@ class Outside:
         beside = [part for part in every if part is not None]
         return sum(beside, on) if on is not None and beside else None
 
-    def n_effective(self, linear: LinearMap) -> float:
-        """How many measured samples decide over a fit to all of them: 1 / sum p^2 of their parts p of what is left.
+    def bounded(self, tuned: Tuned) -> 'Outside':
+        """With errors no larger than they can be.
 
-        Left by the first map, summed over coils; told from every EVERY-th line.
+        A measured sample t and weights w of the first map leave E |t - w s|^2 = |t - w E s|^2 + w^H C w, with C the
+        covariance of reconstructed sources s. That is expected to be the misfit of the map, which w^H C w cannot exceed.
         """
-        left = list[Tensor]()
-        for number in range(len(self.neighbourhood.targets)):
-            cells = self.cells(number, self.neighbourhood).at(slice(None, None, EVERY))
-            predicted = linear(self.lines, cells.moved(self.neighbourhood))[:, number]
-            left.append(squares(cells.values(self.lines)[:, 0] - predicted).sum(0).flatten())
-        every = torch.cat(left)
-        return EVERY * float(every.sum().square() / every.square().sum().clamp(min=torch.finfo(torch.float64).tiny))
+        through = expected = 0.0
+        weights, n_targets = tuned.linear.weights.to(torch.complex128), len(self.neighbourhood.targets)
+        parts = self.moments.diagonal(dim1=1, dim2=2).real.sum(1) / len(self.neighbourhood.samples)
+        for number in range(n_targets):
+            cells, own = self.cells(number, self.neighbourhood), weights[:, number::n_targets]
+            through += float((own.conj() * (self._scatter(cells, number) @ own)).real.sum()) if len(cells) else 0.0
+            expected += float(parts[number]) * float(tuned.misfit.at(patch_power(self.lines, cells)).sum())
+        return replace(self, errors=self.errors * min(1.0, expected / through)) if through > 0 else self
 
     def cells(self, number: int, around: Neighbourhood) -> Cells:
         """Places where a lattice line is the target of this number and all sources are known, but not all measured."""

@@ -128,9 +128,6 @@ class Tuned:
     folds: tuple[NormalEquations, ...]
     """Weighted equations of `Calibration.folds`."""
 
-    warnings: tuple[str, ...] = ()
-    """What a user must know of them, one sentence each."""
-
     @cached_property
     def total(self) -> NormalEquations:
         """Weighted equations of the whole ACS."""
