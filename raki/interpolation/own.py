@@ -136,7 +136,7 @@ class Outside:
         """With errors no larger than they can be.
 
         A measured sample t and weights w of the first map leave E |t - w s|^2 = |t - w E s|^2 + w^H C w, with C the
-        covariance of reconstructed sources s. That is expected to be the misfit of the map, which w^H C w cannot exceed.
+        covariance of reconstructed sources s. The misfit of the map is expected of both, so w^H C w cannot exceed it.
         """
         through = expected = 0.0
         weights, n_targets = tuned.linear.weights.to(torch.complex128), len(self.neighbourhood.targets)
