@@ -9,7 +9,6 @@ and divided by what plain automatic GRAPPA makes of the same cell. Only such rat
 """
 
 import argparse
-import json
 import math
 import platform
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,16 +18,15 @@ from statistics import mean
 from typing import Any
 
 import torch
-from quality import Cell, cells, scans
+from contestants import PLAIN, contestants, fitted
+from quality import Cell, cells, scans, stored
 
-from raki.commands.catalogue import method_named
 from raki.commands.reconstruct import versions
 from raki.errors import CalibrationError, SamplingError
 from raki.evaluation.compare import has_seed, with_seed
 from raki.evaluation.lesions import CONTRAST, N_SPOTS, lesion_responses
-from raki.grappa.method import Grappa
+from raki.evaluation.outside import Baseline
 from raki.interpolation.calibration import Method
-from raki.interpolation.fit import fit
 
 DIAMETERS = (3.0, 4.0, 5.0)
 """Of the discs [pixel]."""
@@ -36,19 +34,9 @@ DIAMETERS = (3.0, 4.0, 5.0)
 FIGURES = ('snr', 'snr_min', 'contrast', 'contrast_min')
 
 
-def plain_grappa() -> Method:
-    """What everything is measured by: automatic GRAPPA that learns from the measured ACS alone."""
-    return Grappa(calibration='measured')
-
-
-def method_of(name: str) -> Method:
-    """Look a method up by name; `plain-grappa` is what everything is measured by."""
-    return plain_grappa() if name == 'plain-grappa' else method_named(name)
-
-
-def figures(cell: Cell, method: Method) -> dict[str, float]:
+def figures(cell: Cell, method: Method | Baseline) -> dict[str, float]:
     """Mean and least over all places, diameters and signs of what a method makes of discs in a cell."""
-    interpolator = fit(method, cell.measured, cell.sampling)
+    interpolator = fitted(method, cell.measured, cell.sampling)
     filled = interpolator.fill(cell.measured)
     found = lesion_responses(interpolator.fill, cell.kspace, filled, cell.truth, cell.inside, DIAMETERS)
     snr, kept = (torch.cat([getattr(each, name) for each in found]) for name in ('snr', 'kept'))
@@ -56,18 +44,18 @@ def figures(cell: Cell, method: Method) -> dict[str, float]:
     return dict(zip(FIGURES, map(float, values), strict=True)) | cell.errors(filled)
 
 
-def measure(cell: Cell, methods: Mapping[str, Method], seeds: Sequence[int]) -> Iterator[dict[str, Any]]:
+def measure(cell: Cell, methods: Mapping[str, Method | Baseline], seeds: Sequence[int]) -> Iterator[dict[str, Any]]:
     """One row per method and seed: figures and their ratios to those of plain GRAPPA."""
     place = {'scan': cell.scan, 'axis': cell.axis, 'rate': cell.sampling.acceleration, 'acs': cell.acs}
     try:
-        plain = figures(cell, plain_grappa())
+        plain = figures(cell, PLAIN)
     except (CalibrationError, SamplingError):
         return
     for name, method in methods.items():
         for seed in seeds if has_seed(method) else (0,):
             row = {**place, 'method': name, 'seed': seed}
             try:
-                own = plain if method == plain_grappa() else figures(cell, with_seed(method, seed))
+                own = plain if method == PLAIN else figures(cell, with_seed(method, seed))
             except (CalibrationError, SamplingError) as error:
                 yield row | {'refused': str(error)}
                 continue
@@ -100,13 +88,6 @@ def show(row: Mapping[str, Any]) -> None:
     print(f'{place}  {values}  NRMSE object {row["nrmse_object_ratio"]:.3f}', flush=True)
 
 
-def stored(content: Mapping[str, Any]) -> str:
-    """JSON with a line per row."""
-    head = json.dumps({name: value for name, value in content.items() if name != 'rows'}, indent=1)
-    lines = ',\n'.join(f'  {json.dumps(row)}' for row in content['rows'])
-    return f'{head[:-2]},\n "rows": [\n{lines}\n ]\n}}\n'
-
-
 def main() -> None:
     """Measure, print, store."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -119,7 +100,7 @@ def main() -> None:
     parser.add_argument('--only', nargs='+', default=[], metavar='NAME', help='only scans of these names')
     parser.add_argument('--simulations', action='store_true', help='simulated scans, too')
     options = parser.parse_args()
-    methods = {name: method_of(name) for name in options.methods}
+    methods = contestants(options.methods)
     rows: list[dict[str, Any]] = []
     for name, scan in scans(options.scans, options.only, are_simulated=options.simulations):
         for cell in cells(name, scan, options.rates, options.acs):
@@ -133,7 +114,7 @@ def main() -> None:
     if options.json:
         settings = {
             'methods': {name: asdict(method) for name, method in methods.items()},
-            'plain': asdict(plain_grappa()),
+            'plain': asdict(PLAIN),
             'diameters': DIAMETERS,
             'contrast': CONTRAST,
             'n_spots': N_SPOTS,

@@ -29,6 +29,16 @@ def known(full: Tensor, sampling: Sampling) -> tuple[Calibration, Tuned]:
     return calibration, tune(calibration)
 
 
+def without_errors(outside: Outside) -> Outside:
+    return replace(outside, errors=torch.zeros_like(outside.errors))
+
+
+def equations(outside: Outside) -> NormalEquations:
+    found = outside.equations()
+    assert found is not None
+    return found
+
+
 @both_geometries
 def test_with_a_perfect_first_map_equations_are_those_of_the_whole_scan(full: Tensor, sampling: Sampling) -> None:
     """Lines as they would have been measured, and no errors: every cell that is not all ACS, and nothing else."""
@@ -52,16 +62,12 @@ def test_scatter_is_the_mean_of_what_draws_add(full: Tensor, sampling: Sampling)
     """The diagonal of the Gram matrix, to which errors of single samples add; 60 draws and their opposites, 5 %."""
     calibration, tuned = known(full, sampling)
     outside = Outside.of(calibration, tuned)
-    found, without = outside.equations(), replace(outside, errors=torch.zeros_like(outside.errors)).equations()
-    assert found is not None
-    assert without is not None
+    found, without = equations(outside), equations(without_errors(outside))
     generator, total = torch.Generator().manual_seed(1), torch.zeros_like(found.gram)
     for _ in range(60):
         drawn = outside.drawn(generator)
         for lines in (drawn, 2 * outside.lines - drawn):
-            each = replace(outside, lines=lines, errors=torch.zeros_like(outside.errors)).equations()
-            assert each is not None
-            total += each.gram / 120
+            total += equations(without_errors(replace(outside, lines=lines))).gram / 120
     added, found = (float((gram - without.gram).diagonal().real.sum()) for gram in (found.gram, total))
     assert found == pytest.approx(added, rel=0.05)
 
@@ -70,9 +76,7 @@ def test_scatter_is_the_mean_of_what_draws_add(full: Tensor, sampling: Sampling)
 def test_scatter_never_takes_away(full: Tensor, sampling: Sampling) -> None:
     calibration, tuned = known(full, sampling)
     outside = Outside.of(calibration, tuned)
-    found, without = outside.equations(), replace(outside, errors=torch.zeros_like(outside.errors)).equations()
-    assert found is not None
-    assert without is not None
+    found, without = equations(outside), equations(without_errors(outside))
     least = torch.linalg.eigvalsh(found.gram - without.gram)
     assert float(least[0]) > -1e-9 * float(least[-1])
 
@@ -123,7 +127,6 @@ def test_errors_make_no_more_of_a_prediction_than_is_missed_in_all() -> None:
     """Errors that are a hundred times too large are scaled to the bound, and those within it stay."""
     calibration, tuned = known(*LINES)
     outside = Outside.of(calibration, tuned)
-    assert outside.bounded(tuned) is not outside
     torch.testing.assert_close(outside.bounded(tuned).errors, outside.errors)
     larger = replace(outside, errors=100 * outside.errors)
     once = larger.bounded(tuned)

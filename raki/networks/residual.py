@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from raki.errors import TrainingError
-from raki.interpolation.calibration import Calibration, Learnt, PatchMap, Progress
+from raki.interpolation.calibration import Calibration, Learnt, PatchMap, Progress, silent
 from raki.interpolation.least_squares import NormalEquations, Part
 from raki.interpolation.neighbours import Cells, Kernel, Neighbourhood
 from raki.interpolation.own import Outside, learnt_anew, relearnt
@@ -86,7 +86,7 @@ class ResidualRaki:
         """Solve the gated branch, train a network on what is left, and decide how much of the correction to use."""
         tuned = tune(calibration, self.kernels)
         own, gated = relearnt(calibration, tuned), Gated(self.kernels, seed=self.seed, faithful=self.faithful)
-        first = gated.learn(calibration, _silent)
+        first = gated.learn(calibration, silent)
         training = None if own is tuned else _Training.of(self, calibration, tuned, own, first.patch_map)
         if training is None:
             return first.noted('rraki is gated here: the scan has too little to train a network on, or to judge it by')
@@ -102,10 +102,6 @@ class ResidualRaki:
             return first.noted(f'rraki is gated here: {LESS}')
         warnings = too_little('rraki', part, self.faithful or 0.0)
         return learnt_anew(tuned, own, replace(whole, share=bounded), (*notes, *warnings))
-
-
-def _silent(done: int, total: int) -> None:
-    """The progress of the gated branch is not told."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -142,6 +138,7 @@ class _Batch(NamedTuple):
     """Measured lines of one target, and what surrounds them in one draw of the reconstruction."""
 
     lines: Tensor
+    """Axes (coil, line, readout)."""
     number: int
     """Of the target."""
     hidden: Hidden
@@ -158,7 +155,9 @@ class _Training:
     outside: Outside
     start: PatchMap
     whitening: Tensor
+    """Of the network's inputs, axes (input, input)."""
     scale: float
+    """From k-space to the unit of the network."""
     receptive_field: Neighbourhood
 
     @classmethod
@@ -169,12 +168,16 @@ class _Training:
         stack, around = method.network.stack(calibration), tuned.neighbourhood
         is_inside = set(stack.first.sources) <= set(around.sources)
         is_inside &= set(stack.first.samples) <= set(around.samples) <= set(stack.receptive_field.samples)
-        outside = Outside.of(calibration, tuned, start)
+        outside = Outside.of(calibration, tuned, start).bounded(tuned)
         if not is_inside or not len(stack.receptive_field.columns(outside.lines.shape[-1])):
             return None
         whitening, scale = _whitening(own.total, stack.first, method.network), method.network.scale(outside.lines)
         found = cls(method, calibration, outside, start, whitening, scale, stack.receptive_field)
-        return found if all(len(found._cells(number, held)) for number in found._numbers for held in (0, 1)) else None
+        return (
+            found
+            if all(len(found._cells(number, held)) for number in found._numbers for held in (False, True))
+            else None
+        )
 
     @property
     def _numbers(self) -> range:
@@ -206,7 +209,7 @@ class _Training:
         generator = torch.Generator().manual_seed(self.method.seed)
         return (self.outside.drawn(generator) for _ in range(self.method.n_draws))
 
-    def _cells(self, number: int, held: bool | int) -> Cells:
+    def _cells(self, number: int, held: bool) -> Cells:
         """Lattice lines that train the target of this number, or those that judge it."""
         cells = self.outside.cells(number, self.receptive_field)
         block = torch.arange(len(cells)) * N_BLOCKS // max(1, len(cells))
