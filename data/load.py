@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import h5py
 
+from raki.data.cfl import is_cfl, open_cfl
 from raki.data.fastmri import is_fastmri, open_fastmri
 from raki.data.foreign import advice_on
 from raki.data.generic import DatasetLayout, names_its_axes, open_generic
@@ -45,6 +46,7 @@ def in_hdf5(recognises: Callable[[h5py.File], bool]) -> Callable[[Path], bool]:
 GENERIC = Reader('named axes (an attribute "axes" of a dataset "kspace")', in_hdf5(names_its_axes), open_generic)
 
 READERS = [
+    Reader('BART (.cfl with .hdr)', is_cfl, open_cfl),
     Reader('NumPy (.npy, .npz)', is_numpy, open_generic),
     GENERIC,
     Reader('fastMRI layout (a dataset "kspace")', in_hdf5(is_fastmri), open_fastmri),
@@ -59,7 +61,7 @@ def open_scan(path: str | Path, layout: DatasetLayout | None = None, mask: str |
     Parameters
     ----------
     path
-        A file of one of the formats in `READERS`.
+        A file of one of the formats in `READERS`; of BART also the name without its suffix.
     layout
         Which array to read, with its axes, where the file is in no format that we recognise and does not name them
         itself in an attribute `axes` of `kspace`.
@@ -77,7 +79,7 @@ def open_scan(path: str | Path, layout: DatasetLayout | None = None, mask: str |
     """
     place = Path(path)
     reader = next((reader for reader in READERS if reader.recognises(place)), None)
-    if layout is not None:
+    if layout is not None and (reader is None or reader.open is not open_cfl):
         reader = GENERIC
     if reader is None:
         raise ScanError(_refusal(place))
