@@ -14,6 +14,7 @@ from raki.data.generic import DatasetLayout, names_its_axes, open_generic
 from raki.data.hdf5 import COMPLEX64_BYTES, dataset_names, opened, require_memory
 from raki.data.ismrmrd import is_ismrmrd, open_ismrmrd
 from raki.data.numpy_file import is_numpy
+from raki.data.presets import PRESETS
 from raki.data.scan import Scan, ScanFile
 from raki.errors import ScanError
 
@@ -49,6 +50,7 @@ READERS = [
     Reader('BART (.cfl with .hdr)', is_cfl, open_cfl),
     Reader('NumPy (.npy, .npz)', is_numpy, open_generic),
     GENERIC,
+    *(Reader(preset.name, in_hdf5(preset.recognises), preset.open) for preset in PRESETS),
     Reader('fastMRI layout (a dataset "kspace")', in_hdf5(is_fastmri), open_fastmri),
     Reader('ISMRMRD ("dataset/data" with "dataset/xml")', in_hdf5(is_ismrmrd), open_ismrmrd),
 ]
