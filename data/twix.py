@@ -56,6 +56,9 @@ COUNTERS = {
 NOISE_READOUT_US = 7680.0
 """Duration of a readout of the noise adjustment, whatever its number of samples: 130 Hz a pixel."""
 
+UNIT = 1e-2
+"""How far a quaternion may be from unit length [1]."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Blocks:
@@ -227,10 +230,15 @@ def _echo(measurement: Measurement) -> np.ndarray:
 
 
 def _locate(head: np.ndarray, source: Any) -> None:
-    """Position [mm] and directions: columns (phase, read, slice) of the rotation of a quaternion (w, x, y, z)."""
+    """Position [mm] and directions: columns (phase, read, slice) of the rotation of a quaternion (w, x, y, z).
+
+    NaN where it is no rotation.
+    """
     for axis, name in enumerate(('Sag', 'Cor', 'Tra')):
         head['position'][:, axis] = source['SliceData']['SlicePos'][name]
-    w, x, y, z = np.moveaxis(np.asarray(source['SliceData']['Quaternion'], float), -1, 0)
+    quaternions = np.asarray(source['SliceData']['Quaternion'], float)
+    is_rotation = np.abs(np.linalg.norm(quaternions, axis=1) - 1) < UNIT
+    w, x, y, z = np.where(is_rotation[:, None], quaternions, np.nan).T
     head['phase_dir'] = np.stack([1 - 2 * (y * y + z * z), 2 * (x * y + w * z), 2 * (x * z - w * y)], axis=-1)
     head['read_dir'] = np.stack([2 * (x * y - w * z), 1 - 2 * (x * x + z * z), 2 * (y * z + w * x)], axis=-1)
     head['slice_dir'] = np.stack([2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)], axis=-1)
