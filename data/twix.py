@@ -4,6 +4,7 @@ Flags, counters, directions and times are translated as `siemens_to_ismrmrd` doe
 them: nothing is conjugated.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -61,56 +62,23 @@ UNIT = 1e-2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Blocks:
-    """Samples of chosen blocks of one or two measurements, with noise in the channels of the image."""
+class Translated:
+    """What a file holds in terms of MRD."""
 
-    parts: tuple[Measurement, ...]
-    """The measurement of the image, and that of the noise if it is another."""
+    header: Header
+    """What the last measurement tells about itself; its coils are labelled by the numbers of their channels."""
 
-    part: np.ndarray
-    """Which of them each acquisition is from, axes (acquisition,)."""
+    lines: Acquisitions
+    """Its acquisitions."""
 
-    block: np.ndarray
-    """Its block there, axes (acquisition,)."""
+    noise: tuple[Header, Acquisitions] | None
+    """An earlier measurement with noise, where the last one has none."""
 
-    is_noise: np.ndarray
-    """Which acquisitions have other channels than the image, boolean, axes (acquisition,)."""
+    line: str
+    """The software line, such as `VB`."""
 
-    channels: np.ndarray
-    """Where the image's channels are among those, axes (coil,)."""
-
-    @classmethod
-    def of(cls, measurement: Measurement) -> 'Blocks':
-        """All blocks of a measurement."""
-        n = len(measurement.heads)
-        return cls((measurement,), np.zeros(n, int), np.arange(n), np.zeros(n, bool), np.zeros(0, int))
-
-    def with_noise(self, measurement: Measurement, chosen: np.ndarray) -> 'Blocks':
-        """These, and the chosen blocks of another measurement after them."""
-        return Blocks(
-            (*self.parts, measurement),
-            np.concatenate([self.part, np.full(len(chosen), len(self.parts))]),
-            np.concatenate([self.block, chosen]),
-            np.concatenate([self.is_noise, np.zeros(len(chosen), bool)]),
-            self.channels,
-        )
-
-    def kept(self, chosen: np.ndarray) -> 'Blocks':
-        """Only some acquisitions, boolean with axes (acquisition,)."""
-        return replace(self, part=self.part[chosen], block=self.block[chosen], is_noise=self.is_noise[chosen])
-
-    def channels_of(self, position: int) -> list[int]:
-        """Numbers of the receiver channels of an acquisition."""
-        return self.parts[self.part[position]].channels(int(self.block[position]))
-
-    def read(self, positions: np.ndarray) -> list[np.ndarray]:
-        """As `raki.data.acquisitions.SampleSource.read`."""
-        found: list[np.ndarray] = [np.empty(0)] * len(positions)
-        for number, measurement in enumerate(self.parts):
-            here = np.flatnonzero(self.part[positions] == number)
-            for at, values in zip(here.tolist(), measurement.read(self.block[positions[here]]), strict=True):
-                found[at] = values[self.channels] if self.is_noise[positions[at]] else values
-        return found
+    notes: Sequence[str]
+    """What people should know, one sentence each."""
 
 
 def open_twix(path: str, layout: DatasetLayout | None = None, mask: str | None = None) -> ScanFile:
@@ -121,31 +89,27 @@ def open_twix(path: str, layout: DatasetLayout | None = None, mask: str | None =
     """
     if mask is not None or layout is not None:
         raise ScanError(f'{path}: Siemens raw data tell their axes and lines themselves: leave --axes and --mask out')
-    header, lines, notes = translated(path)
-    return scan_file_of(header, lines, path, f'Siemens raw data ({notes[0]})', notes=notes[1:])
+    found = translated(path)
+    name = f'Siemens raw data ({found.line})'
+    return scan_file_of(found.header, found.lines, path, name, notes=found.notes, noise=found.noise)
 
 
-def translated(path: str) -> tuple[Header, Acquisitions, list[str]]:
-    """What a file holds in terms of MRD, with the software line and notes for people. Errors as `open_twix`."""
+def translated(path: str) -> Translated:
+    """Translate the headers of a file; samples are read when they are needed. Errors as `open_twix`."""
     found = measurements(path)
     image = found[-1]
     protocol, is_image = Protocol.of(image.protocol), _is_image(image)
     _require_image(image, is_image)
-    notes = [image.format.name]
+    notes = []
     if len(found) > 1:
         notes.append(f'{len(found)} measurements in the file, the last ({protocol.name or "without a name"}) is read')
     if image.is_truncated:
         notes.append('the file ends within a line: what comes after was not written, or cut off')
-    head, blocks = _translated(image, protocol), Blocks.of(image)
-    first, is_noise = int(np.flatnonzero(is_image)[0]), _has(image, NOISE)
-    earlier = next((each for each in reversed(found[:-1]) if _has(each, NOISE).any()), None)
-    if earlier is not None and not is_noise.any():
-        noise, chosen = _noise_before(earlier)
-        head, blocks = np.concatenate([head, noise]), blocks.with_noise(earlier, chosen)
-        notes.append(f'noise was measured before, in {Protocol.of(earlier.protocol).name or "another measurement"}')
-    head, blocks, problem = _matched(head, blocks, first)
-    notes += [problem] if problem else []
-    return header_of_twix(protocol, image.heads, is_image, path), Acquisitions(head, blocks, path), notes
+    labels = image.channels(int(np.flatnonzero(is_image)[0]))
+    header = replace(header_of_twix(protocol, image.heads, is_image, path), coil_labels=tuple(map(str, labels)))
+    noise, about_noise = (None, []) if _has(image, NOISE).any() else _noise_before(found[:-1], labels)
+    lines = Acquisitions(_translated(image, protocol), image, path)
+    return Translated(header, lines, noise, image.format.name, [*notes, *about_noise])
 
 
 def _require_image(measurement: Measurement, is_image: np.ndarray) -> None:
@@ -158,32 +122,26 @@ def _require_image(measurement: Measurement, is_image: np.ndarray) -> None:
         )
 
 
-def _noise_before(measurement: Measurement) -> tuple[np.ndarray, np.ndarray]:
-    """Headers of the noise lines of an earlier measurement, and which of its blocks they are.
+def _noise_before(
+    measured: Sequence[Measurement], channels: list[int]
+) -> tuple[tuple[Header, Acquisitions] | None, list[str]]:
+    """Noise of the last measurement that has any, and notes; none if it lacks some of these channels of the image.
 
     An adjustment states the time between its samples itself.
     """
-    protocol, chosen = Protocol.of(measurement.protocol), np.flatnonzero(_has(measurement, NOISE))
-    noise = _translated(measurement, protocol)[chosen]
+    found = next((each for each in reversed(measured) if _has(each, NOISE).any()), None)
+    if found is None:
+        return None, []
+    protocol, is_noise = Protocol.of(found.protocol), _has(found, NOISE)
+    labels = found.channels(int(np.flatnonzero(is_noise)[0]))
+    if not set(channels) <= set(labels):
+        return None, [f'noise was measured by channels {labels}, which lack some of {channels}: it is left out']
+    head = _translated(found, protocol)
     if protocol.name.startswith('Adj') and protocol.dwell_us:
-        noise['sample_time_us'] = protocol.dwell_us
-    return noise, chosen
-
-
-def _matched(head: np.ndarray, blocks: 'Blocks', first: int) -> tuple[np.ndarray, 'Blocks', str]:
-    """Noise in the channels of the image, whose first line is `first`; left out, with a reason, if it has others."""
-    is_noise = (head['flags'] & bit('noise')) != 0
-    if not is_noise.any():
-        return head, blocks, ''
-    own, noise = blocks.channels_of(first), blocks.channels_of(int(np.flatnonzero(is_noise)[0]))
-    if own == noise:
-        return head, blocks, ''
-    if len(set(noise)) < len(noise) or not set(own) <= set(noise):
-        reason = f'noise was measured by channels {noise[:4]} and so on, the image by {own[:4]}: it is left out'
-        return head[~is_noise], blocks.kept(~is_noise), reason
-    head['active_channels'][is_noise] = len(own)
-    channels = np.asarray([noise.index(number) for number in own])
-    return head, replace(blocks, channels=channels, is_noise=is_noise), ''
+        head['sample_time_us'] = protocol.dwell_us
+    header = replace(header_of_twix(protocol, found.heads, is_noise, found.path), coil_labels=tuple(map(str, labels)))
+    note = f'noise was measured before, in {protocol.name or "another measurement"}'
+    return (header, Acquisitions(head, found, found.path)), [note]
 
 
 def _has(measurement: Measurement, number: int) -> np.ndarray:

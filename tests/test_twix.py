@@ -203,8 +203,7 @@ def test_position_and_directions_are_those_of_the_slice(tmp_path: Path) -> None:
     half = 0.5**0.5
     lines = lines_of(place=(1.0, -2.0, 3.0, half, 0.0, 0.0, half))
     for write in (write_vb, write_vd):
-        _, acquisitions, _ = translated(str(write(tmp_path / 'meas.dat', scan_of(lines))))
-        head = acquisitions.head[0]
+        head = translated(str(write(tmp_path / 'meas.dat', scan_of(lines)))).lines.head[0]
         assert head['position'].tolist() == [1, -2, 3]
         for name, expected in {'phase_dir': (0, 1, 0), 'read_dir': (-1, 0, 0), 'slice_dir': (0, 0, 1)}.items():
             np.testing.assert_allclose(head[name], expected, atol=1e-6)
@@ -266,6 +265,5 @@ def test_a_real_file_equals_its_conversion_to_hdf5(shared_scan) -> None:
     assert file.format == 'Siemens raw data (VD/VE)'
     assert scan.kspace.shape == (1, 2, 160, 160)
     near(1000 * scan.kspace, 1000 * without_oversampling(other.kspace, 160))
-    _, acquisitions, _ = translated(str(shared_scan('twix_gre2.dat')))
-    normal = acquisitions.head['slice_dir'][0]
+    normal = translated(str(shared_scan('twix_gre2.dat'))).lines.head['slice_dir'][0]
     np.testing.assert_allclose(normal, (6.58423005e-09, 0.0383878015, 0.9992629886), atol=1e-6)
