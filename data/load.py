@@ -94,7 +94,8 @@ def open_scan(path: str | Path, layout: DatasetLayout | None = None, mask: str |
 def _refusal(path: Path) -> str:
     """Say why no reader takes a file."""
     known = ', '.join(reader.name for reader in READERS)
-    if path.is_file() and not h5py.is_hdf5(path) and (advice := advice_on(path)):
+    if path.is_file() and not h5py.is_hdf5(path):
+        advice = advice_on(path) or f'cannot be read as HDF5, nor is it another of the known formats, which are {known}'
         return f'{path}: {advice}'
     with opened(path) as file:
         names = ', '.join(dataset_names(file)[:12])

@@ -112,7 +112,7 @@ def _extents(start: bytes, size: int) -> tuple[Format, list[tuple[int, int]]]:
         extents = [(begin, min(begin + (length or size), size)) for begin, length in entries]
         if all(8 + second * RAID_ENTRY.size <= begin < end for begin, end in extents):
             return VD, extents
-    is_plausible = 8 < first < size and 0 < second <= MAX_BUFFERS
+    is_plausible = 8 <= first < size and second <= MAX_BUFFERS
     return VB, [(0, size)] if is_plausible else []
 
 

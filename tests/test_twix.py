@@ -1,5 +1,7 @@
 """Siemens raw data: written here from known arrays in the layouts of VB and VD, and one real file."""
 
+import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -256,6 +258,15 @@ def test_a_damaged_file_is_refused_or_read_but_never_worse(tmp_path: Path, write
         except (ScanError, MemoryError):
             n_refused += 1
     assert n_refused
+
+
+@pytest.mark.skipif(shutil.which('bart') is None, reason='needs the program bart')
+@pytest.mark.parametrize('write', WRITERS)
+def test_bart_reads_the_same_samples(tmp_path: Path, write: Write) -> None:
+    """Which says that files written for tests are laid out as others understand it."""
+    path = write(tmp_path / 'meas.dat', scan_of(lines_of()))
+    subprocess.run(['bart', 'twixread', '-A', path, tmp_path / 'k'], check=True, capture_output=True, timeout=60)
+    near(load_scan(tmp_path / 'k').kspace[0], KSPACE)
 
 
 def test_a_real_file_equals_its_conversion_to_hdf5(shared_scan) -> None:
