@@ -30,7 +30,6 @@ FLAGS = {
     23: ('calibration and image',),
     24: ('reversed',),
     25: ('noise',),
-    34: ('surface-coil correction',),
     35: ('surface-coil correction',),
     51: ('dummy',),
     53: ('dummy',),

@@ -137,6 +137,27 @@ def test_an_asymmetric_echo_is_placed_by_its_sample_and_cut_samples_are_left_out
     near(scan.kspace[0], without_oversampling(kept, N_READOUT))
 
 
+@pytest.mark.parametrize('echo', [0, N_READOUT - 1])
+def test_an_echo_that_is_not_stated_or_next_to_the_middle_is_in_it(tmp_path: Path, echo: int) -> None:
+    lines = [replace(line, centre=(echo, *CENTRE[1:])) for line in lines_of()]
+    scan = load_scan(write_vb(tmp_path / 'meas.dat', scan_of(lines)))
+    near(scan.kspace[0], without_oversampling(KSPACE, N_READOUT))
+
+
+def test_a_readout_as_long_as_the_matrix_is_not_oversampled(tmp_path: Path) -> None:
+    lines = [replace(line, centre=(N_READOUT // 2, *CENTRE[1:])) for line in lines_of(KSPACE[..., :N_READOUT])]
+    path = write_vb(tmp_path / 'meas.dat', Scan(lines, VALUES, {}))
+    near(load_scan(path).kspace[0], KSPACE[..., :N_READOUT])
+
+
+def test_oversampling_along_phase_encoding_is_cropped_from_images(tmp_path: Path) -> None:
+    """And is no other voxel size."""
+    file = open_scan(write_vb(tmp_path / 'a.dat', scan_of(lines_of(), sKSpace__dPhaseOversamplingForDialog=0.6)))
+    scan = file.read()
+    assert scan.image_shape == (10, N_READOUT)
+    assert scan.voxel_size == pytest.approx((0.032, 0.02))
+
+
 def test_partitions_are_a_volume(tmp_path: Path) -> None:
     kspace = random_kspace(N_COILS, 6, N_LINES, 2 * N_READOUT)
     lines = [
