@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 import torch
 
+import raki
 from raki.data.generic import DatasetLayout
 from raki.data.load import load_scan, open_scan
 from raki.data.twix import translated
 from raki.errors import ScanError
-from raki.fourier import without_oversampling
+from raki.fourier import READOUT, image_from_kspace, kspace_from_image, without_oversampling
 from tests import siemens
 from tests.siemens import Line, Scan, write_vb, write_vd
 from tests.toys import random_kspace
@@ -300,3 +301,33 @@ def test_a_real_file_equals_its_conversion_to_hdf5(shared_scan) -> None:
     near(1000 * scan.kspace, 1000 * without_oversampling(other.kspace, 160))
     normal = translated(str(shared_scan('twix_gre2.dat'))).lines.head['slice_dir'][0]
     np.testing.assert_allclose(normal, (6.58423005e-09, 0.0383878015, 0.9992629886), atol=1e-6)
+
+
+def test_an_accelerated_scan_gives_the_images_of_the_same_lines_in_an_array(tmp_path: Path) -> None:
+    """R = 2 with embedded reference lines and noise, VB, partial Fourier, oversampled; to the pixel and to rounding."""
+    full = raki.simulate(raki.Simulation(matrix=(48, 40), n_coils=6)).kspace[0]
+    wide = kspace_from_image(torch.nn.functional.pad(image_from_kspace(full, READOUT), (20, 20)), READOUT)
+    acs, first, centre = range(18, 30), 9, (40, 24 - 9, 0)
+    lattice = [*range(first, 48, 2)]
+    noise = [Line(0.02 * random_kspace(6, 512).numpy(), flags=(siemens.NOISE,))]
+    kinds = {(siemens.REFERENCE, siemens.REFERENCE_AND_IMAGE): {*acs} & {*lattice}, (): {*lattice} - {*acs}}
+    kinds[siemens.REFERENCE,] = {*acs} - {*lattice}
+    lines = [
+        Line(wide[:, line].numpy(), line - first, flags, centre)
+        for flags, chosen in kinds.items()
+        for line in sorted(chosen)
+    ]
+    values: dict[str, object] = {
+        'sKSpace.lBaseResolution': 40,
+        'sKSpace.lPhaseEncodingLines': 48,
+        'sPat.lAccelFactPE': 2,
+        'sPat.ucRefScanMode': 2,
+        'sRXSPEC.alDwellTime[0]': 5000,
+    }
+    found = load_scan(write_vb(tmp_path / 'meas.dat', Scan(noise + lines, values, {'iPEFTLength': 48})))
+    mask = torch.zeros(48, dtype=torch.bool)
+    mask[[*lattice, *acs]] = True
+    direct = raki.Scan(torch.where(mask[:, None], full, 0)[None], mask, noise=found.noise)
+    images = [raki.reconstruct(scan, 'grappa').image for scan in (found, direct)]
+    torch.testing.assert_close(images[0], images[1], rtol=0, atol=1e-4 * float(images[1].max()))
+    assert images[0].shape == (1, 48, 40)
