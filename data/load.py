@@ -85,7 +85,7 @@ def open_scan(path: str | Path, layout: DatasetLayout | None = None, mask: str |
     place = Path(path)
     reader = next((reader for reader in READERS if reader.recognises(place)), None)
     if layout is not None and (reader is None or reader.open not in (open_cfl, open_twix)):
-        reader = GENERIC
+        reader = GENERIC if h5py.is_hdf5(place) or is_numpy(place) else None
     if reader is None:
         raise ScanError(_refusal(place))
     return reader.open(str(path), layout, mask)

@@ -86,6 +86,8 @@ def test_a_file_of_another_program_is_named_with_the_way(
     with pytest.raises(ScanError, match=message) as caught:
         open_scan(tmp_path / name)
     assert '\n' not in str(caught.value)
+    with pytest.raises(ScanError, match=message):
+        open_scan(tmp_path / name, LAYOUT)
 
 
 MASK = np.arange(12) % 2 == 0
