@@ -107,7 +107,11 @@ def translated(path: str) -> Translated:
     labels = image.channels(int(np.flatnonzero(is_image)[0]))
     header = replace(header_of_twix(protocol, image.heads, is_image, path), coil_labels=tuple(map(str, labels)))
     noise, about_noise = (None, []) if _has(image, NOISE).any() else _noise_before(found[:-1], labels)
-    lines = Acquisitions(_translated(image, protocol), image, path)
+    head = _translated(image, protocol)
+    if (ranks := _ranks_of_slices(head[is_image])) is not None:
+        head['idx']['slice'] = ranks[head['idx']['slice']]
+        notes.append('slices are numbered by their place along the slice direction, not in the order of measurement')
+    lines = Acquisitions(head, image, path)
     return Translated(header, lines, noise, image.format.name, [*notes, *about_noise])
 
 
@@ -199,3 +203,19 @@ def _locate(head: np.ndarray, source: Any) -> None:
     head['phase_dir'] = np.stack([1 - 2 * (y * y + z * z), 2 * (x * y + w * z), 2 * (x * z - w * y)], axis=-1)
     head['read_dir'] = np.stack([2 * (x * y - w * z), 1 - 2 * (x * x + z * z), 2 * (y * z + w * x)], axis=-1)
     head['slice_dir'] = np.stack([2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)], axis=-1)
+
+
+def _ranks_of_slices(image: np.ndarray) -> np.ndarray | None:
+    """Number of a slice along the slice direction, axes (counter,), of lines of the image.
+
+    None where counters are in that order already, or slices are not parallel or not apart.
+    """
+    counters, first = np.unique(image['idx']['slice'], return_index=True)
+    normals, positions = (image[name][first].astype(float) for name in ('slice_dir', 'position'))
+    places = positions @ normals[0]
+    is_stack = np.allclose(normals, normals[0], atol=UNIT) and len(np.unique(places)) == len(places)
+    if not is_stack or bool((np.diff(places) > 0).all()):
+        return None
+    ranks = np.arange(1 << 16)
+    ranks[counters] = counters[places.argsort().argsort()]
+    return ranks

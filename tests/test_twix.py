@@ -185,6 +185,21 @@ def test_slices_repetitions_and_contrasts_are_labelled(tmp_path: Path) -> None:
     near(file.read(frame=frame).kspace, without_oversampling(kspace[1, 0], N_READOUT))
 
 
+def test_slices_are_in_the_order_of_their_places(tmp_path: Path) -> None:
+    """Scanners count slices as they measure them, every second one first."""
+    kspace = random_kspace(4, N_COILS, N_LINES, 2 * N_READOUT)
+    places = [-10.0, 10.0, -20.0, 0.0]
+    lines = [
+        line
+        for counter, (part, place) in enumerate(zip(kspace, places, strict=True))
+        for line in lines_of(part, slice=counter, place=(0, 0, place, 1, 0, 0, 0))
+    ]
+    file = open_scan(write_vd(tmp_path / 'meas.dat', scan_of(lines)))
+    assert [geometry.position[2] for geometry in file.geometries] == pytest.approx([-0.02, -0.01, 0, 0.01])
+    near(file.read().kspace, without_oversampling(kspace[[2, 0, 3, 1]], N_READOUT))
+    assert 'slices are numbered by their place' in file.notes[0]
+
+
 def test_what_is_no_line_of_the_image_is_left_out_and_counted(tmp_path: Path) -> None:
     others = [Line(np.ones((N_COILS, 20)), 3, flags=(flag,)) for flag in (siemens.PHASE_CORRECTION, siemens.FEEDBACK)]
     file = open_scan(write_vb(tmp_path / 'meas.dat', scan_of([*others, others[0], *lines_of()])))
