@@ -16,11 +16,16 @@ from raki.errors import CalibrationError
 from raki.fourier import cropped, image_from_kspace
 from raki.interpolation.calibration import Method, Progress, require_learnable, silent
 from raki.interpolation.fit import Interpolator, ZeroFilling, fit, require_pattern
+from raki.partial_fourier.acquired import Acquired
+from raki.partial_fourier.complete import Completion, complete
+from raki.partial_fourier.methods import PartialFourier, ZeroFill
 
 COMBINATIONS: Mapping[str, Combination] = {'rss': root_sum_of_squares, 'walsh': walsh}
 
 COMBINATION_WEIGHTS: Mapping[str, Combination] = {'rss': rss_combination, 'walsh': walsh_combination}
 """From coil images, and the covariance of their noise, to the weights (coil, y, x) of the same combination."""
+
+ZERO_FILL = ZeroFill()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,21 +36,23 @@ class Reconstruction:
     """Magnitude, axes (slice, y, x), float32; the slices of a volume are those along z."""
     kspace: Tensor
     """Filled k-space, axes (slice, coil, ky, kx); measured samples of slices are those of the scan bit for bit. Of a
-    volume kz is transformed away."""
+    volume kz is transformed away. Completed beyond the acquired range by methods that keep these samples (POCS)."""
     interpolators: tuple[Interpolator, ...]
     """The fitted method of every slab."""
     seconds: tuple[float, float]
     """Time spent on fitting and on filling in, all slabs together [s]."""
+    completions: tuple[Completion, ...] = ()
+    """What was done beyond the acquired range of every slab."""
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was done, to the coils before a method learnt and to learn, one sentence each."""
-        return tuple(dict.fromkeys(note for each in self.interpolators for note in each.notes))
+        """What was done to the coils, to learn, and beyond the acquired range, one sentence each."""
+        return tuple(dict.fromkeys(note for each in (*self.interpolators, *self.completions) for note in each.notes))
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """Why it may be worse than usual, one sentence each."""
-        return tuple(dict.fromkeys(text for each in self.interpolators for text in each.warnings))
+        return tuple(dict.fromkeys(text for each in (*self.interpolators, *self.completions) for text in each.warnings))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,6 +97,11 @@ class Slab:
         return self.sampling.acs_block(self.kspace)
 
     @property
+    def acquired(self) -> Acquired:
+        """The block of k-space that is measured or filled in."""
+        return Acquired.of(self.kspace, self.sampling)
+
+    @property
     def transform(self) -> CoilTransform:
         """To the virtual coils to learn in."""
         return coil_transform(self.acs, self.noise, self.coils)
@@ -109,6 +121,7 @@ def reconstruct(
     *,
     device: torch.device | None = None,
     combine: Combination = root_sum_of_squares,
+    partial_fourier: PartialFourier = ZERO_FILL,
     coils: int | None = None,
     progress: Progress = silent,
 ) -> Reconstruction:
@@ -126,6 +139,8 @@ def reconstruct(
         Where; by default a GPU if there is one. The result is on the CPU.
     combine
         From coil images to one.
+    partial_fourier
+        What is done beyond one end of the acquired range, once all within it is filled in.
     coils
         Number of virtual coils to learn in; None as many as there are.
     progress
@@ -145,21 +160,26 @@ def reconstruct(
     require_compressible(coils, scan.n_coils)
     device = device or choose_device()
     scan = scan.as_slices() if scan.has_full_kz else scan
-    images, filled, interpolators, seconds = [], [], [], [0.0, 0.0]
+    images, filled, interpolators, completions, seconds = [], [], [], [], [0.0, 0.0]
     for index in range(scan.n_slabs):
         slab = Slab.of(scan, index, device, coils)
         start = now(device)
         interpolator = slab.fitted(method, progress)
         fitted = now(device)
         kspace = interpolator.fill(slab.kspace)
+        completed, completion = complete(partial_fourier, kspace, slab.acquired)
         seconds = [seconds[0] + fitted - start, seconds[1] + now(device) - fitted]
-        slices = slices_of(kspace, scan)
-        del kspace
+        slices = slices_of(completed, scan)
         images += [combined_image(each, slices, combine).cpu() for each in slices.kspace]
+        slices = slices if partial_fourier.keeps_measured else slices_of(kspace, scan)
+        del kspace, completed
         filled.append(slices.kspace.cpu())
         interpolators.append(interpolator)
+        completions.append(completion)
     every = filled[0] if len(filled) == 1 else torch.cat(filled)
-    return Reconstruction(torch.stack(images), every, tuple(interpolators), (seconds[0], seconds[1]))
+    return Reconstruction(
+        torch.stack(images), every, tuple(interpolators), (seconds[0], seconds[1]), tuple(completions)
+    )
 
 
 def slices_of(kspace: Tensor, scan: Scan) -> Scan:
