@@ -83,7 +83,7 @@ def reconstruct(
     method: Annotated[str, typer.Option(help='gated, grappa, raki, raki-complex, rraki, iraki ...')] = 'gated',
     slices: SlicesOption = None,
     repetition: Annotated[int | None, typer.Option(help='Only this repetition, counted from 0.')] = None,
-    combine: Annotated[str, typer.Option(help='rss or walsh (adaptive).')] = 'rss',
+    combine: Annotated[str, typer.Option(help='rss, walsh (adaptive) or espirit.')] = 'rss',
     seed: Annotated[int, typer.Option(help='Seed of the networks.')] = 0,
     keep_kspace: Annotated[bool, typer.Option('--kspace', help='Write the filled k-space, too.')] = False,
     gfactor: Annotated[bool, typer.Option('--gfactor', help='Write g-factor maps, too (grappa).')] = False,

@@ -6,7 +6,15 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from raki.coils.combine import Combination, root_sum_of_squares, rss_combination, walsh, walsh_combination
+from raki.coils.combine import (
+    Combination,
+    espirit,
+    espirit_combination,
+    root_sum_of_squares,
+    rss_combination,
+    walsh,
+    walsh_combination,
+)
 from raki.coils.noise import known_covariance
 from raki.coils.transform import CoilTransform, coil_transform, require_compressible
 from raki.data.masks import Irregular, Pattern, pattern_of
@@ -20,9 +28,13 @@ from raki.partial_fourier.acquired import Acquired
 from raki.partial_fourier.complete import Completion, complete
 from raki.partial_fourier.methods import PartialFourier, ZeroFill
 
-COMBINATIONS: Mapping[str, Combination] = {'rss': root_sum_of_squares, 'walsh': walsh}
+COMBINATIONS: Mapping[str, Combination] = {'rss': root_sum_of_squares, 'walsh': walsh, 'espirit': espirit}
 
-COMBINATION_WEIGHTS: Mapping[str, Combination] = {'rss': rss_combination, 'walsh': walsh_combination}
+COMBINATION_WEIGHTS: Mapping[str, Combination] = {
+    'rss': rss_combination,
+    'walsh': walsh_combination,
+    'espirit': espirit_combination,
+}
 """From coil images, and the covariance of their noise, to the weights (coil, y, x) of the same combination."""
 
 ZERO_FILL = ZeroFill()

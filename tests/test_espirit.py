@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from raki.coils.espirit import espirit_maps, patches, per_pixel
 from raki.data.simulate import Simulation, simulate
-from raki.evaluation.espirit import espirit_maps, patches, per_pixel
 from raki.evaluation.metrics import object_mask
 from raki.fourier import centre_crop, image_from_kspace, kspace_from_image
 from tests.toys import random_kspace
