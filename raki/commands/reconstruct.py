@@ -1,8 +1,8 @@
 """What `raki reconstruct` does: read, fill in, combine, write all or nothing."""
 
 import platform
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ from torch import Tensor
 from raki.coils.combine import Combination
 from raki.coils.noise import known_covariance
 from raki.commands.catalogue import known, method_named, with_settings
-from raki.data.save import reconstruction_writer
+from raki.data.place import Place, columns
+from raki.data.save import OutputImage, reconstruction_writer
 from raki.data.scan import Scan, ScanFile
 from raki.evaluation.compare import with_seed
 from raki.evaluation.noise_maps import analytic_noise_map
@@ -21,9 +22,12 @@ from raki.fourier import centre_crop, cropped, image_from_kspace
 from raki.grappa.method import Grappa
 from raki.interpolation.calibration import Method, Progress
 from raki.interpolation.fit import ZeroFilling
+from raki.partial_fourier.methods import PARTIAL_FOURIER
 from raki.pipeline import COMBINATION_WEIGHTS, COMBINATIONS, Reconstruction, reconstruct
 
 ALIKE = 'g-factor: without enough noise samples, coils are taken to have equal and independent noise'
+INTENSITY = 'orthonormal inverse Fourier transform of k-space in the units of the file; combined coils keep them'
+BEYOND = 'g-factor: of what is filled in within the acquired range, before partial Fourier is completed'
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +40,8 @@ class Job:
     """One of COMBINATIONS."""
     slices: Sequence[int] | None = None
     """Which slices; None for all."""
-    repetitions: Sequence[int] | None = None
-    """Which repetitions; None for all."""
+    labels: Mapping[str, int | None] = field(default_factory=dict)
+    """Which frames, by names and counters of `raki.data.place.Frame`; all where nothing is said."""
     keep_kspace: bool = False
     """Whether the filled k-space is written too."""
     seed: int = 0
@@ -52,10 +56,17 @@ class Job:
     """What to learn from, see `raki.commands.catalogue.with_settings`; None as the method does by itself."""
     faithful: float | None = None
     """Least part of small points that must come back, see there; None as the method does by itself [1]."""
+    partial_fourier: str = 'zero-fill'
+    """One of PARTIAL_FOURIER."""
+    whiten: bool = True
+    """Whether coils are whitened where the scan has noise samples; without, it counts as having none."""
+    crop: bool = True
+    """Whether images are cropped within the slice as the scan says."""
 
     def __post_init__(self) -> None:
         method = self.prepared
         known(COMBINATIONS, self.combine, 'combination')
+        known(PARTIAL_FOURIER, self.partial_fourier, 'partial Fourier')
         if self.gfactor and not isinstance(method, Grappa | ZeroFilling):
             raise ValueError(f'g-factors of {self.method} need replicas: use raki compare, or --method grappa')
 
@@ -65,6 +76,14 @@ class Job:
         found = {self.method: method_named(self.method)}
         return with_seed(with_settings(found, self.calibration, self.faithful)[self.method], self.seed)
 
+    def seen(self, scan: Scan) -> Scan:
+        """The scan as far as it is to be looked at."""
+        if not self.whiten:
+            scan = replace(scan, noise=None)
+        if not self.crop and scan.image_shape is not None:
+            scan = replace(scan, image_shape=(*scan.image_shape[:-2], *scan.kspace.shape[-2:]))
+        return scan
+
 
 def reconstruct_file(file: ScanFile, output: Path, job: Job, progress_for: Callable[[str], Progress]) -> dict[str, Any]:
     """Reconstruct into a file, all or nothing, and return the manifest that it carries.
@@ -73,24 +92,28 @@ def reconstruct_file(file: ScanFile, output: Path, job: Job, progress_for: Calla
     reconstructed whole, too; its filled k-space is written with kz transformed away, as slices.
     """
     slices = range(file.n_slices) if job.slices is None else job.slices
-    repetitions = range(file.n_repetitions) if job.repetitions is None else job.repetitions
-    file.require_known(slices, repetitions)
-    places = [(repetition, index) for repetition in repetitions for index in slices]
+    file.require_known(slices)
+    frames = file.frames_with(**job.labels)
+    places = [file.place(index, frame) for frame in frames for index in slices]
     settings = {'device': job.device, 'combine': COMBINATIONS[job.combine], 'coils': job.coils}
-    manifest, n_done = _manifest(file, job, places), 0
+    settings |= {'partial_fourier': PARTIAL_FOURIER[job.partial_fourier]}
+    manifest, waiting = _manifest(file, job, places), iter(enumerate(places))
     with reconstruction_writer(output, len(places)) as writer:
-        for name, scan, wanted in _parts(file, slices, repetitions):
+        for name, whole, wanted in _parts(file, slices, frames):
+            scan = job.seen(whole)
             result = reconstruct(scan, job.prepared, **settings, progress=progress_for(f'{name}: {job.method}'))
             gfactors = gfactor_maps(scan, result, COMBINATION_WEIGHTS[job.combine], job.device) if job.gfactor else None
             for index in wanted:
                 kspace = result.kspace[index] if job.keep_kspace else None
                 gfactor = None if gfactors is None else gfactors[index]
-                writer.put(n_done, result.image[index], kspace, gfactor, readout_is_rows=file.readout_is_rows)
-                n_done += 1
+                number, place = next(waiting)
+                writer.put(number, OutputImage(result.image[index], place, kspace, gfactor, file.readout_is_rows))
             is_assumed = job.gfactor and known_covariance(scan.noise) is None
             transforms = [each.transform for each in result.interpolators]
             manifest['energy_in_virtual_coils'] += [1.0 if each is None else each.energy for each in transforms]
-            for key, texts in (('notes', (ALIKE,) * is_assumed + result.notes), ('warnings', result.warnings)):
+            is_completed = job.gfactor and any(each.weight for each in result.completions)
+            said = (ALIKE,) * is_assumed + (BEYOND,) * is_completed + result.notes
+            for key, texts in (('notes', said), ('warnings', result.warnings)):
                 manifest[key] = list(dict.fromkeys([*manifest[key], *texts]))
             for key, seconds in zip(('seconds_fit', 'seconds_fill'), result.seconds, strict=True):
                 manifest[key] += seconds
@@ -98,16 +121,19 @@ def reconstruct_file(file: ScanFile, output: Path, job: Job, progress_for: Calla
     return manifest
 
 
-def _manifest(file: ScanFile, job: Job, places: Sequence[tuple[int, int]]) -> dict[str, Any]:
+def _manifest(file: ScanFile, job: Job, places: list[Place]) -> dict[str, Any]:
     """Before anything is reconstructed."""
     return {
-        'repetition': [repetition for repetition, _ in places],
-        'slice': [index for _, index in places],
+        **dict(columns(places)),
         'method': job.method,
         'settings': asdict(job.prepared),
         'combine': job.combine,
         'virtual_coils': job.coils,
         'energy_in_virtual_coils': [],
+        'partial_fourier': job.partial_fourier,
+        'whiten': job.whiten,
+        'crop': job.crop,
+        'intensity': INTENSITY,
         'source_file': Path(file.path).name,
         'notes': list(dict.fromkeys(file.notes)),
         'warnings': [],
@@ -119,20 +145,18 @@ def _manifest(file: ScanFile, job: Job, places: Sequence[tuple[int, int]]) -> di
     }
 
 
-def _parts(
-    file: ScanFile, slices: Sequence[int], repetitions: Sequence[int]
-) -> Iterator[tuple[str, Scan, Sequence[int]]]:
+def _parts(file: ScanFile, slices: Sequence[int], frames: Sequence[int]) -> Iterator[tuple[str, Scan, Sequence[int]]]:
     """Name of what is reconstructed at once, the scan, and which of its images are wanted."""
-    for repetition in repetitions:
-        volume = file.read(repetition=repetition) if len(file.shape) > 4 else None
+    for frame in frames:
+        volume = file.read(frame=frame) if len(file.shape) > 4 else None
         if volume is not None and not volume.has_full_kz:
-            yield f'volume, repetition {repetition}', volume, slices
+            yield f'volume, {file.frames[frame]}', volume, slices
             continue
         whole = None if volume is None else volume.as_slices()
         del volume
         for index in slices:
-            scan = file.read([index], repetition) if whole is None else whole.only(index)
-            yield f'slice {index}, repetition {repetition}', scan, [0]
+            scan = file.read([index], frame) if whole is None else whole.only(index)
+            yield f'slice {index}, {file.frames[frame]}', scan, [0]
 
 
 def gfactor_maps(
