@@ -18,11 +18,12 @@ from raki.coils.combine import (
 from raki.coils.noise import known_covariance
 from raki.coils.transform import CoilTransform, coil_transform, require_compressible
 from raki.data.masks import Irregular, Pattern, pattern_of
+from raki.data.sampling import Sampling
 from raki.data.scan import Scan
 from raki.device import choose_device, now
 from raki.errors import CalibrationError
 from raki.fourier import cropped, image_from_kspace
-from raki.interpolation.calibration import Method, Progress, require_learnable, silent
+from raki.interpolation.calibration import Calibration, Method, Progress, require_learnable, silent
 from raki.interpolation.fit import Interpolator, ZeroFilling, fit, require_pattern
 from raki.partial_fourier.acquired import Acquired
 from raki.partial_fourier.complete import Completion, complete
@@ -118,13 +119,30 @@ class Slab:
         """To the virtual coils to learn in."""
         return coil_transform(self.acs, self.noise, self.coils)
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing within the acquired range is missing."""
+        return bool(self.sampling.mask[self.sampling.inside].all())
+
     def fitted(self, method: Method, progress: Progress = silent) -> Interpolator:
         """Learn how to fill it in."""
-        if isinstance(method, ZeroFilling) or bool(self.sampling.mask[self.sampling.inside].all()):
+        if isinstance(method, ZeroFilling) or self.is_whole:
             return fit(ZeroFilling(), self.kspace, self.sampling)
         require_pattern(method, self.sampling)
         require_learnable(method, self.acs, n_axes=self.kspace.ndim)
         return fit(method, self.kspace, self.sampling, self.calibration, progress, self.transform)
+
+    def require_feasible(self, method: Method) -> None:
+        """Raise what `fitted` would before it learns: a SamplingError without a lattice, CalibrationErrors."""
+        if isinstance(method, ZeroFilling) or self.is_whole:
+            return
+        require_pattern(method, self.sampling)
+        require_learnable(method, self.acs, n_axes=self.kspace.ndim)
+        acs = self.transform.apply(self.acs)
+        if isinstance(self.sampling, Sampling):
+            smallest = method.smallest(Calibration(acs, self.sampling.lattice, self.sampling))
+            if smallest is not None:
+                smallest.require_fits(acs.shape[1:])
 
 
 def reconstruct(

@@ -1,4 +1,4 @@
-"""What `raki info` says of a scan: shape, lattice, coils, noise, memory, and what GRAPPA chooses for it."""
+"""What `raki info` says of a scan: shape, lattice, coils, noise, memory, what GRAPPA chooses for it, and a verdict."""
 
 from math import prod
 
@@ -6,6 +6,7 @@ import torch
 
 from raki.coils.noise import noise_covariance
 from raki.commands.inputs import sizes_by_axis
+from raki.commands.outlook import outlook
 from raki.data.hdf5 import reconstruction_bytes
 from raki.data.masks import Irregular, Pattern
 from raki.data.sampling import NAMES, Box, Sampling
@@ -18,7 +19,7 @@ from raki.pipeline import Slab
 
 
 def describe(file: ScanFile) -> dict[str, object]:
-    """What is in a file; for every repetition the lattice of its first slab, and what stands in its way.
+    """What is in a file; for every repetition the lattice of its first slab, and what stands in its way; the verdict.
 
     A volume whose partitions were all measured alike is described as the slices that it is reconstructed as.
     """
@@ -38,6 +39,7 @@ def describe(file: ScanFile) -> dict[str, object]:
         'repetitions': [_describe_sampling(scan) for scan in repetitions],
         'facts': dict(file.facts),
         'notes': list(file.notes),
+        **outlook(file, repetitions),
     }
 
 
