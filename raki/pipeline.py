@@ -40,6 +40,9 @@ COMBINATION_WEIGHTS: Mapping[str, Combination] = {
 
 ZERO_FILL = ZeroFill()
 
+INTENSITY = 'orthonormal inverse Fourier transform of k-space in the units of the file, which combined coils keep'
+"""What the values of an image mean, in words."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reconstruction:
@@ -200,10 +203,10 @@ def reconstruct(
         completed, completion = complete(partial_fourier, kspace, slab.acquired)
         seconds = [seconds[0] + fitted - start, seconds[1] + now(device) - fitted]
         slices = slices_of(completed, scan)
-        images += [combined_image(each, slices, combine).cpu() for each in slices.kspace]
-        slices = slices if partial_fourier.keeps_measured else slices_of(kspace, scan)
+        kept = slices.kspace if partial_fourier.keeps_measured else slices_of(kspace, scan).kspace
         del kspace, completed
-        filled.append(slices.kspace.cpu())
+        images += [combined_image(each, slices, combine).cpu() for each in slices.kspace]
+        filled.append(kept.cpu())
         interpolators.append(interpolator)
         completions.append(completion)
     every = filled[0] if len(filled) == 1 else torch.cat(filled)

@@ -12,12 +12,13 @@ from torch import Tensor
 
 import raki
 from raki.cli import main
-from raki.commands.reconstruct import INTENSITY, Job, reconstruct_file
+from raki.commands.reconstruct import Job, reconstruct_file
 from raki.data.save import write_scan
 from raki.data.scan import Scan, ScanFile
 from raki.data.simulate import Simulation, simulate
 from raki.fourier import centre_crop, image_from_kspace
 from raki.interpolation.calibration import silent
+from raki.pipeline import COMBINATIONS, INTENSITY
 from tests.toys import attributes, random_kspace, stored
 
 Capture = pytest.CaptureFixture[str]
@@ -85,7 +86,7 @@ def test_whitening_can_be_left_out(partial: Path, tmp_path: Path) -> None:
     """As if there were no noise samples."""
     words = ['--method', 'grappa', '--combine', 'walsh', '--no-whiten']
     assert main(['reconstruct', str(partial), '-o', str(tmp_path / 'out.h5'), *words]) == 0
-    scan, combine = raki.load_scan(partial), raki.pipeline.COMBINATIONS['walsh']
+    scan, combine = raki.load_scan(partial), COMBINATIONS['walsh']
     expected = raki.reconstruct(replace(scan, noise=None), 'grappa', device=CPU, combine=combine)
     found = stored(tmp_path / 'out.h5', 'reconstruction')
     np.testing.assert_allclose(found[0], expected.image[0].numpy(), rtol=1e-5, atol=1e-7)

@@ -5,13 +5,12 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from raki.commands.catalogue import METHODS
-from raki.commands.reconstruct import INTENSITY
 from raki.data.masks import Irregular
 from raki.data.scan import Scan, ScanFile
 from raki.errors import CalibrationError, SamplingError
 from raki.partial_fourier.complete import complete
 from raki.partial_fourier.methods import ZeroFill
-from raki.pipeline import Slab
+from raki.pipeline import INTENSITY, Slab
 
 DEFAULT = 'gated'
 """The method that is asked whether it can learn."""

@@ -23,10 +23,9 @@ from raki.grappa.method import Grappa
 from raki.interpolation.calibration import Method, Progress
 from raki.interpolation.fit import ZeroFilling
 from raki.partial_fourier.methods import PARTIAL_FOURIER
-from raki.pipeline import COMBINATION_WEIGHTS, COMBINATIONS, Reconstruction, reconstruct
+from raki.pipeline import COMBINATION_WEIGHTS, COMBINATIONS, INTENSITY, Reconstruction, reconstruct
 
 ALIKE = 'g-factor: without enough noise samples, coils are taken to have equal and independent noise'
-INTENSITY = 'orthonormal inverse Fourier transform of k-space in the units of the file; combined coils keep them'
 BEYOND = 'g-factor: of what is filled in within the acquired range, before partial Fourier is completed'
 
 

@@ -43,8 +43,9 @@ class Acquired:
         """
         inside, n_axes = pattern.inside, pattern.mask.ndim
         lines = [inside.movedim(axis, 0).flatten(1).any(1) if n_axes > 1 else inside for axis in range(n_axes)]
-        held = (kspace != 0).any(0) & pattern.mask.to(kspace.device)[..., None]
-        readout = held.flatten(0, -2).any(0).cpu()
+        mask, readout = pattern.mask.to(kspace.device)[..., None], torch.zeros(kspace.shape[-1], dtype=torch.bool)
+        for coil in kspace:
+            readout |= ((coil != 0) & mask).flatten(0, -2).any(0).cpu()
         return cls(tuple(kspace.shape[1:]), tuple(map(_extent, (*lines, readout))))
 
     @property
