@@ -135,6 +135,14 @@ class Slab:
         require_learnable(method, self.acs, n_axes=self.kspace.ndim)
         return fit(method, self.kspace, self.sampling, self.calibration, progress, self.transform)
 
+    def completed(self, method: PartialFourier, kspace: Tensor) -> tuple[Tensor, Completion]:
+        """Complete its filled k-space beyond the acquired range; lines measured there, of an ACS, stay measured."""
+        completed, completion = complete(method, kspace, self.acquired)
+        stray = self.sampling.mask & ~self.sampling.inside
+        if method.keeps_measured and bool(stray.any()):
+            completed = torch.where(stray.to(kspace.device)[..., None], kspace, completed)
+        return completed, completion
+
     def require_feasible(self, method: Method) -> None:
         """Raise what `fitted` would before it learns: a SamplingError without a lattice, CalibrationErrors."""
         if isinstance(method, ZeroFilling) or self.is_whole:
@@ -200,7 +208,7 @@ def reconstruct(
         interpolator = slab.fitted(method, progress)
         fitted = now(device)
         kspace = interpolator.fill(slab.kspace)
-        completed, completion = complete(partial_fourier, kspace, slab.acquired)
+        completed, completion = slab.completed(partial_fourier, kspace)
         seconds = [seconds[0] + fitted - start, seconds[1] + now(device) - fitted]
         slices = slices_of(completed, scan)
         kept = slices.kspace if partial_fourier.keeps_measured else slices_of(kspace, scan).kspace

@@ -16,7 +16,7 @@ from raki.interpolation.fit import ZeroFilling
 from raki.partial_fourier.acquired import Acquired
 from raki.partial_fourier.complete import LEAST_WEIGHT, complete, trust
 from raki.partial_fourier.methods import Homodyne, PartialFourier, Pocs, ZeroFill
-from raki.pipeline import reconstruct
+from raki.pipeline import Slab, reconstruct
 from tests.toys import random_kspace, relative_error
 
 METHODS = [pytest.param(Homodyne(), id='homodyne'), pytest.param(Pocs(), id='pocs')]
@@ -250,6 +250,18 @@ def test_volumes_are_completed_along_both_phase_axes() -> None:
     truth = image_from_kspace(full.kspace[0], (-3, -2, -1)).norm(dim=0)
     assert relative_error(found.image, truth) < 0.85 * relative_error(zero.image, truth)
     assert 'along kz and ky' in found.notes[-1]
+
+
+def test_an_acs_beyond_the_acquired_range_stays_measured() -> None:
+    """It reaches over partitions that the lattice leaves to partial Fourier."""
+    mask = torch.zeros(24, 32, dtype=torch.bool)
+    mask[8:, ::2] = mask[4:20, 10:22] = True
+    full = kspace_from_image(blobs(24, 32, 9), (-3, -2, -1))
+    slab = Slab.of(Scan(kspace=torch.where(mask[..., None], full, 0)[None], mask=mask), 0, CPU)
+    assert slab.acquired.sides[0] == range(8, 24)
+    found, _ = slab.completed(Pocs(), slab.kspace)
+    assert torch.equal(found[:, mask], slab.kspace[:, mask])
+    assert bool(found[:, 4, :10].any())
 
 
 def test_an_unknown_way_is_refused_with_those_there_are() -> None:

@@ -25,7 +25,8 @@ def describe(file: ScanFile) -> dict[str, object]:
     """
     read = (file.read([0], frame) for frame in range(file.n_frames))
     repetitions = [scan.as_slices() if scan.has_full_kz else scan for scan in read]
-    first = repetitions[0]
+    first, patterns = repetitions[0], [_describe_sampling(scan) for scan in repetitions]
+    problems = [str(each['problem']) if each.get('problem') else None for each in patterns]
     return {
         'file': file.path,
         'format': file.format,
@@ -36,10 +37,10 @@ def describe(file: ScanFile) -> dict[str, object]:
         'has_reference': first.reference is not None,
         'memory_needed_gb': float(f'{reconstruction_bytes(file.shape) / 1e9:.2g}'),
         **_learnable(first),
-        'repetitions': [_describe_sampling(scan) for scan in repetitions],
+        'repetitions': patterns,
         'facts': dict(file.facts),
         'notes': list(file.notes),
-        **outlook(file, repetitions),
+        **outlook(file, repetitions, problems),
     }
 
 

@@ -22,16 +22,19 @@ READING = {'flags': 'left out', 'oversampling': 'oversampling', 'averages': 'ave
 """Steps of readers, and by what word their notes tell of them."""
 
 
-def outlook(file: ScanFile, scans: Sequence[Scan]) -> dict[str, object]:
+def outlook(file: ScanFile, scans: Sequence[Scan], problems: Sequence[str | None]) -> dict[str, object]:
     """Steps by name, and the verdict: ready, ready with cautions, or what is missing; from one slab per frame.
 
     Parameters
     ----------
     file, scans
         What is to be reconstructed, and of each of its frames the first slab, as slices where kz is fully sampled.
+    problems
+        What is wrong with the pattern of each of them, as far as that is known.
     """
     slabs = [Slab.of(scan, 0, torch.device('cpu')) for scan in scans]
-    missing = _of_frames(file, [_missing(slab) for slab in slabs])
+    known = [[problem] if problem else [] for problem in problems]
+    missing = _of_frames(file, [_missing(slab) or others for slab, others in zip(slabs, known, strict=True)])
     cautions = _of_frames(file, [_cautions(slab) for slab in slabs])
     ready = f'ready with these cautions: {"; ".join(cautions)}' if cautions else 'ready'
     verdict = f'not ready: {"; ".join(missing)}' if missing else ready
