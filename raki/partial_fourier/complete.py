@@ -51,9 +51,9 @@ def complete(method: PartialFourier, kspace: Tensor, acquired: Acquired) -> tupl
     if len(chosen) < len(every):
         acquired = acquired.only(chosen[0])
     weight = trust(method, kspace, acquired)
-    completed = torch.stack([coil + weight * (method(coil, acquired) - coil) for coil in kspace])
-    if method.keeps_measured:
-        completed = torch.where(acquired.missing(acquired.axes).to(kspace.device), completed, kspace)
+    completed = torch.empty_like(kspace)
+    for index, coil in enumerate(kspace):
+        completed[index] = coil + weight * (method(coil, acquired) - coil)
     return completed, Completion(weight, *_said(method, acquired, chosen, weight, left))
 
 
