@@ -21,6 +21,9 @@ ANY_PATTERN = 'spirit'
 READING = {'flags': 'left out', 'oversampling': 'oversampling', 'averages': 'averag'}
 """Steps of readers, and by what word their notes tell of them."""
 
+DOUBTS = (' taken', ' believed', ' assumed', ' no truth')
+"""Words by which notes of readers tell what a file leaves open, or contradicts."""
+
 
 def outlook(file: ScanFile, scans: Sequence[Scan], problems: Sequence[str | None]) -> dict[str, object]:
     """Steps by name, and the verdict: ready, ready with cautions, or what is missing; from one slab per frame.
@@ -35,7 +38,8 @@ def outlook(file: ScanFile, scans: Sequence[Scan], problems: Sequence[str | None
     slabs = [Slab.of(scan, 0, torch.device('cpu')) for scan in scans]
     known = [[problem] if problem else [] for problem in problems]
     missing = _of_frames(file, [_missing(slab) or others for slab, others in zip(slabs, known, strict=True)])
-    cautions = _of_frames(file, [_cautions(slab) for slab in slabs])
+    doubts = [note for note in file.notes if any(word in note for word in DOUBTS)]
+    cautions = [*doubts, *_of_frames(file, [_cautions(slab) for slab in slabs])]
     ready = f'ready with these cautions: {"; ".join(cautions)}' if cautions else 'ready'
     verdict = f'not ready: {"; ".join(missing)}' if missing else ready
     return {'steps': steps(file, scans[0]), 'cautions': cautions, 'verdict': verdict}
