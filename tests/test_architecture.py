@@ -13,7 +13,7 @@ FOLDERS = {'raki': ROOT / 'raki', 'raki.data': ROOT / 'data', 'raki.grappa': ROO
 FLOORS = [
     ['raki.errors', 'raki.fourier', 'raki.device'],
     ['raki.data', 'raki.coils'],
-    ['raki.interpolation'],
+    ['raki.interpolation', 'raki.partial_fourier'],
     ['raki.grappa', 'raki.networks', 'raki.consistency', 'raki.pipeline'],
     ['raki.evaluation'],
     ['raki.commands'],
