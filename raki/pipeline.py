@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from raki.coils.agreement import disagreement
 from raki.coils.combine import (
     Combination,
     espirit,
@@ -123,6 +124,15 @@ class Slab:
         return coil_transform(self.acs, self.noise, self.coils)
 
     @property
+    def contradictions(self) -> tuple[str, ...]:
+        """Why separate calibration does not seem to belong to this scan, one sentence each."""
+        if self.calibration is None:
+            return ()
+        measured = self.kspace[:, self.sampling.mask.to(self.kspace.device)]
+        found = disagreement(self.calibration.flatten(1), measured.flatten(1))
+        return () if found is None else (found,)
+
+    @property
     def is_whole(self) -> bool:
         """Whether nothing within the acquired range is missing."""
         return bool(self.sampling.mask[self.sampling.inside].all())
@@ -133,7 +143,8 @@ class Slab:
             return fit(ZeroFilling(), self.kspace, self.sampling)
         require_pattern(method, self.sampling)
         require_learnable(method, self.acs, n_axes=self.kspace.ndim)
-        return fit(method, self.kspace, self.sampling, self.calibration, progress, self.transform)
+        interpolator = fit(method, self.kspace, self.sampling, self.calibration, progress, self.transform)
+        return replace(interpolator, warnings=(*self.contradictions, *interpolator.warnings))
 
     def completed(self, method: PartialFourier, kspace: Tensor) -> tuple[Tensor, Completion]:
         """Complete its filled k-space beyond the acquired range; lines measured there, of an ACS, stay measured."""

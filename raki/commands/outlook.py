@@ -101,7 +101,7 @@ def _missing_of_any(slab: Slab) -> list[str]:
 def _cautions(slab: Slab) -> list[str]:
     """Why the result may be worse than usual, as far as is known before anything is learnt."""
     try:
-        return [*slab.transform.warnings, *_beyond(slab)]
+        return [*slab.contradictions, *slab.transform.warnings, *_beyond(slab)]
     except CalibrationError:
         return _beyond(slab)
 
