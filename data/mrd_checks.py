@@ -66,7 +66,7 @@ def _about_calibration(header: Header, lines: Acquisitions) -> list[str]:
         'the header does not say whether calibration lines belong to the image: they train, and do not enter it': (
             is_unclear
         ),
-        f'calibration was measured in repetition {[int(each[0]) for each in labels[:1]]} only, and serves all': is_shared,
+        f'calibration was measured in repetition {labels[:1, 0].tolist()} only, and serves all': is_shared,
         f'calibration lines are those of encoding {spaces[-1:]}, with a matrix of their own': any(spaces),
     }
     return [note for note, is_due in notes.items() if is_due]
