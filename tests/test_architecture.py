@@ -30,6 +30,7 @@ AT_HOME = {
     'plotly': ('raki.evaluation.web_page',),
     'jinja2': ('raki.evaluation.web_page',),
     'rich': ('raki.commands.terminal',),
+    'twixtools': ('raki.data.twix_file',),
     'typer': ('raki.cli', 'raki.options'),
 }
 

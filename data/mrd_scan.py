@@ -1,0 +1,167 @@
+"""From a header and acquisitions, wherever they come from, to a scan: the one place where raw lines become k-space."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+
+import numpy as np
+from torch import Tensor
+
+from raki.data.acquisitions import Acquisitions
+from raki.data.hdf5 import COMPLEX64_BYTES, require_memory_of_slab
+from raki.data.header import Header
+from raki.data.mrd_calibration import Calibration, calibration_of
+from raki.data.mrd_centre import centre_of
+from raki.data.mrd_checks import notes_of, require_handled
+from raki.data.mrd_geometry import geometries_of
+from raki.data.mrd_lines import Grid, joined, placed
+from raki.data.mrd_noise import noise_of_scan
+from raki.data.mrd_readout import with_image_encoding, with_readouts
+from raki.data.place import LABELS, Frame
+from raki.data.scan import Scan, ScanFile
+from raki.errors import ScanError
+
+
+@dataclass(frozen=True, slots=True)
+class RawChoice:
+    """What a user may say about a file of raw data."""
+
+    measurement: str | None = None
+    """Which of several measurements in the file; the last where nothing is said."""
+
+    centre: tuple[int, ...] = ()
+    """Counters (ky,) or (ky, kz) of the centre of k-space, in place of what the file says."""
+
+
+ALL_BY_FILE = RawChoice()
+"""Nothing said: the file decides."""
+
+
+def scan_file_of(
+    header: Header,
+    lines: Acquisitions,
+    path: str,
+    name: str,
+    *,
+    notes: Sequence[str] = (),
+    centre: Sequence[int] = (),
+    noise: tuple[Header, Acquisitions] | None = None,
+) -> ScanFile:
+    """Understand a scan by its headers; samples are placed later, slab by slab.
+
+    Parameters
+    ----------
+    header
+        What the scan tells about itself.
+    lines
+        Its acquisitions.
+    path
+        File or stream, for errors.
+    name
+        The format, in words.
+    notes
+        What was decided before, one sentence each.
+    centre
+        Counters (ky,) or (ky, kz) of the line and partition through the centre of k-space, in place of what the scan
+        says.
+    noise
+        Another measurement with noise acquisitions, for a scan that has none.
+
+    Raises
+    ------
+    ScanError
+        If it is not one Cartesian scan that we can read.
+    ResourceError
+        If a single slice, or a volume with its reconstruction, does not fit into memory.
+    """
+    require_handled(header, lines)
+    header, lines, about_encodings = with_image_encoding(header, lines)
+    header, lines, about_readouts = with_readouts(header, lines)
+    middle, about_centre = centre_of(header, lines, centre)
+    encoding = header.first
+    grid = Grid.of(encoding, encoding.image_shape(2)[1], middle)
+    reader = SlabReader(header, lines, grid, calibration_of(header, lines, grid), noise or (header, lines))
+    if not reader.frames:
+        raise ScanError(f'{path}: no repetition, contrast, phase and set has lines in all of the slices {reader.slabs}')
+    n_coils = lines.n_coils(lines.is_image)
+    shape = (len(reader.slabs), n_coils, *encoding.phase_shape, grid.n_readout)
+    memory = require_memory_of_slab(shape, COMPLEX64_BYTES * n_coils * prod(encoding.encoded.matrix[:2]), path)
+    decided = [*notes, *about_encodings, *about_readouts, *about_centre]
+    decided += [f'{frame} left out: it has no lines in slices {gaps}' for frame, gaps in reader.incomplete.items()]
+    return ScanFile(
+        path=path,
+        format=name,
+        shape=shape,
+        read_slab=reader.read_slab,
+        frames=reader.frames,
+        geometries=geometries_of(header, lines, reader.slabs),
+        image_shape=encoding.image_shape(encoding.n_axes),
+        facts=dict(header.facts),
+        notes=[*decided, *notes_of(header, lines, grid), *memory],
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class SlabReader:
+    """Reads slices or volumes of a scan whose headers are understood."""
+
+    header: Header
+    lines: Acquisitions
+    grid: Grid
+    """Where lines of the image lie."""
+    calibration: Calibration
+    """What trains."""
+    noise: tuple[Header, Acquisitions]
+    """The measurement with the noise acquisitions."""
+
+    @cached_property
+    def slabs(self) -> list[int]:
+        """Counters of slices, or of volumes; there may be holes."""
+        return np.unique(self.lines.index('slice')[self.lines.is_image]).tolist()
+
+    @cached_property
+    def frames(self) -> list[Frame]:
+        """Repetitions, contrasts, phases and sets that have lines in every slab, by their counters."""
+        return [frame for frame, slabs in self._slabs_of.items() if len(slabs) == len(self.slabs)]
+
+    @cached_property
+    def incomplete(self) -> dict[Frame, list[int]]:
+        """Counters of the slabs that a frame lacks, of those that lack any."""
+        missing = {frame: sorted(set(self.slabs) - slabs) for frame, slabs in self._slabs_of.items()}
+        return {frame: slabs for frame, slabs in missing.items() if slabs}
+
+    @cached_property
+    def _slabs_of(self) -> dict[Frame, set[int]]:
+        lines, found = self.lines, {}
+        labels = np.unique(lines.labels(['slice', *LABELS])[lines.is_image].astype(int), axis=0)
+        for slab, *counters in labels[np.lexsort(labels.T[:0:-1])].tolist():
+            found.setdefault(Frame(*counters), set()).add(slab)
+        return found
+
+    def read_slab(self, index: int, frame: int) -> Scan:
+        """Read one slice, or the volume, of one frame, by its number."""
+        lines, name = self.lines, f'{self.lines.path}: slice {index}, {self.frames[frame]}'
+        in_slab = lines.index('slice') == self.slabs[index]
+        in_frame = lines.in_frame(self.frames[frame])
+        here = in_slab & in_frame
+        if not (here & lines.is_image).any():
+            raise ScanError(f'{name}: no image lines')
+        image = placed(lines, here & lines.is_image, self.grid, name)
+        more = here & lines.is_calibration_only
+        if self.calibration.is_merged and more.any():
+            image = joined(image, placed(lines, more, self.grid, name))
+        training = self.calibration.lines_for(lines, in_slab, in_frame)
+        n_axes = self.header.first.n_axes
+        return Scan(
+            kspace=image.kspace[None],
+            mask=image.held,
+            calibration=self.calibration.block(lines, training, name)[None] if training.any() else None,
+            noise=self._noise,
+            image_shape=self.header.image_shape(n_axes),
+            voxel_size=self.header.voxel_size(n_axes),
+        )
+
+    @cached_property
+    def _noise(self) -> Tensor | None:
+        return noise_of_scan(self.header, self.lines, *self.noise, float(self.lines.n_averages.mean()))
