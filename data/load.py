@@ -115,9 +115,10 @@ def open_scan(
 def _refusal(path: Path) -> str:
     """Say why no reader takes a file."""
     known = ', '.join(reader.name for reader in READERS)
-    if path.is_file() and not h5py.is_hdf5(path):
-        advice = advice_on(path) or f'cannot be read as HDF5, nor is it another of the known formats, which are {known}'
+    if path.is_file() and (advice := advice_on(path)):
         return f'{path}: {advice}'
+    if path.is_file() and not h5py.is_hdf5(path):
+        return f'{path}: cannot be read as HDF5, nor is it another of the known formats, which are {known}'
     with opened(path) as file:
         names = ', '.join(dataset_names(file)[:12])
     return (
