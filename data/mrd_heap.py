@@ -1,4 +1,4 @@
-"""Samples of acquisitions where HDF5 keeps them: its global heap, mapped into memory.
+"""Samples of acquisitions where HDF5 keeps them: its global heap.
 
 Numbers of varying length lie outside the dataset, which holds references to them. The library follows one after the
 other with copies on the way, and for a thousand readouts that takes as long as everything else together. The layout is
@@ -7,8 +7,8 @@ each with its number, a count, its size and its bytes, filled up to 8. Nothing i
 described is left to the library.
 """
 
+import os
 import struct
-from pathlib import Path
 
 import h5py
 import numpy as np
@@ -18,7 +18,9 @@ REFERENCE = np.dtype([('length', '<u4'), ('address', '<u8'), ('number', '<u4')])
 
 COLLECTION, OBJECT = struct.Struct('<4sB3xQ'), struct.Struct('<HH4xQ')
 SIGNATURE, VERSION = b'GCOL', 1
-COMPLEX = np.dtype('<c8')
+FLOAT = 4
+SMALL, LARGE = 4096, 1 << 20
+"""Size of the smallest collection, and of the largest that is read for one of its objects [byte]."""
 
 
 def refers_as_described(data: h5py.Dataset) -> bool:
@@ -30,38 +32,34 @@ def refers_as_described(data: h5py.Dataset) -> bool:
     return is_plain and is_float and member.get_size() == REFERENCE.itemsize
 
 
-def mapped_samples(path: str, references: np.ndarray) -> list[np.ndarray] | None:
-    """Samples that these references point to, complex64, coil after coil; None if one is not found as described.
+def numbers_in_heap(file: int, length: int, address: int, number: int) -> bytes | None:
+    """Bytes of the float32 that a reference points to in a file descriptor; None if not found as described.
 
-    They are views of the file, which is read when they are.
+    Long readouts are the first object of a collection of their own, which is why one read mostly suffices.
     """
-    with Path(path).open('rb') as file:
-        content = np.memmap(file, np.uint8, 'r')
-    places = [_place(content.data, *reference) for reference in references.tolist()]
-    found = [place for place in places if place is not None]
-    if len(found) < len(places):
+    n_bytes = FLOAT * length
+    content = os.pread(file, max(SMALL, COLLECTION.size + OBJECT.size + n_bytes), address) if number else b''
+    if len(content) < COLLECTION.size:
         return None
-    ends = [(place, place + 4 * int(length)) for place, length in zip(found, references['length'], strict=True)]
-    return [np.asarray(content[start:stop]).view(COMPLEX) for start, stop in ends]
+    signature, version, size = COLLECTION.unpack_from(content)
+    if (signature, version) != (SIGNATURE, VERSION):
+        return None
+    place = _place(content, number, n_bytes)
+    if place is None and len(content) < size <= LARGE:
+        content = os.pread(file, size, address)
+        place = _place(content, number, n_bytes)
+    return None if place is None else content[place : place + n_bytes]
 
 
-def _place(content: memoryview, length: int, address: int, number: int) -> int | None:
-    """Where the numbers of a reference start in a file; None if they are not found as described."""
-    if length == 0:
-        return 0
-    if length % 2 or number == 0 or address + COLLECTION.size > len(content):
-        return None
-    signature, version, size = COLLECTION.unpack_from(content, address)
-    end = address + size
-    if (signature, version) != (SIGNATURE, VERSION) or end > len(content):
-        return None
-    place = address + COLLECTION.size
-    while place + OBJECT.size <= end:
-        own, _, n_bytes = OBJECT.unpack_from(content, place)
+def _place(content: bytes, number: int, n_bytes: int) -> int | None:
+    """Where the numbers of an object start in a collection; None if they are not wholly in what was read of it."""
+    place = COLLECTION.size
+    while place + OBJECT.size <= len(content):
+        own, _, size = OBJECT.unpack_from(content, place)
+        place += OBJECT.size
         if own == number:
-            is_whole = n_bytes >= 4 * length and place + OBJECT.size + n_bytes <= end
-            return place + OBJECT.size if is_whole else None
+            return place if n_bytes <= size and place + n_bytes <= len(content) else None
         if own == 0:
             return None
-        place += OBJECT.size + -(-n_bytes // 8) * 8
+        place += -(-size // 8) * 8
     return None

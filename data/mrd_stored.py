@@ -1,6 +1,6 @@
 """Acquisitions in an HDF5 file: headers without a detour through chunks, samples as they are needed."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import h5py
@@ -8,7 +8,7 @@ import numpy as np
 
 from raki.data.acquisitions import Acquisitions
 from raki.data.hdf5 import dataset, opened
-from raki.data.mrd_heap import REFERENCE, mapped_samples, refers_as_described
+from raki.data.mrd_heap import REFERENCE, numbers_in_heap, refers_as_described
 from raki.errors import ScanError
 
 NEEDED = {'flags', 'idx', 'active_channels', 'number_of_samples'}
@@ -34,21 +34,28 @@ class StoredSamples:
     references: np.ndarray | None = None
     """Where they are, of the type `raki.data.mrd_heap.REFERENCE`, axes (acquisition,); None where it is not known."""
 
-    def read(self, positions: np.ndarray) -> Iterable[np.ndarray]:
-        """As `raki.data.acquisitions.SampleSource.read`."""
-        mapped = None if self.references is None else mapped_samples(self.path, self.references[positions])
-        return self._through_the_library(positions) if mapped is None else mapped
-
-    def _through_the_library(self, positions: np.ndarray) -> Iterator[np.ndarray]:
-        """The file is open until the last is taken."""
+    def read(self, positions: np.ndarray) -> Iterator[np.ndarray]:
+        """As `raki.data.acquisitions.SampleSource.read`; the file is open until the last is taken."""
         with opened(self.path) as file:
-            samples = dataset(file, self.name).fields('data')  # once: the type of a record takes long to understand
-            for start in range(0, len(positions), AT_ONCE):
-                some = positions[start : start + AT_ONCE]
-                first, stop = int(some[0]), int(some[-1]) + 1
-                is_dense = DENSE * len(some) >= stop - first
-                values = samples[first:stop][some - first] if is_dense else samples[some]
-                yield from map(self._complex, values, some.tolist())
+            if self.references is None:
+                yield from self._through_the_library(file, positions)
+                return
+            descriptor = file.id.get_vfd_handle()
+            for position, reference in zip(positions, self.references[positions].tolist(), strict=True):
+                found = numbers_in_heap(descriptor, *reference)
+                if found is None:
+                    yield from self._through_the_library(file, np.array([position]))
+                else:
+                    yield self._complex(np.frombuffer(found, '<f4'), int(position))
+
+    def _through_the_library(self, file: h5py.File, positions: np.ndarray) -> Iterator[np.ndarray]:
+        samples = dataset(file, self.name).fields('data')  # once: the type of a record takes long to understand
+        for start in range(0, len(positions), AT_ONCE):
+            some = positions[start : start + AT_ONCE]
+            first, stop = int(some[0]), int(some[-1]) + 1
+            is_dense = DENSE * len(some) >= stop - first
+            values = samples[first:stop][some - first] if is_dense else samples[some]
+            yield from map(self._complex, values, some.tolist())
 
     def _complex(self, value: np.ndarray, position: int) -> np.ndarray:
         if value.size % 2:
