@@ -78,7 +78,7 @@ def real_scans(folder: Path | None) -> Iterator[tuple[str, Scan]]:
         file = open_scan(path)
         if len(file.shape) > 4:
             continue
-        repetitions = [file.read([file.shape[0] // 2], repetition) for repetition in range(file.n_repetitions)]
+        repetitions = [file.read([file.shape[0] // 2], frame) for frame in range(file.n_frames)]
         scan = merged(repetitions)
         if not bool(scan.mask.all()):
             continue

@@ -49,7 +49,7 @@ def halves(path: Path) -> dict[str, object] | None:
     """Estimates of a fully sampled scan's left and right half of the field of view, and the ratio of the two."""
     file = open_scan(path)
     scan = file.read([file.shape[0] // 2])
-    if not bool(scan.mask.all()) or file.n_repetitions > 1:
+    if not bool(scan.mask.all()) or file.n_frames > 1:
         return None
     hybrid = torch.fft.ifft(central(scan.kspace[0], 24), norm='ortho')
     parts = [torch.fft.fft(part, norm='ortho') for part in hybrid.chunk(2, dim=2)]

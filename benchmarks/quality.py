@@ -106,7 +106,7 @@ def scans(folder: Path | None, only: Sequence[str], *, are_simulated: bool) -> I
         if len(file.shape) > 4:
             continue
         scan = file.read([file.shape[0] // 2])
-        if bool(scan.mask.all()) and file.n_repetitions == 1:
+        if bool(scan.mask.all()) and file.n_frames == 1:
             yield path.stem, scan
     for name, settings in SIMULATIONS.items():
         if are_simulated and (not only or name in only):

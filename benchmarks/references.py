@@ -127,7 +127,7 @@ def filled(case: Case) -> Tensor:
 
 def from_file(folder: Path, method: str) -> dict[str, Tensor]:
     """The whole way from a file with noise samples: filled k-space and images."""
-    scan = open_scan(folder / f'{PHANTOM}.h5').read(repetition=1)
+    scan = open_scan(folder / f'{PHANTOM}.h5').read(frame=1)
     found = reconstruct(scan, METHODS[f'scan {method}'], device=torch.device('cpu'))
     return {f'pipeline {method} kspace': found.kspace, f'pipeline {method} image': found.image}
 

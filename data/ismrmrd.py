@@ -17,6 +17,7 @@ from raki.data.generic import DatasetLayout
 from raki.data.hdf5 import COMPLEX64_BYTES, dataset, finite, opened, require_memory_of_slab
 from raki.data.header import Header, header_of
 from raki.data.measured import calibration_block, measured_lines
+from raki.data.place import Frame
 from raki.data.sampling import longest_run
 from raki.data.scan import Scan, ScanFile
 from raki.errors import ScanError
@@ -55,7 +56,7 @@ def open_ismrmrd(path: str, _layout: DatasetLayout | None = None, mask: str | No
         format='ISMRMRD HDF5',
         shape=shape,
         read_slab=reader.read_slab,
-        n_repetitions=len(lines.counters('repetition')),
+        frames=[Frame(repetition) for repetition in lines.counters('repetition')],
         image_shape=header.image_shape(reader.n_axes),
         facts=dict(header.facts),
         notes=_notes(groups, header, lines, reader.n_readout) + memory,

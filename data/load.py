@@ -74,10 +74,10 @@ def open_scan(path: str | Path, layout: DatasetLayout | None = None, mask: str |
 def load_scan(
     path: str | Path, *, repetition: int = 0, layout: DatasetLayout | None = None, mask: str | None = None
 ) -> Scan:
-    """Read all slices, or the volume, of one repetition into memory; slice by slice by `open_scan`.
+    """Read all slices, or the volume, of one repetition into memory; slice by slice, and every frame, by `open_scan`.
 
     A ScanError as there, or if slices have different sampling patterns; a ResourceError if memory does not suffice.
     """
     file = open_scan(path, layout, mask)
     require_memory(COMPLEX64_BYTES * prod(file.shape), str(path))
-    return file.read(repetition=repetition)
+    return file.read(frame=file.frames_with(repetition=repetition)[0])

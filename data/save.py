@@ -4,14 +4,16 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import h5py
 import torch
 from torch import Tensor
 
+from raki.data.place import Place
 from raki.data.scan import Scan
 from raki.errors import ScanError
 
@@ -57,12 +59,56 @@ def new_hdf5(path: str | Path, n_bytes: int = 0) -> Iterator[h5py.File]:
             yield file
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class OutputImage:
+    """One image of a reconstruction with what came with it, on its way to a file."""
+
+    image: Tensor
+    """Magnitude, axes (y, x), that are phase encode and readout."""
+
+    place: Place
+    """Where it belongs."""
+
+    kspace: Tensor | None = None
+    """Filled k-space, axes (coil, ky, kx), where it is wanted."""
+
+    gfactor: Tensor | None = None
+    """g-factor map, axes as the image, where it is wanted [1]."""
+
+    readout_is_rows: bool = False
+    """Whether images of the input file have the readout along their rows."""
+
+    @property
+    def maps(self) -> dict[str, Tensor]:
+        """Image and g-factors by the names they have in files, oriented as in the input file."""
+        maps = {'reconstruction': self.image} | ({} if self.gfactor is None else {'gfactor': self.gfactor})
+        return {name: each.float().mT if self.readout_is_rows else each.float() for name, each in maps.items()}
+
+
+class Writer(Protocol):
+    """Writes a reconstruction image by image, as a context; files appear when it ends without an error."""
+
+    def __init__(self, path: str | Path, n_images: int) -> None: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *error: Any) -> bool | None: ...
+
+    def put(self, index: int, image: OutputImage) -> None:
+        """Write one image; images are ordered by frame, then slice."""
+        ...
+
+    def describe(self, manifest: Mapping[str, object]) -> None:
+        """Store what made the file."""
+        ...
+
+
 class ReconstructionWriter:
     """Write a reconstruction image by image; the file appears when the block ends without an error.
 
     The layout is fastMRI's: `reconstruction` float32 (image, y, x), which fastMRI's evaluation reads unchanged, and
     on request `gfactor`, laid out alike, and `kspace` (image, coil, readout, phase encode), the filled k-space. Images
-    are ordered by repetition, then slice.
+    are ordered by frame, then slice.
     """
 
     def __init__(self, path: str | Path, n_images: int) -> None:
@@ -76,17 +122,14 @@ class ReconstructionWriter:
     def __exit__(self, *error: Any) -> bool | None:
         return self._open.__exit__(*error)
 
-    def put(
-        self, index: int, image: Tensor, kspace: Tensor | None, gfactor: Tensor | None = None, *, readout_is_rows: bool
-    ) -> None:
-        """Write one image (y, x), oriented as in the input file, its k-space (coil, ky, kx) and g-factors (y, x)."""
-        maps = {'reconstruction': image} | ({} if gfactor is None else {'gfactor': gfactor})
-        arrays = {name: each.float().mT if readout_is_rows else each.float() for name, each in maps.items()}
-        if kspace is not None:
-            arrays['kspace'] = kspace.transpose(-1, -2)
+    def put(self, index: int, image: OutputImage) -> None:
+        """Write one image, oriented as in the input file, its k-space and its g-factors."""
+        arrays = image.maps
+        if image.kspace is not None:
+            arrays['kspace'] = image.kspace.transpose(-1, -2)
         if not len(self._file):
             reserve(Path(self._file.filename), self._n_images * sum(array.nbytes for array in arrays.values()))
-            axes = ('phase encode, readout', 'readout, phase encode')[readout_is_rows]
+            axes = ('phase encode, readout', 'readout, phase encode')[image.readout_is_rows]
             self._file.attrs['image_axes'] = f'image, {axes}'
         for name, array in arrays.items():
             values = array.cpu().numpy()
@@ -98,11 +141,11 @@ class ReconstructionWriter:
             self._file.attrs[name] = value if isinstance(value, str | int | float) else json.dumps(value)
 
 
-WRITERS = {'.h5': ReconstructionWriter}
+WRITERS: Mapping[str, type[Writer]] = {'.h5': ReconstructionWriter}
 """What writes a reconstruction, by the suffix of its file."""
 
 
-def reconstruction_writer(path: str | Path, n_images: int) -> ReconstructionWriter:
+def reconstruction_writer(path: str | Path, n_images: int) -> Writer:
     """Give the writer for a file; HDF5 where the suffix tells no other."""
     return WRITERS.get(Path(path).suffix.lower(), ReconstructionWriter)(path, n_images)
 

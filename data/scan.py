@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from raki.data.place import Frame, Geometry, Place
 from raki.errors import SamplingError, ScanError
 from raki.fourier import centre_crop, image_from_kspace
 
@@ -156,13 +157,16 @@ class ScanFile:
     """What the file was recognised as, in words."""
 
     shape: tuple[int, ...]
-    """Size of one repetition's kspace, axes as `Scan.kspace`."""
+    """Size of one frame's kspace, axes as `Scan.kspace`."""
 
     read_slab: Callable[[int, int], Scan]
-    """Read one slice or volume: (slab, repetition) to a Scan with one slab."""
+    """Read one slice or volume: (slab, number of the frame) to a Scan with one slab."""
 
-    n_repetitions: int = 1
-    """How many times all of it was measured; every repetition may have its own mask."""
+    frames: Sequence[Frame] = (Frame(),)
+    """The repetitions, contrasts, phases and sets in which all slabs were measured; each may have its own masks."""
+
+    geometries: Sequence[Geometry] = ()
+    """Place of every slab, where the file tells; else empty."""
 
     image_shape: tuple[int, ...] | None = None
     """As `Scan.image_shape`."""
@@ -182,20 +186,49 @@ class ScanFile:
         images = self.image_shape or self.shape[2:]
         return self.shape[0] if len(images) == 2 or images[-1] == 1 else self.shape[0] * images[0]
 
-    def read(self, slabs: Sequence[int] | None = None, repetition: int = 0) -> Scan:
-        """Read `slabs` (default all), which are slices or volumes, of one repetition into memory.
+    @property
+    def n_frames(self) -> int:
+        """How many times all of it was measured."""
+        return len(self.frames)
 
-        A ScanError if a slab or the repetition does not exist, or slabs have different sampling patterns.
+    def read(self, slabs: Sequence[int] | None = None, frame: int = 0) -> Scan:
+        """Read `slabs` (default all), which are slices or volumes, of one frame, by its number, into memory.
+
+        A ScanError if a slab or the frame does not exist, or slabs have different sampling patterns.
         """
         chosen = range(self.shape[0]) if slabs is None else slabs
         self._require_below(self.shape[0], 'slice' if len(self.shape) == 4 else 'volume', chosen)
-        self.require_known((), [repetition])
-        return stacked([self.read_slab(index, repetition) for index in chosen])
+        self._require_below(self.n_frames, 'frame', [frame])
+        return stacked([self.read_slab(index, frame) for index in chosen])
 
-    def require_known(self, slices: Iterable[int], repetitions: Iterable[int] = (0,)) -> None:
-        """Raise a ScanError if one of these slices (images of a repetition) or repetitions does not exist."""
+    def require_known(self, slices: Iterable[int]) -> None:
+        """Raise a ScanError if one of these slices (images of a frame) does not exist."""
         self._require_below(self.n_slices, 'slice', slices)
-        self._require_below(self.n_repetitions, 'repetition', repetitions)
+
+    def frames_with(self, **labels: int | None) -> list[int]:
+        """Numbers of the frames with these labels (see `raki.data.place.Frame`), None for any; ScanError without one.
+
+        For example `frames_with(repetition=1)`.
+        """
+        wanted = {name: value for name, value in labels.items() if value is not None}
+        for name, value in wanted.items():
+            there = sorted({getattr(frame, name) for frame in self.frames})
+            if value not in there:
+                known = f'{name} {there[0]}' if len(there) == 1 else f'{name}s {", ".join(map(str, there))}'
+                raise ScanError(f'{self.path}: no {name} {value}; the file has {known}')
+        found = [n for n, frame in enumerate(self.frames) if all(getattr(frame, k) == v for k, v in wanted.items())]
+        if not found:
+            named = ', '.join(f'{name} {value}' for name, value in wanted.items())
+            raise ScanError(f'{self.path}: no frame has {named} at once: leave one of them out')
+        return found
+
+    def place(self, slice_index: int, frame: int = 0) -> Place:
+        """Where an image of a frame belongs."""
+        n_along = max(1, self.n_slices // self.shape[0])
+        slab, along = divmod(slice_index, n_along)
+        if not self.geometries:
+            return Place(slice_index, self.frames[frame])
+        return Place(slice_index, self.frames[frame], self.geometries[slab].partition(along - n_along // 2))
 
     def _require_below(self, number: int, kind: str, chosen: Iterable[int]) -> None:
         unknown = [index for index in chosen if not 0 <= index < number]

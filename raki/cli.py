@@ -14,6 +14,16 @@ from raki.commands import inputs
 from raki.commands.inputs import UsageError, as_usage_error
 from raki.commands.terminal import COMPARISON_WIDTH, comparison_table, description_table, progress_bars, show
 from raki.errors import CalibrationError, ResourceError, ScanError, TrainingError
+from raki.options import (
+    CalibrationOption,
+    CoilsOption,
+    DeviceOption,
+    FaithfulOption,
+    JsonOption,
+    SlicesOption,
+    Source,
+    reading,
+)
 
 EXIT_CODES = {
     typer.BadParameter.__bases__[0]: 2,
@@ -34,23 +44,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-ScanArgument = Annotated[Path, typer.Argument(help='Scan: fastMRI-layout, ISMRMRD or any other HDF5.')]
-DatasetOption = Annotated[str | None, typer.Option('--dataset', help='K-space dataset of an HDF5 in no known format.')]
-AxesOption = Annotated[str | None, typer.Option('--axes', help='Its axes in order, such as slice,coil,ky,kx.')]
-MaskOption = Annotated[
-    str | None, typer.Option('--mask', help='Dataset with the line mask, or "zeros" if lines of zeros are missing.')
-]
-DeviceOption = Annotated[str | None, typer.Option(help='Such as cpu or cuda; default: the GPU where there is one.')]
-JsonOption = Annotated[bool, typer.Option('--json', help='Print JSON for programs.')]
-CoilsOption = Annotated[int | None, typer.Option(help='Compress to this many virtual coils before learning.')]
-CalibrationOption = Annotated[
-    str | None, typer.Option(help='What to learn from: measured (lines only) or own (reconstructed ones, too).')
-]
-FaithfulOption = Annotated[
-    float | None, typer.Option(help='Least part of small points to give back, such as 0.9 (gated, rraki, sparse).')
-]
-SlicesOption = Annotated[list[int] | None, typer.Option('--slices', '--slice', help='Slices, counted from 0.')]
-
 
 @app.callback()
 def common(debug: Annotated[bool, typer.Option('--debug', help='Show the traceback of an error.')] = False) -> None:
@@ -59,17 +52,15 @@ def common(debug: Annotated[bool, typer.Option('--debug', help='Show the traceba
 
 
 @app.command()
+@reading
 def info(
-    scan: ScanArgument,
-    dataset: DatasetOption = None,
-    axes: AxesOption = None,
-    mask: MaskOption = None,
+    source: Source,
     as_json: JsonOption = False,
 ) -> None:
     """Show what is in a file: shape, lattice, R, ACS, noise, partial Fourier, problems."""
     from raki.commands.info import describe
 
-    description = describe(inputs.open_file(scan, dataset, axes, mask))
+    description = describe(source.open())
     if as_json:
         print(json.dumps(description, indent=1))
     else:
@@ -77,12 +68,16 @@ def info(
 
 
 @app.command()
+@reading
 def reconstruct(
-    scan: ScanArgument,
+    source: Source,
     output: Annotated[Path | None, typer.Option('-o', '--output', help='HDF5; default: SCAN.raki.h5 here.')] = None,
     method: Annotated[str, typer.Option(help='gated, grappa, raki, raki-complex, rraki, iraki ...')] = 'gated',
     slices: SlicesOption = None,
-    repetition: Annotated[int | None, typer.Option(help='Only this repetition, counted from 0.')] = None,
+    repetition: Annotated[int | None, typer.Option(help='Only this repetition, by its counter.')] = None,
+    contrast: Annotated[int | None, typer.Option(help='Only this contrast (echo).')] = None,
+    phase: Annotated[int | None, typer.Option(help='Only this cardiac phase.')] = None,
+    set_: Annotated[int | None, typer.Option('--set', help='Only this set.')] = None,
     combine: Annotated[str, typer.Option(help='rss or walsh (adaptive).')] = 'rss',
     seed: Annotated[int, typer.Option(help='Seed of the networks.')] = 0,
     keep_kspace: Annotated[bool, typer.Option('--kspace', help='Write the filled k-space, too.')] = False,
@@ -91,22 +86,20 @@ def reconstruct(
     calibration: CalibrationOption = None,
     faithful: FaithfulOption = None,
     device: DeviceOption = None,
-    dataset: DatasetOption = None,
-    axes: AxesOption = None,
-    mask: MaskOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Fill in the missing lines of a scan, learning from its own ACS, and write the images."""
     from raki.commands.reconstruct import Job, reconstruct_file
     from raki.device import choose_device
 
-    output = output or Path(f'{scan.stem}.raki.h5')
-    inputs.require_writable(output, scan)
+    output = output or Path(f'{source.scan.stem}.raki.h5')
+    inputs.require_writable(output, source.scan)
     with as_usage_error():
-        chosen, repetitions = choose_device(device), None if repetition is None else [repetition]
-        how = combine, slices or None, repetitions, keep_kspace, seed, chosen, coils, gfactor, calibration, faithful
+        chosen, labels = choose_device(device), {'repetition': repetition, 'contrast': contrast, 'phase': phase}
+        labels |= {'set': set_}
+        how = combine, slices or None, labels, keep_kspace, seed, chosen, coils, gfactor, calibration, faithful
         job = Job(method, *how)
-    file = inputs.open_file(scan, dataset, axes, mask, coils)
+    file = source.open(coils)
     with progress_bars() as progress_for:
         manifest = reconstruct_file(file, output, job, progress_for)
     _warn(manifest['warnings'])
@@ -116,8 +109,9 @@ def reconstruct(
 
 
 @app.command()
+@reading
 def compare(
-    scan: ScanArgument,
+    source: Source,
     output: Annotated[Path, typer.Option('-o', '--output', help='Folder for results.json and report.html.')],
     rates: Annotated[
         list[str] | None, typer.Option(help='Accelerations: --rates 2 3; of volumes (Rz x Ry, CAIPI shift): 2x2 2x3s1.')
@@ -134,9 +128,6 @@ def compare(
     iterations: Annotated[int | None, typer.Option(help="Training iterations, instead of each preset's own.")] = None,
     own_object: Annotated[Path | None, typer.Option('--object', help='Object mask, .npy or HDF5.')] = None,
     device: DeviceOption = None,
-    dataset: DatasetOption = None,
-    axes: AxesOption = None,
-    mask: MaskOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Undersample a fully sampled scan, reconstruct it with several methods, and measure."""
@@ -152,7 +143,7 @@ def compare(
     with as_usage_error():
         chosen = with_settings(methods_named(methods, iterations), calibration, faithful)
         where = choose_device(device)
-    file = inputs.open_file(scan, dataset, axes, mask, coils)
+    file = source.open(coils)
     with as_usage_error():
         spacings, blocks = inputs.rates_for(file, rates), inputs.acs_for(file, acs)
         plan = Plan(chosen, spacings, blocks, seeds, replicas, where, coils, refit, own)

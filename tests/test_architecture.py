@@ -17,7 +17,8 @@ FLOORS = [
     ['raki.grappa', 'raki.networks', 'raki.consistency', 'raki.pipeline'],
     ['raki.evaluation'],
     ['raki.commands'],
-    ['raki.cli', 'raki.public'],
+    ['raki.options', 'raki.public'],
+    ['raki.cli'],
 ]
 """Rooms, from the ground up: one imports from lower floors only, never from another on its own."""
 LEVEL = {room: level for level, rooms in enumerate(FLOORS, start=1) for room in rooms}
@@ -29,7 +30,7 @@ AT_HOME = {
     'plotly': ('raki.evaluation.web_page',),
     'jinja2': ('raki.evaluation.web_page',),
     'rich': ('raki.commands.terminal',),
-    'typer': ('raki.cli',),
+    'typer': ('raki.cli', 'raki.options'),
 }
 
 

@@ -64,7 +64,7 @@ def test_slices_are_read_one_by_one(tmp_path: Path) -> None:
     np.testing.assert_array_equal(file.read([1]).kspace[0].numpy(), KSPACE[1].swapaxes(1, 2))
     with pytest.raises(ScanError, match='no slice 2; the file has slices 0 to 1'):
         file.read([2])
-    with pytest.raises(ScanError, match='no repetition 1; the file has repetitions 0 to 0'):
+    with pytest.raises(ScanError, match='no frame 1; the file has frames 0 to 0'):
         file.read([0], 1)
 
 

@@ -149,7 +149,7 @@ def test_calibration_of_the_first_repetition_serves_those_without(tmp_path: Path
     image = [line for line in HALF if line.ky not in range(3, 9)]
     file = open_scan(write(tmp_path / 'a.h5', [*image, *lines, *others], mode=mode))
     assert 'calibration was measured in repetition [0] only, and serves all' in file.notes
-    scan = file.read(repetition=1)
+    scan = file.read(frame=1)
     assert torch.equal(scan.kspace[0, :, ::2], 2 * FULL[:, ::2])
     assert scan.calibration is not None
     assert torch.equal(scan.calibration[0], FULL[:, 3:9])
@@ -168,7 +168,7 @@ def test_lines_are_believed_more_than_the_header(tmp_path: Path) -> None:
 def test_counters_may_have_holes(tmp_path: Path) -> None:
     lines = [Line(ky, counters=(('slice', 4), ('repetition', 2))) for ky in range(N_LINES)]
     file = open_scan(write(tmp_path / 'a.h5', lines))
-    assert (file.shape[0], file.n_repetitions) == (1, 1)
+    assert (file.shape[0], file.n_frames) == (1, 1)
     assert torch.equal(file.read().kspace[0], FULL)
 
 
@@ -242,8 +242,8 @@ def test_slices_and_repetitions_are_kept_apart(tmp_path: Path) -> None:
         for index in range(3)
     ]
     file = open_scan(write(tmp_path / 'a.h5', lines))
-    assert (file.shape[0], file.n_repetitions) == (3, 2)
-    scan = file.read([2], repetition=1)
+    assert (file.shape[0], file.n_frames) == (3, 2)
+    scan = file.read([2], frame=1)
     assert scan.mask.tolist() == [ky % 2 == 1 for ky in range(N_LINES)]
     torch.testing.assert_close(scan.kspace[0, :, 1::2], 13 * FULL[:, 1::2])
 
@@ -351,9 +351,9 @@ def test_files_of_the_standards_own_generator_are_reconstructed(
     sizes = ['-m', str(matrix), '-c', str(coils), '-a', str(acceleration), '-w', '24', '-n', '0.01']
     subprocess.run([str(GENERATOR), *sizes, '-C', '-o', str(path)], check=True, capture_output=True)
     file = open_scan(path)
-    assert file.n_repetitions == acceleration
+    assert file.n_frames == acceleration
     for repetition in range(acceleration):
-        scan = file.read(repetition=repetition)
+        scan = file.read(frame=repetition)
         assert int(scan.mask.sum()) < 24 + matrix / acceleration
         errors = [
             nrmse_up_to_scale(reconstruct(scan, method).image[0].numpy(), stored_truth(path))

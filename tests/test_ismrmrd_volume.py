@@ -100,9 +100,9 @@ def test_repetitions_of_a_volume_have_their_own_masks(tmp_path: Path) -> None:
         for line in lines_of(positions(mask))
     ]
     file = open_scan(write(tmp_path / 'a.h5', acquisitions, z=N_PARTITIONS))
-    assert file.n_repetitions == 2
+    assert file.n_frames == 2
     for repetition, mask in enumerate(masks):
-        volume = file.read(repetition=repetition)
+        volume = file.read(frame=repetition)
         assert torch.equal(volume.mask, mask)
         assert torch.equal(volume.kspace[0], VOLUME * mask[..., None])
 

@@ -11,7 +11,15 @@ import torch
 from raki.coils.noise import noise_covariance
 from raki.data.load import load_scan, open_scan
 from raki.data.phantoms import BAR_WIDTHS, COMPARTMENTS, HEAD, bars, compartments, head
-from raki.data.save import ReconstructionWriter, reconstruction_writer, replacing, write_scan, write_text
+from raki.data.place import Place
+from raki.data.save import (
+    OutputImage,
+    ReconstructionWriter,
+    reconstruction_writer,
+    replacing,
+    write_scan,
+    write_text,
+)
 from raki.data.simulate import PHANTOMS, STRUCTURED, Simulation, simulate
 from raki.fourier import image_from_kspace
 from tests.toys import attributes, random_kspace, stored
@@ -36,7 +44,7 @@ def test_an_error_leaves_what_was_there_before(tmp_path: Path) -> None:
 
 def test_a_failed_reconstruction_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(KeyError), ReconstructionWriter(tmp_path / 'a.h5', 2) as writer:  # noqa: PT012
-        writer.put(0, torch.ones(4, 5), None, readout_is_rows=False)
+        writer.put(0, OutputImage(torch.ones(4, 5), Place(0)))
         raise KeyError
     assert list(tmp_path.iterdir()) == []
 
@@ -50,7 +58,7 @@ def test_every_suffix_without_a_writer_of_its_own_is_hdf5(tmp_path: Path) -> Non
 def test_images_are_written_in_the_orientation_of_the_input(tmp_path: Path, readout_is_rows: bool) -> None:
     image, kspace = torch.rand(4, 5), random_kspace(3, 4, 5)
     with ReconstructionWriter(tmp_path / 'a.h5', 1) as writer:
-        writer.put(0, image, kspace, readout_is_rows=readout_is_rows)
+        writer.put(0, OutputImage(image, Place(0), kspace, readout_is_rows=readout_is_rows))
         writer.describe({'method': 'x', 'slice': [0]})
     images, filled = (stored(tmp_path / 'a.h5', name) for name in ('reconstruction', 'kspace'))
     assert (images.dtype, filled.dtype) == (np.float32, np.complex64)
@@ -72,7 +80,7 @@ def test_a_full_disk_is_noticed_before_anything_is_computed(tmp_path: Path, monk
 
     monkeypatch.setattr('os.posix_fallocate', full)
     with pytest.raises(OSError, match='No space left'), ReconstructionWriter(tmp_path / 'a.h5', 10**5) as writer:
-        writer.put(0, torch.ones(4, 5), None, readout_is_rows=False)
+        writer.put(0, OutputImage(torch.ones(4, 5), Place(0)))
     with pytest.raises(OSError, match='No space left'):
         write_scan(tmp_path / 'b.h5', simulate(Simulation()), {})
     assert list(tmp_path.iterdir()) == []

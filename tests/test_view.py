@@ -13,8 +13,9 @@ import pytest
 import torch
 
 from raki.cli import main
+from raki.data.place import Place
 from raki.data.result import open_reconstruction
-from raki.data.save import ReconstructionWriter
+from raki.data.save import OutputImage, ReconstructionWriter
 from raki.errors import ScanError
 
 MANIFEST: dict[str, object] = {
@@ -29,7 +30,7 @@ MANIFEST: dict[str, object] = {
 def written(path: Path, images: torch.Tensor, manifest: dict[str, object], *, readout_is_rows: bool = False) -> Path:
     with ReconstructionWriter(path, len(images)) as writer:
         for index, image in enumerate(images):
-            writer.put(index, image, None, readout_is_rows=readout_is_rows)
+            writer.put(index, OutputImage(image, Place(index), readout_is_rows=readout_is_rows))
         writer.describe(manifest)
     return path
 

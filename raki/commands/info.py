@@ -22,7 +22,7 @@ def describe(file: ScanFile) -> dict[str, object]:
 
     A volume whose partitions were all measured alike is described as the slices that it is reconstructed as.
     """
-    read = (file.read([0], repetition) for repetition in range(file.n_repetitions))
+    read = (file.read([0], frame) for frame in range(file.n_frames))
     repetitions = [scan.as_slices() if scan.has_full_kz else scan for scan in read]
     first = repetitions[0]
     return {

@@ -1,8 +1,8 @@
 """What `raki reconstruct` does: read, fill in, combine, write all or nothing."""
 
 import platform
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ from torch import Tensor
 from raki.coils.combine import Combination
 from raki.coils.noise import known_covariance
 from raki.commands.catalogue import known, method_named, with_settings
-from raki.data.save import reconstruction_writer
+from raki.data.place import Place, columns
+from raki.data.save import OutputImage, reconstruction_writer
 from raki.data.scan import Scan, ScanFile
 from raki.evaluation.compare import with_seed
 from raki.evaluation.noise_maps import analytic_noise_map
@@ -36,8 +37,8 @@ class Job:
     """One of COMBINATIONS."""
     slices: Sequence[int] | None = None
     """Which slices; None for all."""
-    repetitions: Sequence[int] | None = None
-    """Which repetitions; None for all."""
+    labels: Mapping[str, int | None] = field(default_factory=dict)
+    """Which frames, by names and counters of `raki.data.place.Frame`; all where nothing is said."""
     keep_kspace: bool = False
     """Whether the filled k-space is written too."""
     seed: int = 0
@@ -73,20 +74,20 @@ def reconstruct_file(file: ScanFile, output: Path, job: Job, progress_for: Calla
     reconstructed whole, too; its filled k-space is written with kz transformed away, as slices.
     """
     slices = range(file.n_slices) if job.slices is None else job.slices
-    repetitions = range(file.n_repetitions) if job.repetitions is None else job.repetitions
-    file.require_known(slices, repetitions)
-    places = [(repetition, index) for repetition in repetitions for index in slices]
+    file.require_known(slices)
+    frames = file.frames_with(**job.labels)
+    places = [file.place(index, frame) for frame in frames for index in slices]
     settings = {'device': job.device, 'combine': COMBINATIONS[job.combine], 'coils': job.coils}
-    manifest, n_done = _manifest(file, job, places), 0
+    manifest, waiting = _manifest(file, job, places), iter(enumerate(places))
     with reconstruction_writer(output, len(places)) as writer:
-        for name, scan, wanted in _parts(file, slices, repetitions):
+        for name, scan, wanted in _parts(file, slices, frames):
             result = reconstruct(scan, job.prepared, **settings, progress=progress_for(f'{name}: {job.method}'))
             gfactors = gfactor_maps(scan, result, COMBINATION_WEIGHTS[job.combine], job.device) if job.gfactor else None
             for index in wanted:
                 kspace = result.kspace[index] if job.keep_kspace else None
                 gfactor = None if gfactors is None else gfactors[index]
-                writer.put(n_done, result.image[index], kspace, gfactor, readout_is_rows=file.readout_is_rows)
-                n_done += 1
+                number, place = next(waiting)
+                writer.put(number, OutputImage(result.image[index], place, kspace, gfactor, file.readout_is_rows))
             is_assumed = job.gfactor and known_covariance(scan.noise) is None
             transforms = [each.transform for each in result.interpolators]
             manifest['energy_in_virtual_coils'] += [1.0 if each is None else each.energy for each in transforms]
@@ -98,11 +99,10 @@ def reconstruct_file(file: ScanFile, output: Path, job: Job, progress_for: Calla
     return manifest
 
 
-def _manifest(file: ScanFile, job: Job, places: Sequence[tuple[int, int]]) -> dict[str, Any]:
+def _manifest(file: ScanFile, job: Job, places: list[Place]) -> dict[str, Any]:
     """Before anything is reconstructed."""
     return {
-        'repetition': [repetition for repetition, _ in places],
-        'slice': [index for _, index in places],
+        **dict(columns(places)),
         'method': job.method,
         'settings': asdict(job.prepared),
         'combine': job.combine,
@@ -119,20 +119,18 @@ def _manifest(file: ScanFile, job: Job, places: Sequence[tuple[int, int]]) -> di
     }
 
 
-def _parts(
-    file: ScanFile, slices: Sequence[int], repetitions: Sequence[int]
-) -> Iterator[tuple[str, Scan, Sequence[int]]]:
+def _parts(file: ScanFile, slices: Sequence[int], frames: Sequence[int]) -> Iterator[tuple[str, Scan, Sequence[int]]]:
     """Name of what is reconstructed at once, the scan, and which of its images are wanted."""
-    for repetition in repetitions:
-        volume = file.read(repetition=repetition) if len(file.shape) > 4 else None
+    for frame in frames:
+        volume = file.read(frame=frame) if len(file.shape) > 4 else None
         if volume is not None and not volume.has_full_kz:
-            yield f'volume, repetition {repetition}', volume, slices
+            yield f'volume, {file.frames[frame]}', volume, slices
             continue
         whole = None if volume is None else volume.as_slices()
         del volume
         for index in slices:
-            scan = file.read([index], repetition) if whole is None else whole.only(index)
-            yield f'slice {index}, repetition {repetition}', scan, [0]
+            scan = file.read([index], frame) if whole is None else whole.only(index)
+            yield f'slice {index}, {file.frames[frame]}', scan, [0]
 
 
 def gfactor_maps(

@@ -1,0 +1,99 @@
+"""Where an image belongs: its label among those of a scan, and its place in the patient's space."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+
+from raki.errors import ScanError
+
+Direction = tuple[float, float, float]
+"""Components along the patient's left, posterior and superior (LPS), as scanners and DICOM count them."""
+
+ORTHONORMAL = 1e-3
+"""How far directions from a file may be from unit length and from each other's perpendicular [1]."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Frame:
+    """One complete set of slices or volumes among those that a scan measured, by the counters of its file."""
+
+    repetition: int = 0
+    contrast: int = 0
+    phase: int = 0
+    set: int = 0
+
+    def __str__(self) -> str:
+        named = asdict(self)
+        others = [f'{name} {value}' for name, value in named.items() if value and name != 'repetition']
+        return ', '.join([f'repetition {self.repetition}', *others])
+
+
+LABELS = tuple(asdict(Frame()))
+"""Names of the counters of a frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """Place of one slice or volume: that of the whole matrix, whatever images are cropped to.
+
+    Phase zero of all gradients is at DC, so `position` is the middle of voxel n//2 along every axis, which crops of the
+    image keep.
+    """
+
+    position: tuple[float, float, float]
+    """Centre of voxel n//2 along every axis, LPS [m]."""
+
+    read_dir: Direction
+    """Unit vector along the readout, from pixel kx to kx + 1."""
+
+    phase_dir: Direction
+    """Unit vector along ky."""
+
+    slice_dir: Direction
+    """Unit vector along kz, or from slice to slice."""
+
+    voxel_size: tuple[float, float, float]
+    """Along (slice, phase, readout) of the encoded matrix; of a slice the first is its thickness [m]."""
+
+    def __post_init__(self) -> None:
+        axes = (self.read_dir, self.phase_dir, self.slice_dir)
+        products = [_dot(axes[i], axes[j]) - (i == j) for i in range(3) for j in range(i, 3)]
+        if not all(abs(product) <= ORTHONORMAL for product in products):
+            raise ScanError(f'directions must be perpendicular unit vectors (LPS), got {axes}')
+        if not min(self.voxel_size) > 0:
+            raise ScanError(f'voxels must have a size along (slice, phase, readout) [m], got {self.voxel_size}')
+
+    def partition(self, offset: float) -> 'Geometry':
+        """Place of the slice so many voxels along `slice_dir` from the middle one."""
+        step = offset * self.voxel_size[0]
+        moved = tuple(at + step * along for at, along in zip(self.position, self.slice_dir, strict=True))
+        return replace(self, position=(moved[0], moved[1], moved[2]))
+
+
+def _dot(one: Direction, other: Direction) -> float:
+    return sum(a * b for a, b in zip(one, other, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Which image of a scan it is."""
+
+    slice: int
+    """Counted from 0 over the slices of all slabs."""
+
+    frame: Frame = Frame()
+    """The set of slices that it belongs to."""
+
+    geometry: Geometry | None = None
+    """Its place in space, where the file tells."""
+
+    def labels(self) -> dict[str, int]:
+        """Counters by name."""
+        return {'slice': self.slice, **asdict(self.frame)}
+
+
+def columns(places: list[Place]) -> Iterator[tuple[str, list[int]]]:
+    """Counters of many images by name; those that nothing sets apart from 0 only where every file has them."""
+    for name in ('slice', *LABELS):
+        values = [place.labels()[name] for place in places]
+        if name in ('slice', 'repetition') or any(values):
+            yield name, values

@@ -1,0 +1,68 @@
+"""Options of the command line that several commands share."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, fields
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, get_type_hints
+
+import typer
+
+from raki.commands import inputs
+
+if TYPE_CHECKING:
+    from raki.data.scan import ScanFile
+
+DeviceOption = Annotated[str | None, typer.Option(help='Such as cpu or cuda; default: the GPU where there is one.')]
+JsonOption = Annotated[bool, typer.Option('--json', help='Print JSON for programs.')]
+CoilsOption = Annotated[int | None, typer.Option(help='Compress to this many virtual coils before learning.')]
+CalibrationOption = Annotated[
+    str | None, typer.Option(help='What to learn from: measured (lines only) or own (reconstructed ones, too).')
+]
+FaithfulOption = Annotated[
+    float | None, typer.Option(help='Least part of small points to give back, such as 0.9 (gated, rraki, sparse).')
+]
+SlicesOption = Annotated[list[int] | None, typer.Option('--slices', '--slice', help='Slices, counted from 0.')]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A scan on the command line, and how it is to be read. A field here is an option of every command that reads."""
+
+    scan: Annotated[Path, typer.Argument(help='Scan: fastMRI-layout, ISMRMRD or any other HDF5.')]
+    dataset: Annotated[str | None, typer.Option('--dataset', help='K-space dataset of an HDF5 in no known format.')] = (
+        None
+    )
+    axes: Annotated[str | None, typer.Option('--axes', help='Its axes in order, such as slice,coil,ky,kx.')] = None
+    mask: Annotated[
+        str | None, typer.Option('--mask', help='Dataset with the line mask, or "zeros" if lines of zeros are missing.')
+    ] = None
+
+    def open(self, coils: int | None = None) -> 'ScanFile':
+        """Recognise the file; a UsageError if options do not fit together, or `coils` virtual coils not the scan."""
+        return inputs.open_file(self.scan, self.dataset, self.axes, self.mask, coils)
+
+
+def reading(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command, whose first parameter is a `Source`, the options of one instead."""
+    hints, own = get_type_hints(Source, include_extras=True), inspect.signature(command, eval_str=True)
+    _, *others = own.parameters.values()
+    kind = inspect.Parameter.KEYWORD_ONLY
+    options = [
+        inspect.Parameter(each.name, kind, annotation=hints[each.name], default=_default(each.default))
+        for each in fields(Source)
+    ]
+
+    @wraps(command)
+    def with_source(**values: object) -> None:
+        source = Source(**{each.name: values.pop(each.name) for each in fields(Source)})  # pyright: ignore[reportArgumentType]
+        command(source, **values)
+
+    parameters = [options[0], *(each.replace(kind=kind) for each in others), *options[1:]]
+    with_source.__signature__ = own.replace(parameters=parameters)  # pyright: ignore[reportAttributeAccessIssue]
+    return with_source
+
+
+def _default(value: object) -> object:
+    return inspect.Parameter.empty if value is MISSING else value
