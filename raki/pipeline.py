@@ -1,6 +1,6 @@
 """From a scan to images, one way for every geometry: coils, fit on the ACS, fill in, combine."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -111,6 +111,7 @@ def reconstruct(
     combine: Combination = root_sum_of_squares,
     coils: int | None = None,
     progress: Progress = silent,
+    fitted: Sequence[Interpolator] = (),
 ) -> Reconstruction:
     """Fill in what was not measured and combine the coils, slab by slab, each learnt from its own ACS.
 
@@ -130,6 +131,8 @@ def reconstruct(
         Number of virtual coils to learn in; None as many as there are.
     progress
         Told how far the training of each slab is.
+    fitted
+        What to fill every slab in with, from an earlier scan of the same pattern; by default it is learnt.
 
     Raises
     ------
@@ -149,10 +152,10 @@ def reconstruct(
     for index in range(scan.n_slabs):
         slab = Slab.of(scan, index, device, coils)
         start = now(device)
-        interpolator = slab.fitted(method, progress)
-        fitted = now(device)
+        interpolator = fitted[index] if fitted else slab.fitted(method, progress)
+        learnt = now(device)
         kspace = interpolator.fill(slab.kspace)
-        seconds = [seconds[0] + fitted - start, seconds[1] + now(device) - fitted]
+        seconds = [seconds[0] + learnt - start, seconds[1] + now(device) - learnt]
         slices = slices_of(kspace, scan)
         del kspace
         images += [combined_image(each, slices, combine).cpu() for each in slices.kspace]
