@@ -6,54 +6,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-IMAGE_HEADER = np.dtype(
-    [
-        ('version', '<u2'),
-        ('data_type', '<u2'),
-        ('flags', '<u8'),
-        ('measurement_uid', '<u4'),
-        ('matrix_size', '<u2', 3),
-        ('field_of_view', '<f4', 3),
-        ('channels', '<u2'),
-        ('position', '<f4', 3),
-        ('read_dir', '<f4', 3),
-        ('phase_dir', '<f4', 3),
-        ('slice_dir', '<f4', 3),
-        ('patient_table_position', '<f4', 3),
-        ('average', '<u2'),
-        ('slice', '<u2'),
-        ('contrast', '<u2'),
-        ('phase', '<u2'),
-        ('repetition', '<u2'),
-        ('set', '<u2'),
-        ('acquisition_time_stamp', '<u4'),
-        ('physiology_time_stamp', '<u4', 3),
-        ('image_type', '<u2'),
-        ('image_index', '<u2'),
-        ('image_series_index', '<u2'),
-        ('user_int', '<i4', 8),
-        ('user_float', '<f4', 8),
-        ('attribute_string_len', '<u4'),
-    ]
-)
-"""The header of an image as the standard lays it out: no gaps, little-endian. Lengths in mm, directions in LPS."""
-
-DATA_TYPES = MappingProxyType(
-    {
-        np.dtype('<u2'): 1,
-        np.dtype('<i2'): 2,
-        np.dtype('<u4'): 3,
-        np.dtype('<i4'): 4,
-        np.dtype('<f4'): 5,
-        np.dtype('<f8'): 6,
-        np.dtype('<c8'): 7,
-        np.dtype('<c16'): 8,
-    }
-)
-"""The number by which a header names the type of the samples."""
-
-MAGNITUDE, COMPLEX = 1, 5
-"""Numbers of image types."""
+from raki.data.mrd_layout import DATA_TYPES, IMAGE, IMAGE_TYPES
 
 FROM_ACQUISITION = (
     'measurement_uid',
@@ -82,7 +35,7 @@ def image_header(
     acquisition: np.void | None = None,
     fields: Mapping[str, object] = MappingProxyType({}),
 ) -> np.ndarray:
-    """Make the header of one image, a scalar of IMAGE_HEADER.
+    """Make the header of one image, a scalar of `raki.data.mrd_layout.IMAGE`.
 
     Parameters
     ----------
@@ -102,18 +55,18 @@ def image_header(
     """
     if image.ndim not in (2, 3, 4) or image.dtype not in DATA_TYPES:
         raise ValueError(f'an MRD image has axes (channel, z, y, x) and numbers, got {image.dtype} {image.shape}')
-    unknown = sorted(set(fields) - set(IMAGE_HEADER.names or ()))
+    unknown = sorted(set(fields) - set(IMAGE.names or ()))
     if unknown:
         raise ValueError(f'an MRD image header has no field {unknown[0]!r}')
     n_channels, *matrix = (1, 1, *image.shape)[-4:]
-    header = np.zeros((), IMAGE_HEADER)
+    header = np.zeros((), IMAGE)
     known = {
         'version': 1,
         'data_type': DATA_TYPES[image.dtype],
         'matrix_size': matrix[::-1],
         'channels': n_channels,
         'field_of_view': field_of_view,
-        'image_type': COMPLEX if np.iscomplexobj(image) else MAGNITUDE,
+        'image_type': IMAGE_TYPES['complex' if np.iscomplexobj(image) else 'magnitude'],
         **(AXIAL if acquisition is None else _of_acquisition(acquisition)),
         **fields,
     }

@@ -6,7 +6,8 @@ import ismrmrd
 import numpy as np
 import pytest
 
-from raki.data.mrd_image import DATA_TYPES, IMAGE_HEADER, attributes_of_method, image_attributes, image_header
+from raki.data.mrd_image import attributes_of_method, image_attributes, image_header
+from raki.data.mrd_layout import DATA_TYPES, IMAGE
 
 
 def acquisition_header() -> np.void:
@@ -27,9 +28,9 @@ def acquisition_header() -> np.void:
 
 def test_the_layout_is_that_of_the_standards_own_package() -> None:
     theirs = ismrmrd.ImageHeader
-    assert IMAGE_HEADER.itemsize == ctypes.sizeof(theirs) == 198
-    assert IMAGE_HEADER.fields is not None
-    ours = {name: offset for name, (_, offset, *_) in IMAGE_HEADER.fields.items()}
+    assert IMAGE.itemsize == ctypes.sizeof(theirs) == 198
+    assert IMAGE.fields is not None
+    ours = {name: offset for name, (_, offset, *_) in IMAGE.fields.items()}
     assert ours == {name: getattr(theirs, name).offset for name in ours}
     assert len(ours) == len(theirs._fields_)
 
