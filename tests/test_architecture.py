@@ -15,7 +15,7 @@ FLOORS = [
     ['raki.data', 'raki.coils'],
     ['raki.interpolation'],
     ['raki.grappa', 'raki.networks', 'raki.consistency', 'raki.pipeline'],
-    ['raki.evaluation'],
+    ['raki.evaluation', 'raki.inline'],
     ['raki.commands'],
     ['raki.options', 'raki.public'],
     ['raki.cli'],
@@ -29,6 +29,7 @@ AT_HOME = {
     'skimage': ('raki.evaluation.metrics',),
     'plotly': ('raki.evaluation.web_page',),
     'jinja2': ('raki.evaluation.web_page',),
+    'mrd': ('raki.inline.version2',),
     'rich': ('raki.commands.terminal',),
     'typer': ('raki.cli', 'raki.options'),
 }
