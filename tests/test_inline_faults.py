@@ -109,6 +109,7 @@ def test_a_client_that_is_gone_in_the_middle_ends_only_its_connection() -> None:
         with socket.create_connection(address) as connection:  # reset, not closed
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
             connection.sendall(data)
+        wait_for(lambda: len(log) == 4)
         assert_serves(address)
     assert len(log) == 5
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from raki.data.header import Encoding
+from raki.data.header import Encoding, Header
 from raki.data.mrd_layout import NEITHER_IMAGE_NOR_CALIBRATION, bit
 from raki.errors import ResourceError, StreamError
 from raki.inline.messages import Line
@@ -45,8 +45,8 @@ class Gathered:
 class Waiting:
     """Lines that wait for the rest of their frame."""
 
-    encoding: Encoding
-    """Of the image."""
+    header: Header
+    """With the encoding of the image."""
     n_averages: int
     """How often every line is measured."""
     held_bytes: int
@@ -75,7 +75,8 @@ class Waiting:
     def rest(self) -> Iterator[Gathered]:
         """Give what nothing said to be complete, at the end of a stream."""
         waiting = sorted(filter(self._has_image, self._frames))
-        every = [line for lines in self._frames.values() for line in lines] if self._is_time_interleaved else []
+        together = any(map(self._is_time_interleaved, waiting))
+        every = [line for lines in self._frames.values() for line in lines] if together else []
         for key in waiting:
             yield self._taken(key, [line for line in every if _key(line)[0] == key[0]])
 
@@ -117,19 +118,26 @@ class Waiting:
             own = [each for each in self._frames if (each[0], each[-1]) == (key[0], key[-1])]
             return list(filter(self._is_ready, sorted(own)))
         is_last = flags & LAST_IN_SLICE and int(line.head['idx']['average']) + 1 >= self.n_averages
-        return [key] if is_last and not self.encoding.is_volume and self._is_ready(key) else []
+        return [key] if is_last and self._is_ready(key) and not self._encoding(key).is_volume else []
 
     def _is_ready(self, key: Key) -> bool:
         """Whether a frame has image lines, and all that it may learn from: what comes later waits for the end."""
-        is_separate = self.encoding.calibration_mode in APART and max(self.encoding.acceleration) > 1
-        can_learn = not self._is_time_interleaved and (not is_separate or key[0] in self._calibration)
-        return can_learn and self._has_image(key)
+        if key not in self._frames or not self._has_image(key) or self._is_time_interleaved(key):
+            return False
+        encoding = self._encoding(key)
+        is_apart = encoding.calibration_mode in APART and max(encoding.acceleration) > 1
+        return not is_apart or key[0] in self._calibration
 
-    @property
-    def _is_time_interleaved(self) -> bool:
+    def _is_time_interleaved(self, key: Key) -> bool:
         """Whether calibration is the mean of all repetitions (TGRAPPA), which are there at the end only."""
-        is_interleaved = self.encoding.calibration_mode == 'interleaved' and max(self.encoding.acceleration) != 1
+        encoding = self._encoding(key)
+        is_interleaved = encoding.calibration_mode == 'interleaved' and max(encoding.acceleration) != 1
         return is_interleaved and not self._calibration
+
+    def _encoding(self, key: Key) -> Encoding:
+        """The encoding of a frame's image lines."""
+        number, known = int(image_line(self._frames[key]).head['encoding_space_ref']), self.header.encodings
+        return known[number] if number < len(known) else known[0]
 
     def _has_image(self, key: Key) -> bool:
         return any(not line.head['flags'] & CALIBRATION or line.head['flags'] & BOTH for line in self._frames[key])

@@ -100,8 +100,9 @@ class ImageMaker:
         return result, (REUSED,) * bool(known)
 
     def _require_affordable(self, gathered: Gathered) -> None:
-        n_coils = max(len(line.samples) for line in gathered.lines)
-        matrix = self.header.encoded.matrix
+        n_coils, n_samples = (max(line.samples.shape[axis] for line in gathered.lines) for axis in (0, 1))
+        matrices = [(max(n_samples, x), y, z) for x, y, z in (each.encoded.matrix for each in self.header.encodings)]
+        matrix = max(matrices, key=prod)
         n_bytes = COMPLEX64_BYTES * n_coils * prod(matrix)
         if n_bytes > self.limits.held_bytes:
             raise ResourceError(

@@ -108,7 +108,7 @@ class Service:
                 raise StreamError('an acquisition came before the header')
             if message.kind == MessageId.HEADER:
                 header, averages = header_from(message.text, 'the stream'), n_averages(message.text)
-                waiting = Waiting(header.first, averages, self.limits.held_bytes)
+                waiting = Waiting(header, averages, self.limits.held_bytes)
                 return ImageMaker(header, options, self.limits), waiting
             options = self.configurations.asked(options, message)
         return None
