@@ -187,3 +187,47 @@ def test_virtual_coils_are_learnt_in_on_request() -> None:
         (told,) = answers(address, SERIES, ConfigText('{"parameters": {"coils": 9}}'))
     assert 'raki: ' in told
     assert '9' in told
+
+
+def test_shifted_repetitions_train_together_at_the_end(tmp_path: Path) -> None:
+    """TGRAPPA: no repetition has neighbouring lines, all of them together do."""
+    series = replace(SERIES, mode='interleaved', n_slices=2, n_repetitions=2, n_acs=0)
+    lines = []
+    for line in series.every():
+        counter = line.idx.kspace_encode_step_1 + line.idx.repetition % 2
+        kspace = series.kspace(line.idx.slice, line.idx.repetition).numpy()
+        shifted = made(np.ascontiguousarray(kspace[:, counter]), line.idx.slice, repetition=line.idx.repetition)
+        shifted.idx.kspace_encode_step_1 = counter
+        shifted.flags = line.flags
+        lines.append(shifted)
+    expected = offline(written(tmp_path / 'a.h5', series.xml, lines), 'grappa')
+    with serving() as (address, _), Client(address) as client:
+        client.begin(series.xml)
+        client.send(*lines)
+        client.end()
+        found = {place(image): image.data[0] for image in client.rest()}
+    assert sorted(found) == sorted(expected)
+    for where, image in found.items():
+        assert np.array_equal(image, expected[where])
+
+
+def test_a_volume_comes_as_one_image_with_all_its_slices(tmp_path: Path) -> None:
+    """The last line of a partition does not complete it; the last one of the repetition does."""
+    n_partitions, series = 6, replace(SERIES, n_lines=20, n_samples=16, n_slices=1, n_acs=20)
+    xml = series.xml.replace('<z>1</z>', f'<z>{n_partitions}</z>').replace('<z>5</z>', '<z>30</z>')
+    lines = []
+    for partition in range(n_partitions):
+        for line in series.lines(0, partition):
+            line.idx.kspace_encode_step_2, line.idx.repetition = partition, 0
+            lines.append(line)
+    lines[-1].set_flag(ismrmrd.ACQ_LAST_IN_REPETITION)
+    expected = offline(written(tmp_path / 'a.h5', xml, lines), 'grappa')
+    with serving() as (address, _), Client(address) as client:
+        client.begin(xml)
+        client.send(*lines)
+        image = client.next()
+        client.end()
+        assert client.rest() == []
+    assert list(image.matrix_size) == [8, 20, n_partitions]
+    assert list(image.field_of_view) == pytest.approx([160, 180, 30])
+    assert np.array_equal(image.data[0], expected[0, 0])

@@ -1,6 +1,5 @@
 """Which lines belong together, and when all of them are there."""
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -47,8 +46,6 @@ class Waiting:
 
     header: Header
     """With the encoding of the image."""
-    n_averages: int
-    """How often every line is measured."""
     held_bytes: int
     """The most that samples may take [byte]."""
 
@@ -84,7 +81,7 @@ class Waiting:
         if key in self._done:
             raise StreamError(
                 f'a line of slice {key[0]}, repetition {key[-1]} came after the flag that its slice is complete: '
-                f'its header says {self.n_averages} average(s)'
+                f'its header says {self._encoding(line).n_averages} average(s)'
             )
         self._hold(self._frames.setdefault(key, []), line)
         if line.head['flags'] & (CALIBRATION | BOTH) and self._is_first_calibration(key):
@@ -117,26 +114,27 @@ class Waiting:
         if flags & LAST_IN_REPETITION:
             own = [each for each in self._frames if (each[0], each[-1]) == (key[0], key[-1])]
             return list(filter(self._is_ready, sorted(own)))
-        is_last = flags & LAST_IN_SLICE and int(line.head['idx']['average']) + 1 >= self.n_averages
-        return [key] if is_last and self._is_ready(key) and not self._encoding(key).is_volume else []
+        encoding, average = self._encoding(line), int(line.head['idx']['average'])
+        is_last = flags & LAST_IN_SLICE and not encoding.is_volume and average + 1 >= encoding.n_averages
+        return [key] if is_last and self._is_ready(key) else []
 
     def _is_ready(self, key: Key) -> bool:
         """Whether a frame has image lines, and all that it may learn from: what comes later waits for the end."""
         if key not in self._frames or not self._has_image(key) or self._is_time_interleaved(key):
             return False
-        encoding = self._encoding(key)
+        encoding = self._encoding(image_line(self._frames[key]))
         is_apart = encoding.calibration_mode in APART and max(encoding.acceleration) > 1
         return not is_apart or key[0] in self._calibration
 
     def _is_time_interleaved(self, key: Key) -> bool:
         """Whether calibration is the mean of all repetitions (TGRAPPA), which are there at the end only."""
-        encoding = self._encoding(key)
+        encoding = self._encoding(image_line(self._frames[key]))
         is_interleaved = encoding.calibration_mode == 'interleaved' and max(encoding.acceleration) != 1
         return is_interleaved and not self._calibration
 
-    def _encoding(self, key: Key) -> Encoding:
-        """The encoding of a frame's image lines."""
-        number, known = int(image_line(self._frames[key]).head['encoding_space_ref']), self.header.encodings
+    def _encoding(self, line: Line) -> Encoding:
+        """The encoding that a line refers to."""
+        number, known = int(line.head['encoding_space_ref']), self.header.encodings
         return known[number] if number < len(known) else known[0]
 
     def _has_image(self, key: Key) -> bool:
@@ -146,12 +144,10 @@ class Waiting:
         """Take a frame out, with calibration that it does not have itself, or with other frames to learn from."""
         own, calibration = self._frames.pop(key), self._calibration.get(key[0], [])
         self._done.add(key)
-        is_shared = not calibration or _key(calibration[0]) != key
-        self._n_bytes -= sum(line.samples.nbytes for line in own) - (
-            0 if is_shared else sum(line.samples.nbytes for line in calibration)
-        )
-        more = others or (calibration if is_shared else ())
-        return Gathered(key, (*self._noise, *(line for line in more if _key(line) != key), *own))
+        kept = set(map(id, calibration))
+        self._n_bytes -= sum(line.samples.nbytes for line in own if id(line) not in kept)
+        more = [line for line in others or calibration if _key(line) != key]
+        return Gathered(key, (*self._noise, *more, *own))
 
 
 def _key(line: Line) -> Key:
@@ -161,9 +157,3 @@ def _key(line: Line) -> Key:
 def image_line(lines: Iterable[Line]) -> Line:
     """The last line of an image: its header tells where and when."""
     return [line for line in lines if not line.head['flags'] & (NOISE | CALIBRATION) or line.head['flags'] & BOTH][-1]
-
-
-def n_averages(xml: str) -> int:
-    """How often every line is measured, by the limits in an XML header; 1 where it does not say."""
-    found = re.search(r'<average>.*?<maximum>\s*(\d+)\s*</maximum>.*?</average>', xml, re.DOTALL)
-    return int(found[1]) + 1 if found else 1

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from raki.data.header import header_from
 from raki.data.mrd_image import image_attributes
 from raki.errors import StreamError
-from raki.inline.frames import Gathered, Waiting, n_averages
+from raki.inline.frames import Gathered, Waiting
 from raki.inline.images import ImageMaker, MadeImage
 from raki.inline.messages import (
     ByteReader,
@@ -107,9 +107,8 @@ class Service:
             if isinstance(message, Line):
                 raise StreamError('an acquisition came before the header')
             if message.kind == MessageId.HEADER:
-                header, averages = header_from(message.text, 'the stream'), n_averages(message.text)
-                waiting = Waiting(header, averages, self.limits.held_bytes)
-                return ImageMaker(header, options, self.limits), waiting
+                header = header_from(message.text, 'the stream')
+                return ImageMaker(header, options, self.limits), Waiting(header, self.limits.held_bytes)
             options = self.configurations.asked(options, message)
         return None
 
