@@ -19,6 +19,7 @@ from raki.commands.catalogue import method_named
 from raki.commands.serve import Inline
 from raki.data.load import open_scan
 from raki.inline.server import Listening, Server
+from raki.inline.session import Service
 from raki.pipeline import COMBINATIONS, reconstruct
 from tests.toys import point_sources, random_kspace
 
@@ -215,13 +216,19 @@ def serving(
 ) -> Iterator[tuple[tuple[str, int], list[str]]]:
     """A server on a free port of this machine: its address, and what it logs."""
     log: list[str] = []
-    service = Inline(method, gigabytes=memory).service(2)
     where = replace(Listening(port=0, connections=4, seconds=20.0), **listening)
-    with Server(service, where, log.append) as server:
+    with running(Inline(method, gigabytes=memory).service(2), where, log) as address:
+        yield address, log
+
+
+@contextmanager
+def running(service: Service, listening: Listening, log: list[str]) -> Iterator[tuple[str, int]]:
+    """A server in a thread of its own: its address."""
+    with Server(service, listening, log.append) as server:
         thread = threading.Thread(target=server.run)
         thread.start()
         try:
-            yield server.address, log
+            yield server.address
         finally:
             server.stop()
             thread.join()

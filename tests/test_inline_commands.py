@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -104,6 +105,29 @@ def test_a_stream_of_version_2_goes_through_pipes(tmp_path: Path) -> None:
     assert list(images[1].head.position) == pytest.approx(list(SERIES.lines(1)[0].position))
 
 
+def test_images_are_those_of_the_packages_own_reconstruction() -> None:
+    """Of its own fully sampled phantom, scale and all, to the precision of float32."""
+    phantom = run_tool('phantom', b'', '-c', '4', '-m', '48', '-n', '0')
+    theirs, ours = images_of(run_tool('stream_recon', phantom)), images_of(piped(phantom).stdout)
+    assert len(theirs) == len(ours) == 1
+    np.testing.assert_allclose(ours[0].data, theirs[0].data, rtol=0, atol=1e-6 * float(theirs[0].data.max()))
+    for name in ('field_of_view', 'position', 'col_dir', 'line_dir', 'slice_dir'):
+        assert np.array_equal(getattr(ours[0].head, name), getattr(theirs[0].head, name))
+
+
+def run_tool(name: str, data: bytes, *options: str) -> bytes:
+    """What a program of mrd-python makes of a stream."""
+    command = [sys.executable, '-m', f'mrd.tools.{name}', *options]
+    return subprocess.run(command, input=data, capture_output=True, check=True, timeout=60).stdout
+
+
+def images_of(stream: bytes) -> list[Any]:
+    with mrd.BinaryMrdReader(io.BytesIO(stream)) as reader:
+        reader.read_header()
+        items: list[Any] = list(reader.read_data())
+    return [item.value for item in items]
+
+
 @pytest.mark.parametrize('of', [1, 2])
 def test_a_stream_that_is_cut_off_says_so(of: int) -> None:
     whole = version_2(SERIES) if of == 2 else stream_of(SERIES.xml, SERIES.every())
@@ -196,7 +220,9 @@ def test_the_container_is_what_scanners_ask_for() -> None:
     assert isinstance(reconstruction['can_process_adjustment_data'], bool)
     assert isinstance(reconstruction['can_use_gpu'], bool)
     assert reconstruction['min_required_memory'] >= 4096
+    project = tomllib.loads((ROOT / 'pyproject.toml').read_text(encoding='utf-8'))['project']
     assert re.fullmatch(r'\d+\.\d+\.\d+', described['general']['version'])
+    assert re.match(r'\d+\.\d+\.\d+', project['version'])[0] == described['general']['version']  # type: ignore[index]
     assert re.search(r'^FROM python:3\.12-slim$', dockerfile, re.MULTILINE)
     assert re.search(r'^EXPOSE 9002$', dockerfile, re.MULTILINE)
     assert re.search(r'^USER (?!root)\w+$', dockerfile, re.MULTILINE)

@@ -7,13 +7,19 @@ import struct
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 from ismrmrd.serialization import ConfigFile, ConfigText
 
-from tests.clients import Client, Series, header_message, serving
+from raki.commands.catalogue import METHODS
+from raki.inline.options import Configurations, Options
+from raki.inline.server import Listening
+from raki.inline.session import Service
+from raki.interpolation.calibration import Calibration, Learnt, Progress
+from tests.clients import Client, Series, header_message, running, serving
 
 SERIES = Series(n_slices=1, n_lines=24, n_samples=16, n_acs=12)
 
@@ -219,6 +225,36 @@ def send_random(address: tuple[str, int], source: random.Random, n_messages: int
 
 def resident_bytes() -> int:
     return int(Path('/proc/self/statm').read_text().split()[1]) * resource.getpagesize()
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A method with a fault of its own."""
+
+    def smallest(self, calibration: Calibration) -> None:
+        del calibration
+
+    def learn(self, calibration: Calibration, progress: Progress) -> Learnt:
+        raise KeyError((calibration, progress))
+
+
+def test_a_fault_that_nobody_foresaw_ends_its_connection_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, log = [], list[str]()
+    monkeypatch.setattr('threading.excepthook', lambda problem: seen.append(problem.exc_type))
+    default = Options('broken', Broken())
+    service = Service(Configurations({'grappa': METHODS['grappa']}, default))
+    with running(service, Listening(port=0), log) as address:
+        with Client(address) as client:
+            client.begin(SERIES.xml)
+            client.send(*SERIES.every())
+            with pytest.raises(EOFError):
+                client.next()
+        with Client(address) as client:
+            client.begin(SERIES.xml, ConfigFile('grappa'))
+            client.send(*SERIES.every())
+            assert client.next().data.shape[-2:] == (24, 8)
+    assert seen == [KeyError]
+    assert 'failed unexpectedly' in log[0]
 
 
 def test_threads_end_with_the_server() -> None:
