@@ -180,6 +180,16 @@ def test_images_of_12_bits_have_one_scale_for_all(tmp_path: Path) -> None:
         np.testing.assert_allclose(image.data[0], exact.clip(max=4095), atol=0.51)
 
 
+def test_complex_images_have_the_magnitude_and_no_phase(tmp_path: Path) -> None:
+    expected = offline(SERIES.write(tmp_path / 'a.h5'), 'grappa')
+    with serving() as (address, _):
+        images = answers(address, SERIES, ConfigText('{"parameters": {"complex": true}}'))
+        (told,) = answers(address, SERIES, ConfigText('{"parameters": {"complex": true, "integers": true}}'))
+    assert_as_offline(images, expected)
+    assert {(image.data_type, image.image_type) for image in images} == {(7, ismrmrd.IMTYPE_COMPLEX)}
+    assert 'not both' in told
+
+
 def test_virtual_coils_are_learnt_in_on_request() -> None:
     with serving() as (address, _):
         images = answers(address, SERIES, ConfigText('{"parameters": {"coils": 2}}'))

@@ -44,7 +44,7 @@ class MadeImage:
     """By name; a list has several values."""
 
     values: np.ndarray
-    """Axes (channel, z, y, x), float32 or uint16."""
+    """Axes (channel, z, y, x), float32, complex64 or uint16."""
 
 
 @dataclass(slots=True, eq=False)
@@ -111,8 +111,10 @@ class ImageMaker:
             )
 
     def _values(self, image: Tensor) -> np.ndarray:
-        """Float32, or whole numbers of 12 bits with one scale for all images of a connection, as a series needs it."""
+        """Float32, complex64, or whole numbers of 12 bits with one scale for all images of a connection."""
         values = image.float().numpy()
+        if self.options.complex:
+            return values.astype(np.complex64)
         if not self.options.integers:
             return values
         if self._scale is None:

@@ -42,8 +42,15 @@ class Options:
     integers: bool = False
     """Whether images are whole numbers of 12 bits, as scanners' databases want, not floating-point ones."""
 
+    complex: bool = False
+    """Whether images are complex with zero phase, as scanners take them that work on complex images."""
+
     device: torch.device = field(default_factory=lambda: torch.device('cpu'))
     """Where to compute."""
+
+    def __post_init__(self) -> None:
+        if self.integers and self.complex:
+            raise StreamError('images are whole numbers or complex, not both: leave integers or complex out')
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,6 +118,7 @@ PARAMETERS: Mapping[str, tuple[str, Callable[[object], object]]] = MappingProxyT
         'coils': ('a whole number, 0 for all', _coils),
         'reuse': ('true or false', _flag),
         'integers': ('true or false', _flag),
+        'complex': ('true or false', _flag),
     }
 )
 """Beside `config`: what a value must be, and how it is read."""

@@ -206,6 +206,8 @@ def _item(image: MadeImage) -> mrd.StreamItem:
     meta = {name: [_meta(each) for each in _listed(value)] for name, value in image.attributes.items()}
     if values.dtype == np.uint16:
         return mrd.StreamItem.ImageUint16(mrd.Image[np.uint16](head=head, data=values, meta=meta))
+    if values.dtype == np.complex64:
+        return mrd.StreamItem.ImageComplexFloat(mrd.Image[np.complex64](head=head, data=values, meta=meta))
     return mrd.StreamItem.ImageFloat(mrd.Image[np.float32](head=head, data=values, meta=meta))
 
 
