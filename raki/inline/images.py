@@ -8,7 +8,8 @@ import numpy as np
 from torch import Tensor
 
 from raki.coils.transform import require_compressible
-from raki.data.acquisitions import COMPLEX64_BYTES, Acquisitions, HeldSamples
+from raki.data.acquisitions import Acquisitions, HeldSamples
+from raki.data.hdf5 import COMPLEX64_BYTES
 from raki.data.header import Header
 from raki.data.mrd_image import attributes_of_method, image_header
 from raki.data.mrd_layout import ACQUISITION
