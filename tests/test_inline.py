@@ -201,7 +201,7 @@ def test_virtual_coils_are_learnt_in_on_request() -> None:
 
 def test_shifted_repetitions_train_together_at_the_end(tmp_path: Path) -> None:
     """TGRAPPA: no repetition has neighbouring lines, all of them together do."""
-    series = replace(SERIES, mode='interleaved', n_slices=2, n_repetitions=2, n_acs=0)
+    series = replace(SERIES, mode='interleaved', n_slices=2, n_repetitions=4, n_acs=0)
     lines = []
     for line in series.every():
         counter = line.idx.kspace_encode_step_1 + line.idx.repetition % 2
