@@ -19,7 +19,7 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
@@ -29,7 +29,6 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 import torch
 from ismrmrd.serialization import ConfigText, ProtocolDeserializer, ProtocolSerializer
-from torch import Tensor
 
 from raki.commands.catalogue import METHODS
 from raki.commands.reconstruct import versions
@@ -38,10 +37,17 @@ from raki.data.sampling import undersample
 from raki.data.scan import Scan
 from raki.data.simulate import Simulation, simulate
 from raki.fourier import image_from_kspace
+from raki.interpolation.calibration import Method
+from raki.interpolation.fit import Interpolator
 from raki.pipeline import Slab, combined_image, reconstruct, root_sum_of_squares, slices_of
 
 MATRIX, N_COILS, RATE, N_ACS, NOISE = (192, 144), 14, 3, 24, 0.01
 """Lines x samples, coils, acceleration, lines of the ACS, noise of all coils together over the brightest voxel."""
+
+RATIOS = (('reuse', 'fill'), ('reuse', 'fill to image'), ('anew', 'learn to image'))
+"""Times of the server over times offline."""
+
+CPU = torch.device('cpu')
 
 HEADER = """<ismrmrdHeader xmlns="http://www.ismrm.org/ISMRMRD"><encoding><encodedSpace>{space}</encodedSpace>
 <reconSpace>{space}</reconSpace><encodingLimits/><trajectory>cartesian</trajectory><parallelImaging>
@@ -65,9 +71,9 @@ def repeated_slice(n_repetitions: int) -> list[Scan]:
     return found
 
 
-def line_messages(kspace: Tensor, mask: Tensor, repetition: int) -> list[bytes]:
-    """Messages of the measured lines of k-space (coil, ky, kx)."""
-    rows, result = mask.nonzero().flatten().tolist(), []
+def line_messages(scan: Scan, repetition: int) -> list[bytes]:
+    """Messages of the measured lines of a slice."""
+    rows, kspace, result = scan.mask.nonzero().flatten().tolist(), scan.kspace[0], []
     acs = range((MATRIX[0] - N_ACS) // 2, (MATRIX[0] + N_ACS) // 2)
     for row in rows:
         head = np.zeros((), ACQUISITION)
@@ -128,42 +134,47 @@ class Client:
 
 
 def latency(method: str, n_repetitions: int) -> dict[str, object]:
-    """Medians over repetitions [s], and the largest difference between images of both."""
-    series = repeated_slice(n_repetitions + 1)
-    messages = [line_messages(scan.kspace[0], scan.mask, number) for number, scan in enumerate(series)]
-    cpu = torch.device('cpu')
-    taught = reconstruct(series[0], METHODS[method], device=cpu).interpolators
-    found: dict[str, list[float]] = {name: [] for name in ('reuse', 'anew', 'fill', 'fill to image', 'learn to image')}
-    worst = 0.0
+    """Medians over repetitions [s] and of ratios, and the largest difference between images of both [1]."""
+    first, *series = repeated_slice(n_repetitions + 1)
+    taught = reconstruct(first, METHODS[method], device=CPU).interpolators
     with served(method) as (_, address):
-        fitted, anew = Client(address, reuse=True), Client(address, reuse=False)
-        fitted.seconds(messages[0])
-        anew.seconds(messages[0])
-        for scan, lines in list(zip(series, messages, strict=True))[1:]:
-            seconds, image = fitted.seconds(lines)
-            found['reuse'].append(seconds)
-            found['anew'].append(anew.seconds(lines)[0])
-            sleep(0.05)
-            slab = Slab.of(scan, 0, cpu)
-            start = perf_counter()
-            filled = taught[0].fill(slab.kspace)
-            found['fill'].append(perf_counter() - start)
-            combined_image(filled, slices_of(filled, scan), root_sum_of_squares)
-            found['fill to image'].append(perf_counter() - start)
-            start = perf_counter()
-            reconstruct(scan, METHODS[method], device=cpu)
-            found['learn to image'].append(perf_counter() - start)
-            expected = reconstruct(scan, METHODS[method], device=cpu, fitted=taught).image[0].numpy()
-            worst = max(worst, float(np.abs(image - expected).max() / expected.max()))
-        fitted.close()
-        anew.close()
-    medians = {f'{name} [s]': median(values) for name, values in found.items()}
-    ratios = {
-        'reuse over fill': median(a / b for a, b in zip(found['reuse'], found['fill'], strict=True)),
-        'reuse over fill to image': median(a / b for a, b in zip(found['reuse'], found['fill to image'], strict=True)),
-        'anew over learn to image': median(a / b for a, b in zip(found['anew'], found['learn to image'], strict=True)),
-    }
-    return {'method': method, 'repetitions': n_repetitions, **medians, **ratios, 'largest difference': worst}
+        rows, difference = filled_in(address, first, series, taught)
+        rows = [row | more for row, more in zip(rows, learnt(address, series, METHODS[method]), strict=True)]
+    medians = {f'{name} [s]': median(row[name] for row in rows) for name in rows[0]}
+    ratios = {f'{a} over {b}': median(row[a] / row[b] for row in rows) for a, b in RATIOS}
+    return {'method': method, 'repetitions': n_repetitions, **medians, **ratios, 'largest difference': difference}
+
+
+def filled_in(
+    address: tuple[str, int], first: Scan, series: Sequence[Scan], taught: Sequence[Interpolator]
+) -> tuple[list[dict[str, float]], float]:
+    """Times of images of later repetitions with what the first one has taught, and of the same offline [s]."""
+    rows, difference, client = [], 0.0, Client(address, reuse=True)
+    client.seconds(line_messages(first, 0))
+    for repetition, scan in enumerate(series, start=1):
+        seconds, image = client.seconds(line_messages(scan, repetition))
+        sleep(0.1)
+        slab = Slab.of(scan, 0, CPU)
+        start = perf_counter()
+        filled = taught[0].fill(slab.kspace)
+        middle = perf_counter()
+        expected = combined_image(filled, slices_of(filled, scan), root_sum_of_squares).numpy()
+        rows.append({'reuse': seconds, 'fill': middle - start, 'fill to image': perf_counter() - start})
+        difference = max(difference, float(np.abs(image - expected).max() / expected.max()))
+    client.close()
+    return rows, difference
+
+
+def learnt(address: tuple[str, int], series: Sequence[Scan], method: Method) -> list[dict[str, float]]:
+    """Times of images of which each is learnt anew, and of the same offline [s]."""
+    rows, client = [], Client(address, reuse=False)
+    for repetition, scan in enumerate(series):
+        seconds, _ = client.seconds(line_messages(scan, repetition))
+        start = perf_counter()
+        reconstruct(scan, method, device=CPU)
+        rows.append({'anew': seconds, 'learn to image': perf_counter() - start})
+    client.close()
+    return rows
 
 
 def random_message(source: random.Random) -> bytes:
@@ -196,10 +207,16 @@ def endurance(n_messages: int, n_before: int = 100) -> dict[str, object]:
         memory.append(resident_megabytes(process))
         series = repeated_slice(1)
         client = Client(address, reuse=False)
-        _, image = client.seconds(line_messages(series[0].kspace[0], series[0].mask, 0))
+        _, image = client.seconds(line_messages(series[0], 0))
         client.close()
     grown = memory[-1] - memory[0]
     return {'messages': n_messages, 'resident [MB]': memory, 'growth [MB]': grown, 'serves': bool(image.any())}
+
+
+def show(figures: Mapping[str, object]) -> None:
+    """Print one figure a line."""
+    for name, value in figures.items():
+        print(f'{name:28}', f'{value:.4g}' if isinstance(value, float) else value)
 
 
 def main() -> None:
@@ -213,18 +230,12 @@ def main() -> None:
     torch.set_num_threads(int(os.environ.get('OMP_NUM_THREADS', '1')))
     rows = [latency(method, options.repetitions) for method in options.methods]
     for row in rows:
-        print(
-            ', '.join(f'{name} {value:.4g}' if isinstance(value, float) else str(value) for name, value in row.items())
-        )
+        show(row)
     random_messages = endurance(options.messages)
-    print(random_messages)
+    show(random_messages)
     case = {'matrix': MATRIX, 'coils': N_COILS, 'rate': RATE, 'acs': N_ACS, 'noise': NOISE}
-    machine = {
-        'processor': platform.processor() or platform.machine(),
-        'cores': os.cpu_count(),
-        'load': os.getloadavg(),
-    }
-    machine |= {'threads': torch.get_num_threads(), 'system': platform.system()}
+    machine = {'processor': platform.processor() or platform.machine(), 'cores': os.cpu_count()}
+    machine |= {'load': os.getloadavg(), 'threads': torch.get_num_threads(), 'system': platform.system()}
     result = {'case': case, 'machine': machine, 'versions': versions(), 'latency': rows, 'random': random_messages}
     if options.json:
         options.json.write_text(json.dumps(result, indent=1) + '\n', encoding='utf-8')
