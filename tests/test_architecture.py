@@ -31,6 +31,7 @@ AT_HOME = {
     'jinja2': ('raki.evaluation.web_page',),
     'mrd': ('raki.inline.version2',),
     'rich': ('raki.commands.terminal',),
+    'twixtools': ('raki.data.twix_file',),
     'typer': ('raki.cli', 'raki.options'),
 }
 

@@ -1,15 +1,18 @@
 """Every combination of what a Cartesian scan in MRD can be, against the same data built directly as arrays.
 
 Calibration mode, partial Fourier, asymmetric echo, oversampling, averages, parity of the matrix and acceleration:
-648 files written by the standard's own package. What is read is compared sample by sample; images are compared of one
-file of each kind of geometry.
+432 files of what the standard's own package makes. What is read is compared sample by sample, images of fewer files.
 """
 
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 from pathlib import Path
+from typing import Any
 
+import h5py
 import ismrmrd
+import ismrmrd.hdf5
 import numpy as np
 import pytest
 import torch
@@ -78,6 +81,10 @@ class Case:
         start = (self.n_lines - N_ACS) // 2
         return list(range(max(start, self.first), start + N_ACS))
 
+    @property
+    def truth(self) -> Tensor:
+        return truth(self.n_lines, self.n_readout, self.oversampling, self.skipped)
+
     def lattice(self, frame: int) -> list[int]:
         """Rows of a frame, shifted from frame to frame."""
         return list(range(self.first + frame, self.n_lines, self.rate))
@@ -96,12 +103,12 @@ AXES = ((8, 6, 5), (False, True), (1, 2), (1, 3), (False, True), (2, 3, 4))
 CASES = [Case(mode, *others) for mode in MODES for others in product(*AXES)]
 
 
-def truth(case: Case) -> Tensor:
-    """K-space (coil, ky, kx) of an object without any symmetry, seen by smooth coils; the middle of the readout holds it.
+@cache
+def truth(n_y: int, n_x: int, oversampling: int, skipped: int) -> Tensor:
+    """K-space (coil, ky, kx) of an object without any symmetry, seen by smooth coils, in the middle of the readout.
 
     One bright pixel lies where nothing else does, so that a flip or a shift by one pixel cannot hide.
     """
-    n_y, n_x = case.n_lines, case.n_readout
     image = torch.zeros(n_y, n_x)
     image[n_y // 5 : n_y // 2, n_x // 4 : n_x - 4] = 1.0
     image[n_y // 2 : n_y - 6, n_x // 2 : n_x - 5] = 0.6
@@ -110,17 +117,17 @@ def truth(case: Case) -> Tensor:
     corners = [(-1.0, -1.2), (-1.3, 1.0), (1.1, -0.9), (0.9, 1.4)]
     maps = [torch.exp(1j * (a * x - b * y)) / (0.6 + (y - a) ** 2 + (x - b) ** 2) for a, b in corners]
     seen = torch.stack(maps) * image
-    n_samples = n_x * case.oversampling
+    n_samples = n_x * oversampling
     padded = torch.zeros(N_COILS, n_y, n_samples, dtype=torch.complex64)
     start = n_samples // 2 - n_x // 2
     padded[..., start : start + n_x] = seen
     kspace = kspace_from_image(padded)
-    kspace[..., : case.skipped] = 0
+    kspace[..., :skipped] = 0
     return kspace
 
 
 def written(path: Path, case: Case, kspace: Tensor) -> Path:
-    """The file, by the standard's own package; averages differ and have the wanted mean."""
+    """The file, laid out as the standard's own package does it, but in one piece: its writer takes a line at a time."""
     sizes = {'n_lines': case.n_lines, 'n_wanted': case.n_wanted, 'n_readout': case.n_readout, 'rate': case.rate}
     sizes |= {'n_samples': kspace.shape[-1], 'centre': case.n_lines // 2 - case.first, 'mode': case.mode}
     sizes |= {'width': 10 * kspace.shape[-1], 'height': 10 * case.n_lines, 'wanted_width': 10 * case.n_readout}
@@ -128,21 +135,34 @@ def written(path: Path, case: Case, kspace: Tensor) -> Path:
     dataset.write_xml_header(
         HEADER.format(**sizes, wanted_height=10 * case.n_wanted, last=case.n_lines - case.first - 1).encode()
     )
+    dataset.close()
+    lines = acquisitions(case, kspace)
+    records = np.zeros(len(lines), ismrmrd.hdf5.acquisition_dtype)
+    for record, line in zip(records, lines, strict=True):
+        record['head'] = np.frombuffer(bytes(line.getHead()), ismrmrd.hdf5.acquisition_header_dtype)[0]
+        record['data'], record['traj'] = line.data.view(np.float32).ravel(), np.zeros(0, np.float32)
+    with h5py.File(path, 'r+') as file:
+        file.create_dataset('dataset/data', data=records, chunks=(1,), maxshape=(None,))
+    return path
+
+
+def acquisitions(case: Case, kspace: Tensor) -> list[Any]:
+    """What the scanner sends, in order; averages differ and have the wanted mean."""
+    lines: list[Any] = []
     samples = kspace[..., case.skipped :].numpy()
     for frame in range(case.n_frames):
         for average in range(case.n_averages):
             weight = (1.0, 1.5, 0.5)[average]
             for row, flags, factor in _lines(case, frame):
-                line: ismrmrd.Acquisition = ismrmrd.Acquisition.from_array(
+                line: Any = ismrmrd.Acquisition.from_array(
                     np.ascontiguousarray(samples[:, row] * np.complex64(weight * factor))
                 )
                 line.idx.kspace_encode_step_1, line.idx.average = row - case.first, average
                 line.idx.repetition, line.center_sample = frame, kspace.shape[-1] // 2 - case.skipped
                 for flag in flags:
                     line.set_flag(flag)
-                dataset.append_acquisition(line)
-    dataset.close()
-    return path
+                lines.append(line)
+    return lines
 
 
 def _lines(case: Case, frame: int) -> list[tuple[int, tuple[int, ...], complex]]:
@@ -192,8 +212,9 @@ def test_what_is_read_is_what_was_written(tmp_path: Path, mode: str, eighths: in
     """K-space, mask, separate calibration, crop and frames of 24 files each: echo, oversampling, averages, parity."""
     chosen = [case for case in CASES if (case.mode, case.eighths, case.rate) == (mode, eighths, rate)]
     assert len(chosen) == 16
+    assert len(CASES) == 432
     for case in chosen:
-        kspace = truth(case)
+        kspace = case.truth
         try:
             require_equal(open_scan(written(tmp_path / f'{case}.h5', case, kspace)), case, kspace)
         except AssertionError as error:
@@ -205,14 +226,16 @@ def nrmse(image: Tensor, expected: Tensor) -> float:
 
 
 IMAGES = [
-    case for case in CASES if case.n_averages == 1 and case.oversampling == 2 and case.is_odd == case.is_asymmetric
+    case
+    for case in CASES
+    if case.n_averages == 1 and case.oversampling == 2 and case.is_odd == case.is_asymmetric and case.rate < 4
 ]
 
 
 @pytest.mark.parametrize('case', IMAGES, ids=str)
 def test_images_are_those_of_the_same_data_as_arrays(tmp_path: Path, case: Case) -> None:
     """Within 2 %, in the same place: the bright pixel is the brightest, and nowhere else."""
-    kspace = truth(case)
+    kspace = case.truth
     scan = open_scan(written(tmp_path / 'a.h5', case, kspace)).read()
     image = reconstruct(scan, Grappa()).image[0]
     assert nrmse(image, reconstruct(direct(case, 0, kspace), Grappa()).image[0]) < 0.02
