@@ -89,6 +89,7 @@ def test_an_image_says_where_it_is_and_how_it_was_made() -> None:
     assert (image.image_type, image.data_type) == (ismrmrd.IMTYPE_MAGNITUDE, ismrmrd.DATATYPE_FLOAT)
     assert image.meta['ImageProcessingHistory'] == ['raki', 'grappa']
     assert image.meta['Keep_image_geometry'] == '1'
+    assert 'readout oversampling removed: 32 to 16 samples' in image.meta['RakiNote']
     assert 'research only' in image.meta['ImageComments']
 
 

@@ -30,6 +30,9 @@ BRIGHTEST, LARGEST = 2047, 4095
 
 REUSED = 'filled in with what an earlier repetition of this slice has taught (reuse)'
 
+LARGEST_INDEX = 65535
+"""Of an image: the format counts with 16 bits."""
+
 KEPT = 256
 """Slices for which what was learnt is kept, where it is to be used again."""
 
@@ -71,14 +74,13 @@ class ImageMaker:
             As scans and methods raise them.
         """
         self._require_affordable(gathered)
-        scan = scan_of(self.header, gathered)
+        scan, about_lines = scan_of(self.header, gathered)
         require_compressible(self.options.coils, scan.n_coils)
-        result, notes = self._reconstructed(scan, gathered, progress)
+        result, about_reuse = self._reconstructed(scan, gathered, progress)
         self._n_made += 1
         values = self._values(result.image)[None]
-        return MadeImage(
-            self._header(gathered, scan, values), self._attributes((*result.notes, *notes), result), values
-        )
+        notes = *about_lines, *result.notes, *about_reuse
+        return MadeImage(self._header(gathered, scan, values), self._attributes(notes, result), values)
 
     def _reconstructed(
         self, scan: Scan, gathered: Gathered, progress: Progress
@@ -127,7 +129,8 @@ class ImageMaker:
         sizes = [1e3 * size * n for size, n in zip(voxel, values.shape[-len(voxel) :], strict=True)]
         thickness = self.header.first.reconstructed.field_of_view[2] * 1e3
         field_of_view = [*sizes[::-1], *([thickness] if len(sizes) == 2 else [])]
-        fields = {'image_index': self._n_made, 'image_series_index': 1, 'average': 0}
+        index = 1 + (self._n_made - 1) % LARGEST_INDEX
+        fields = {'image_index': index, 'image_series_index': 1, 'average': 0}
         return image_header(values, field_of_view, image_line(gathered.lines).head, fields)
 
     def _attributes(self, notes: Sequence[str], result: Reconstruction) -> dict[str, object]:
@@ -143,9 +146,9 @@ class ImageMaker:
         return attributes
 
 
-def scan_of(header: Header, gathered: Gathered) -> Scan:
-    """Place the lines of one slice or volume as those of a file are placed."""
+def scan_of(header: Header, gathered: Gathered) -> tuple[Scan, Sequence[str]]:
+    """Place the lines of one slice or volume as those of a file are placed, and tell what was decided."""
     head = np.array([line.head for line in gathered.lines], ACQUISITION)
     lines = Acquisitions(head, HeldSamples([line.samples for line in gathered.lines]), PATH)
     file = scan_file_of(header, lines, PATH, 'MRD stream')
-    return file.read([0], file.frames_with(**gathered.labels)[0])
+    return file.read([0], file.frames_with(**gathered.labels)[0]), file.notes
