@@ -197,7 +197,7 @@ def test_options_of_a_server_are_checked_before_it_listens(arguments: list[str],
 def test_a_port_in_use_is_named(capsys: Any) -> None:
     with serving() as ((_, port), _):
         assert main(['serve', '--port', str(port)]) == 5
-    assert 'in use' in capsys.readouterr().err
+    assert f'cannot listen on 127.0.0.1:{port} (Address already in use): choose another' in capsys.readouterr().err
 
 
 def scanner_description() -> dict[str, Any]:

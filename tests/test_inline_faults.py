@@ -88,6 +88,15 @@ def test_nonsense_is_told_and_closed_and_the_server_goes_on(case: str) -> None:
     assert '\n' not in log[0]
 
 
+def test_what_a_client_makes_the_server_quote_is_short_and_printable() -> None:
+    number = '\N{RIGHT-TO-LEFT OVERRIDE}' + 'many ' * 100_000
+    with serving() as (address, log), Client(address) as client:
+        client.raw(header_message(SERIES.xml.replace('<x>16</x>', f'<x>{number}</x>')))
+        assert 'needs a number in encodedSpace/matrixSize/x' in client.next()
+    assert len(log[0]) < 600
+    assert log[0].isprintable()
+
+
 @pytest.mark.parametrize(
     ('text', 'said'),
     [

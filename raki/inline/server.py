@@ -1,5 +1,6 @@
 """Serve MRD streams on a socket: a thread per connection, and no connection that ends the server."""
 
+import os
 import selectors
 import socket
 import time
@@ -48,6 +49,16 @@ class Listening:
                 f'connections and their time-out must be positive, got {self.connections} and {self.seconds:g} s'
             )
 
+    def socket(self) -> socket.socket:
+        """A socket that listens there; an OSError that names the place if that is not possible."""
+        family = socket.AF_INET6 if ':' in self.host else socket.AF_INET
+        try:
+            return socket.create_server((self.host, self.port), family=family)
+        except OSError as error:
+            why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+            reason = f'cannot listen on {self.host}:{self.port} ({why}): choose another --host or --port'
+            raise OSError(error.errno, reason) from error
+
 
 class Server:
     """Accept connections until it is closed; used as a context."""
@@ -58,7 +69,7 @@ class Server:
         self._lock, self._n_seen = Lock(), 0
 
     def __enter__(self) -> Self:
-        self._socket = socket.create_server((self._listening.host, self._listening.port))
+        self._socket = self._listening.socket()
         self._wake, self._waker = socket.socketpair()
         return self
 

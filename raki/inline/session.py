@@ -24,6 +24,9 @@ from raki.inline.options import Configurations
 from raki.inline.worker import KNOWN_FAILURES, Worker
 from raki.interpolation.calibration import Progress
 
+LONGEST_LINE = 500
+"""Characters of an error that are told and logged."""
+
 Send = Callable[[bytes], object]
 """Write all of it to the other side."""
 
@@ -114,5 +117,7 @@ class Service:
 
 
 def one_line(error: BaseException) -> str:
-    """An error in one line."""
-    return ' '.join(str(error).split()) or type(error).__name__
+    """An error in one line of at most LONGEST_LINE printable characters: what it quotes may come from anybody."""
+    text = ' '.join(str(error).split()) or type(error).__name__
+    shown = ''.join(each if each.isprintable() else '?' for each in text[:LONGEST_LINE])
+    return shown if len(text) <= LONGEST_LINE else f'{shown} ...'
