@@ -34,6 +34,10 @@ class RawChoice:
     """Counters (ky,) or (ky, kz) of the centre of k-space, in place of what the file says."""
 
 
+ALL_BY_FILE = RawChoice()
+"""Nothing said: the file decides."""
+
+
 def scan_file_of(
     header: Header,
     lines: Acquisitions,

@@ -14,7 +14,7 @@ from raki.data.acquisitions import Acquisitions
 from raki.data.generic import DatasetLayout
 from raki.data.header import Header
 from raki.data.mrd_layout import ACQUISITION, bit
-from raki.data.mrd_scan import scan_file_of
+from raki.data.mrd_scan import ALL_BY_FILE, RawChoice, scan_file_of
 from raki.data.scan import ScanFile
 from raki.data.twix_file import Measurement, measurements
 from raki.data.twix_protocol import Protocol, header_of_twix
@@ -80,27 +80,40 @@ class Translated:
     """What people should know, one sentence each."""
 
 
-def open_twix(path: str, layout: DatasetLayout | None = None, mask: str | None = None) -> ScanFile:
-    """Read the headers of the last measurement in the file; noise may be in one before it.
+def open_twix(
+    path: str, layout: DatasetLayout | None = None, mask: str | None = None, choice: RawChoice = ALL_BY_FILE
+) -> ScanFile:
+    """Read the headers of the measurement that is chosen, by default the last; noise may be in one before it.
 
-    A ScanError if the file is damaged, `twixtools` is not installed, it is not one Cartesian scan, or a mask or layout
-    is given.
+    A ScanError if the file is damaged, `twixtools` is not installed, it is not one Cartesian scan, there is no such
+    measurement, or a mask or layout is given.
     """
     if mask is not None or layout is not None:
         raise ScanError(f'{path}: Siemens raw data tell their axes and lines themselves: leave --axes and --mask out')
-    found = translated(path)
+    found = translated(path, choice.measurement)
     name = f'Siemens raw data ({found.line})'
-    return scan_file_of(found.header, found.lines, path, name, notes=found.notes, noise=found.noise)
+    return scan_file_of(
+        found.header, found.lines, path, name, notes=found.notes, centre=choice.centre, noise=found.noise
+    )
 
 
-def translated(path: str) -> Translated:
-    """Translate the headers of a file; samples are read when they are needed. Errors as `open_twix`."""
+def translated(path: str, name: str | None = None) -> Translated:
+    """Translate the headers of the measurement of that name, or number from 0; of the last without it.
+
+    Samples are read when they are needed. Errors as `open_twix`.
+    """
     found = measurements(path)
+    if name is not None:
+        names = [Protocol.of(each.protocol).name for each in found]
+        numbers = [number for number, own in enumerate(names) if name in (own, str(number))]
+        if not numbers:
+            raise ScanError(f'{path}: no measurement {name!r}; the file has {", ".join(names)}')
+        found = found[: numbers[-1] + 1]
     image = found[-1]
     protocol, is_image = Protocol.of(image.protocol), _is_image(image)
     _require_image(image, is_image)
     notes = []
-    if len(found) > 1:
+    if len(found) > 1 and name is None:
         notes.append(f'{len(found)} measurements in the file, the last ({protocol.name or "without a name"}) is read')
     if image.is_truncated:
         notes.append('the file ends within a line: what comes after was not written, or cut off')

@@ -86,7 +86,12 @@ def reconstruct(
     contrast: Annotated[int | None, typer.Option(help='Only this contrast (echo).')] = None,
     phase: Annotated[int | None, typer.Option(help='Only this cardiac phase.')] = None,
     set_: Annotated[int | None, typer.Option('--set', help='Only this set.')] = None,
-    combine: Annotated[str, typer.Option(help='rss or walsh (adaptive).')] = 'rss',
+    combine: Annotated[str, typer.Option(help='rss, walsh (adaptive) or espirit.')] = 'rss',
+    partial_fourier: Annotated[
+        str, typer.Option(help='What to do beyond one end of k-space: zero-fill, homodyne or pocs.')
+    ] = 'zero-fill',
+    whiten: Annotated[bool, typer.Option(help='Whiten coils where the scan has noise samples.')] = True,
+    crop: Annotated[bool, typer.Option(help='Crop images to the matrix that the scan asks for.')] = True,
     seed: Annotated[int, typer.Option(help='Seed of the networks.')] = 0,
     keep_kspace: Annotated[bool, typer.Option('--kspace', help='Write the filled k-space, too.')] = False,
     gfactor: Annotated[bool, typer.Option('--gfactor', help='Write g-factor maps, too (grappa).')] = False,
@@ -106,7 +111,8 @@ def reconstruct(
         chosen, labels = choose_device(device), {'repetition': repetition, 'contrast': contrast, 'phase': phase}
         labels |= {'set': set_}
         how = combine, slices or None, labels, keep_kspace, seed, chosen, coils, gfactor, calibration, faithful
-        job = Job(method, *how)
+        around = {'partial_fourier': partial_fourier, 'whiten': whiten, 'crop': crop}
+        job = Job(method, *how, **around)
     file = source.open(coils)
     with progress_bars() as progress_for:
         manifest = reconstruct_file(file, output, job, progress_for)
@@ -223,15 +229,12 @@ def serve(
     device: DeviceOption = None,
 ) -> None:
     """Serve MRD (ISMRMRD) streams: raw lines in, images out as soon as the lines of a slice are there."""
-    from raki.commands.serve import Inline, Listening
-    from raki.commands.serve import serve as serve_inline
-    from raki.device import choose_device
+    from raki.commands import serve as inline
 
     with as_usage_error():
-        inline = Inline(method, reuse, choose_device(device), memory)
-        listening = Listening(host, port, connections, timeout)
-        inline.service()
-    serve_inline(inline, listening, lambda line: print(line, flush=True), _log)
+        asked = inline.Inline.asked(method, reuse, device, memory)
+        listening = inline.Listening(host, port, connections, timeout)
+    inline.serve(asked, listening, lambda line: print(line, flush=True), _log)
 
 
 @app.command()
@@ -242,15 +245,11 @@ def stream(
     device: DeviceOption = None,
 ) -> None:
     """Reconstruct an MRD stream from standard input to standard output: raki stream < in > out."""
-    from raki.commands.serve import Inline
-    from raki.commands.serve import stream as stream_inline
-    from raki.device import choose_device
+    from raki.commands import serve as inline
 
     with as_usage_error():
-        inline = Inline(method, reuse, choose_device(device), memory)
-        inline.service()
-    n_images = stream_inline(inline, cast(BufferedReader, sys.stdin.buffer), sys.stdout.buffer)
-    _log(f'{n_images} image(s)')
+        asked = inline.Inline.asked(method, reuse, device, memory)
+    _log(f'{inline.stream(asked, cast(BufferedReader, sys.stdin.buffer), sys.stdout.buffer)} image(s)')
 
 
 def main(argv: Sequence[str] | None = None) -> int:

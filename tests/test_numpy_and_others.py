@@ -98,6 +98,14 @@ def test_a_file_of_another_program_is_named_with_the_way(
         open_scan(tmp_path / name, LAYOUT)
 
 
+def test_hdf5_of_another_program_is_not_taken_for_what_its_name_says(tmp_path: Path) -> None:
+    for name, message in (('scan.raw', 'none of the known formats'), ('ScanArchive_1.h5', 'a GE ScanArchive')):
+        with h5py.File(tmp_path / name, 'w') as file:
+            file['group/measured'] = KSPACE
+        with pytest.raises(ScanError, match=message):
+            open_scan(tmp_path / name)
+
+
 MASK = np.arange(12) % 2 == 0
 
 

@@ -10,6 +10,7 @@ from typing import BinaryIO
 import torch
 
 from raki.commands.catalogue import METHODS, method_named
+from raki.device import choose_device
 from raki.inline.messages import Limits
 from raki.inline.options import Configurations, Options
 from raki.inline.server import Listening, Server
@@ -35,6 +36,13 @@ class Inline:
 
     gigabytes: float = 4.0
     """The most that the samples of one connection may take."""
+
+    @classmethod
+    def asked(cls, method: str, reuse: bool, device: str | None, gigabytes: float) -> 'Inline':
+        """As options of the command line say; a ValueError if there is no such method, device or memory."""
+        inline = cls(method, reuse, choose_device(device), gigabytes)
+        inline.service()
+        return inline
 
     def service(self, at_once: int = 1) -> Service:
         """What connections are served with; a ValueError if there is no such method or no memory."""
