@@ -138,8 +138,11 @@ class Acquisitions:
     @cached_property
     def n_averages(self) -> np.ndarray:
         """How often each line of the image was measured, axes (line,), in no particular order."""
-        names = ('kspace_encode_step_1', 'kspace_encode_step_2', 'slice', *LABELS)
-        return np.unique(self.labels(names)[self.is_image], axis=0, return_counts=True)[1]
+        codes = np.zeros(int(self.is_image.sum()), np.int64)
+        for name in ('kspace_encode_step_1', 'kspace_encode_step_2', 'slice', *LABELS):
+            values = self.index(name)[self.is_image].astype(np.int64)
+            codes = np.unique(codes * (values.max() + 1) + values, return_inverse=True)[1]
+        return np.bincount(codes)
 
     def n_coils(self, chosen: np.ndarray) -> int:
         """Number of receiver coils of the acquisitions at these positions; a ScanError if they have different ones."""

@@ -15,7 +15,7 @@ from raki.errors import ScanError
 from raki.fourier import without_oversampling
 
 SHOWN = 4
-"""Samples of half a readout that are looked at first."""
+"""Spacing of the samples that are looked at first, in parts of half a readout."""
 
 ZERO_SHARE = 0.25
 """Part of its lines on which a coil may hold nothing but zeros while others hold samples [1]."""
@@ -224,9 +224,9 @@ def _require_whole(kspace: np.ndarray, measured: np.ndarray, name: str) -> None:
     A receiver never delivers them; a coil of zeros only is another matter. Few samples show it, all of them prove it.
     """
     n_half = kspace.shape[-1] // 2
-    step = max(1, n_half // SHOWN)
+    shown = slice(n_half // 2, None, max(1, n_half // SHOWN))
     for half in (kspace[..., :n_half], kspace[..., n_half:]):
-        if not _lost(half[..., ::step], kspace[..., ::step], measured).size:
+        if not _lost(half[..., shown], kspace[..., shown], measured).size:
             continue
         for coil in _lost(half, kspace, measured)[:1].tolist():
             lines = np.flatnonzero(measured & ~half[coil].any(axis=-1))

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from raki.data.acquisitions import Acquisitions
-from raki.data.header import Encoding, Header
+from raki.data.header import Encoding, Header, Space
 
 
 def with_image_encoding(header: Header, lines: Acquisitions) -> tuple[Header, Acquisitions, list[str]]:
@@ -31,6 +31,31 @@ def with_image_encoding(header: Header, lines: Acquisitions) -> tuple[Header, Ac
     moved = np.array([order.index(space) if space in order else space for space in spaces[~others].tolist()])
     head['encoding_space_ref'] = np.where(spaces[~others] == own, 0, moved)
     return replace(header, encodings=tuple(header.encodings[number] for number in order)), kept.with_head(head), notes
+
+
+def with_samples(lines: Acquisitions) -> tuple[Acquisitions, list[str]]:
+    """Leave out acquisitions without any samples, such as the marks at the end of a measurement, and say so."""
+    empty = lines.head['number_of_samples'] == 0
+    notes = [f'{int(empty.sum())} acquisitions without samples left out'] if empty.any() else []
+    return (lines.only(~empty) if empty.any() else lines), notes
+
+
+def with_slices(header: Header, lines: Acquisitions) -> tuple[Header, list[str]]:
+    """Take a matrix of several partitions, of which all lines have the same, for slices, and say so.
+
+    Converters of some vendors state the number of slices there.
+    """
+    n_partitions = header.encoded.matrix[2]
+    if n_partitions == 1 or len(np.unique(lines.index('kspace_encode_step_2')[lines.is_image])) > 1:
+        return header, []
+    spaces = (header.first.encoded, header.first.reconstructed)
+    encoded, wanted = (
+        Space((*each.matrix[:2], 1), (*each.field_of_view[:2], each.field_of_view[2] / each.matrix[2]))
+        for each in spaces
+    )
+    first = replace(header.first, encoded=encoded, reconstructed=wanted)
+    note = f'the header says {n_partitions} partitions, but no line is partition encoded: read as slices'
+    return replace(header, encodings=(first, *header.encodings[1:])), [note]
 
 
 def with_readouts(header: Header, lines: Acquisitions) -> tuple[Header, Acquisitions, list[str]]:

@@ -17,7 +17,7 @@ from raki.data.mrd_checks import notes_of, require_handled
 from raki.data.mrd_geometry import geometries_of
 from raki.data.mrd_lines import Grid, joined, placed
 from raki.data.mrd_noise import noise_of_scan
-from raki.data.mrd_readout import with_image_encoding, with_readouts
+from raki.data.mrd_readout import with_image_encoding, with_readouts, with_samples, with_slices
 from raki.data.place import LABELS, Frame
 from raki.data.scan import Scan, ScanFile
 from raki.errors import ScanError
@@ -75,8 +75,10 @@ def scan_file_of(
     ResourceError
         If a single slice, or a volume with its reconstruction, does not fit into memory.
     """
+    lines, about_samples = with_samples(lines)
     require_handled(header, lines)
     header, lines, about_encodings = with_image_encoding(header, lines)
+    header, about_slices = with_slices(header, lines)
     header, lines, about_readouts = with_readouts(header, lines)
     middle, about_centre = centre_of(header, lines, centre)
     encoding = header.first
@@ -87,7 +89,7 @@ def scan_file_of(
     n_coils = lines.n_coils(lines.is_image)
     shape = (len(reader.slabs), n_coils, *encoding.phase_shape, grid.n_readout)
     memory = require_memory_of_slab(shape, COMPLEX64_BYTES * n_coils * prod(encoding.encoded.matrix[:2]), path)
-    decided = [*notes, *about_encodings, *about_readouts, *about_centre]
+    decided = [*notes, *about_samples, *about_encodings, *about_slices, *about_readouts, *about_centre]
     decided += [f'{frame} left out: it has no lines in slices {gaps}' for frame, gaps in reader.incomplete.items()]
     return ScanFile(
         path=path,

@@ -32,12 +32,12 @@ class StoredSamples:
     def read(self, positions: np.ndarray) -> Iterator[np.ndarray]:
         """As `raki.data.acquisitions.SampleSource.read`; the file is open until the last is taken."""
         with opened(self.path) as file:
-            data = dataset(file, self.name)
+            samples = dataset(file, self.name).fields('data')  # once: the type of a record takes long to understand
             for start in range(0, len(positions), AT_ONCE):
                 some = positions[start : start + AT_ONCE]
                 first, stop = int(some[0]), int(some[-1]) + 1
                 is_dense = DENSE * len(some) >= stop - first
-                values = data[first:stop, 'data'][some - first] if is_dense else data[some, 'data']
+                values = samples[first:stop][some - first] if is_dense else samples[some]
                 yield from map(self._complex, values, some.tolist())
 
     def _complex(self, value: np.ndarray, position: int) -> np.ndarray:

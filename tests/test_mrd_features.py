@@ -239,6 +239,25 @@ def test_oversampling_that_the_header_does_not_know_of_is_told_by_the_readouts()
         assert 'readout oversampling removed: 32 to 16 samples' in file.notes
 
 
+def test_a_matrix_of_slices_is_no_volume() -> None:
+    """Converters of some vendors state the number of slices as partitions."""
+    encoding = replace(PLAIN, encoded=space(z=5), reconstructed=space(z=5))
+    file = opened(
+        [line(ky, source=(1 + number) * FULL, slice=number) for number in range(5) for ky in range(N_LINES)], encoding
+    )
+    assert (file.shape, file.image_shape) == ((5, N_COILS, N_LINES, N_SAMPLES), (N_LINES, N_SAMPLES))
+    torch.testing.assert_close(file.read([3]).kspace[0], 4 * FULL)
+    assert any('read as slices' in note for note in file.notes)
+
+
+def test_acquisitions_without_samples_are_left_out() -> None:
+    """What remains is still found in its place among all."""
+    nothing = Line(FULL[:, 0, :0], 0)
+    file = opened([nothing, *EVERY[:7], nothing, *EVERY[7:]])
+    assert torch.equal(file.read().kspace[0], FULL)
+    assert '2 acquisitions without samples left out' in file.notes
+
+
 @pytest.mark.parametrize('echo', [0, 7, 4])
 def test_whole_readouts_have_their_echo_in_the_middle(echo: int) -> None:
     """Converters leave it out, count from 1, or count before oversampling."""
