@@ -9,8 +9,12 @@ from typing import Any
 import ismrmrd
 import numpy as np
 import pytest
+import torch
 from ismrmrd.serialization import ConfigFile, ConfigText
 
+from raki.commands.catalogue import method_named
+from raki.data.load import open_scan
+from raki.pipeline import reconstruct
 from tests.clients import NORMAL, PHASE, READ, Client, Series, made, offline, serving, stored_lines, written
 
 SERIES = Series()
@@ -242,3 +246,12 @@ def test_a_volume_comes_as_one_image_with_all_its_slices(tmp_path: Path) -> None
     assert list(image.matrix_size) == [8, 20, n_partitions]
     assert list(image.field_of_view) == pytest.approx([160, 180, 30])
     assert np.array_equal(image.data[0], expected[0, 0])
+
+
+@pytest.mark.parametrize('method', ['grappa', 'gated'])
+def test_what_a_scan_has_taught_fills_it_in_as_before(method: str, tmp_path: Path) -> None:
+    scan = open_scan(replace(SERIES, n_slices=2).write(tmp_path / 'a.h5')).read()
+    first = reconstruct(scan, method_named(method))
+    again = reconstruct(scan, method_named(method), fitted=first.interpolators)
+    assert torch.equal(first.kspace, again.kspace)
+    assert torch.equal(first.image, again.image)
