@@ -8,7 +8,7 @@ DEMO := demo
 # Idle OpenMP threads must sleep: spinning ones make small matrix products many times slower on a busy machine.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: setup demo test check docs notebooks clean
+.PHONY: setup demo test check docs notebooks label clean
 
 setup: $(STAMP)
 
@@ -42,6 +42,10 @@ docs: setup
 # Every notebook in its short form, as scripts.
 notebooks: setup
 	for notebook in notebooks/*.py; do echo "$$notebook" && $(BIN)/python "$$notebook" || exit 1; done
+
+# The scanner's description of the container, from its readable form into the Dockerfile.
+label:
+	sed -i "s|^\\(LABEL .*\\)=\".*\"|\\1=\"$$(base64 -w 0 container/openrecon.json)\"|" container/Dockerfile
 
 clean:
 	rm -rf $(VENV) $(DEMO) build dist raki.egg-info

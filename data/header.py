@@ -59,6 +59,9 @@ class Encoding:
     is_multiband: bool = False
     """Whether several slices were excited at once."""
 
+    n_averages: int = 1
+    """How often lines are measured, as stated."""
+
     @property
     def is_volume(self) -> bool:
         """Whether there is a second phase-encoding axis."""
@@ -192,6 +195,7 @@ def _encoding(encoding: ElementTree.Element, path: str) -> Encoding:
         interleaved_over=encoding.findtext('parallelImaging/interleavingDimension', '').strip().lower(),
         acceleration=(_integer(encoding, f'{factor}_1', 0) or 0, _integer(encoding, f'{factor}_2', 0) or 0),
         is_multiband=encoding.find('parallelImaging/multiband') is not None or encoding.find('multiband') is not None,
+        n_averages=1 + max(0, _integer(encoding, 'encodingLimits/average/maximum', 0) or 0),
     )
 
 

@@ -10,6 +10,7 @@ from raki.data.acquisitions import Acquisitions
 from raki.data.hdf5 import finite
 from raki.data.header import Encoding
 from raki.data.measured import lines_with_samples
+from raki.data.place import LABELS
 from raki.errors import ScanError
 from raki.fourier import without_oversampling
 
@@ -200,7 +201,8 @@ def _require_inside(
 def _require_different(lines: Acquisitions, positions: np.ndarray, rows: np.ndarray, name: str) -> None:
     """Refuse image lines that no counter sets apart; calibration is often measured more than once."""
     image = positions[lines.is_image[positions]]
-    counters = np.stack([rows[image], *(lines.index(each)[image].astype(int) for each in ('average', 'segment'))])
+    names = ('average', 'segment', *LABELS)  # repetitions may train together
+    counters = np.stack([rows[image], *(lines.index(each)[image].astype(int) for each in names)])
     kinds, counts = np.unique(counters, axis=1, return_counts=True)
     if (counts > 1).any():
         row = kinds[0][counts > 1][0]

@@ -1,18 +1,24 @@
 """The `raki` command: options in, one line or one table out. No mathematics lives here."""
 
 import json
-import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from io import BufferedReader
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
 from raki.commands import inputs
 from raki.commands.inputs import UsageError, as_usage_error
-from raki.commands.terminal import COMPARISON_WIDTH, comparison_table, description_table, progress_bars, show
+from raki.commands.terminal import (
+    COMPARISON_WIDTH,
+    comparison_table,
+    description_table,
+    progress_bars,
+    show,
+    terminable,
+)
 from raki.errors import CalibrationError, ResourceError, ScanError, TrainingError
 from raki.options import (
     CalibrationOption,
@@ -20,6 +26,8 @@ from raki.options import (
     DeviceOption,
     FaithfulOption,
     JsonOption,
+    MemoryOption,
+    ReuseOption,
     SlicesOption,
     Source,
     reading,
@@ -209,6 +217,41 @@ def simulate(
     print(f'{output}: {what}')
 
 
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help='Address to listen on; 0.0.0.0 for all, as in a container.')] = '127.0.0.1',
+    port: Annotated[int, typer.Option(help='Port to listen on; 0 for any.')] = 9002,
+    method: Annotated[str, typer.Option(help='What is done where the client names nothing.')] = 'gated',
+    reuse: ReuseOption = False,
+    connections: Annotated[int, typer.Option(help='Connections at once.')] = 4,
+    timeout: Annotated[float, typer.Option(help='Close a connection after this long without a message [s].')] = 300.0,
+    memory: MemoryOption = 4.0,
+    device: DeviceOption = None,
+) -> None:
+    """Serve MRD (ISMRMRD) streams: raw lines in, images out as soon as the lines of a slice are there."""
+    from raki.commands import serve as inline
+
+    with as_usage_error():
+        asked = inline.Inline.asked(method, reuse, device, memory)
+        listening = inline.Listening(host, port, connections, timeout)
+    inline.serve(asked, listening, lambda line: print(line, flush=True), _log)
+
+
+@app.command()
+def stream(
+    method: Annotated[str, typer.Option(help='What is done where the stream names nothing.')] = 'gated',
+    reuse: ReuseOption = False,
+    memory: MemoryOption = 4.0,
+    device: DeviceOption = None,
+) -> None:
+    """Reconstruct an MRD stream from standard input to standard output: raki stream < in > out."""
+    from raki.commands import serve as inline
+
+    with as_usage_error():
+        asked = inline.Inline.asked(method, reuse, device, memory)
+    _log(f'{inline.stream(asked, cast(BufferedReader, sys.stdin.buffer), sys.stdout.buffer)} image(s)')
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code.
 
@@ -218,7 +261,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     is_debugging = '--debug' in arguments
     arguments = [argument for argument in arguments if argument != '--debug']
     try:
-        with _terminable():
+        with terminable():
             return app(inputs.repeated(arguments, inputs.method_names), standalone_mode=False) or 0
     except typer.Abort:
         print('raki: interrupted, nothing was written', file=sys.stderr)
@@ -243,23 +286,13 @@ def _one_line(error: Exception) -> str:
     return ' '.join(text.split())
 
 
+def _log(line: str) -> None:
+    print(f'raki: {line}', file=sys.stderr, flush=True)
+
+
 def _warn(warnings: Sequence[str]) -> None:
     for text in dict.fromkeys(warnings):
         print(f'raki: warning: {text}', file=sys.stderr)
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """Let SIGTERM, as batch systems send it, end a command in good order: temporary files are removed."""
-    try:
-        before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    except ValueError:  # not the main thread, which is the only one that gets signals
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 if __name__ == '__main__':

@@ -5,6 +5,7 @@
     ValueError
       ScanError            the file is not one Cartesian multi-coil k-space that we can read
         SamplingError      the measured lines are not one regular lattice
+        StreamError        what came over a connection is not the stream of messages that it should be
       CalibrationError     the ACS cannot determine the requested kernel
     ArithmeticError
       TrainingError        the numbers left the finite range while a method was learning
@@ -19,6 +20,10 @@ class ScanError(ValueError):
 
 class SamplingError(ScanError):
     """The measured lines are not one regular lattice with an ACS block."""
+
+
+class StreamError(ScanError):
+    """What came over a connection is not the stream of messages that it should be."""
 
 
 class CalibrationError(ValueError):

@@ -23,6 +23,10 @@ CalibrationOption = Annotated[
 FaithfulOption = Annotated[
     float | None, typer.Option(help='Least part of small points to give back, such as 0.9 (gated, rraki, sparse).')
 ]
+ReuseOption = Annotated[
+    bool, typer.Option('--reuse', help='Learn every slice once, for its later repetitions, too: quicker, less exact.')
+]
+MemoryOption = Annotated[float, typer.Option(help='The most that the samples of a connection may take [GB].')]
 SlicesOption = Annotated[list[int] | None, typer.Option('--slices', '--slice', help='Slices, counted from 0.')]
 
 

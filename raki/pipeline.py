@@ -1,6 +1,6 @@
 """From a scan to images, one way for every geometry: coils, fit on the ACS, fill in, combine."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -176,6 +176,7 @@ def reconstruct(
     partial_fourier: PartialFourier = ZERO_FILL,
     coils: int | None = None,
     progress: Progress = silent,
+    fitted: Sequence[Interpolator] = (),
 ) -> Reconstruction:
     """Fill in what was not measured and combine the coils, slab by slab, each learnt from its own ACS.
 
@@ -197,6 +198,8 @@ def reconstruct(
         Number of virtual coils to learn in; None as many as there are.
     progress
         Told how far the training of each slab is.
+    fitted
+        What to fill every slab in with, from an earlier scan of the same pattern; by default it is learnt.
 
     Raises
     ------
@@ -216,11 +219,11 @@ def reconstruct(
     for index in range(scan.n_slabs):
         slab = Slab.of(scan, index, device, coils)
         start = now(device)
-        interpolator = slab.fitted(method, progress)
-        fitted = now(device)
+        interpolator = fitted[index] if fitted else slab.fitted(method, progress)
+        learnt = now(device)
         kspace = interpolator.fill(slab.kspace)
         completed, completion = slab.completed(partial_fourier, kspace)
-        seconds = [seconds[0] + fitted - start, seconds[1] + now(device) - fitted]
+        seconds = [seconds[0] + learnt - start, seconds[1] + now(device) - learnt]
         slices = slices_of(completed, scan)
         kept = slices.kspace if partial_fourier.keeps_measured else slices_of(kspace, scan).kspace
         del kspace, completed

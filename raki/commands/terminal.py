@@ -1,5 +1,7 @@
-"""What a person at a terminal sees: tables and progress bars."""
+"""What a person at a terminal sees, and how to interrupt: tables, progress bars, signals."""
 
+import signal
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from statistics import mean, stdev
@@ -108,3 +110,17 @@ def _summary(group: 'Sequence[Row]', figure: 'Figure', *, with_spread: bool = Fa
     known = [value for value in values if isinstance(value, int | float)]
     spread = f' ± {figure.written(stdev(known))}' if with_spread and len(known) > 1 else ''
     return figure.written(mean(known) if known else None) + spread
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Let SIGTERM, as batch systems send it, end a command in good order: temporary files are removed."""
+    try:
+        before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    except ValueError:  # not the main thread, which is the only one that gets signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
