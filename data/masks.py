@@ -11,6 +11,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from raki.data.equispaced import Equispaced, equispaced_of
 from raki.data.sampling import Box, Sampling, acs_of, slices
 from raki.errors import SamplingError
 
@@ -52,16 +53,16 @@ class Irregular:
         return int((self.inside | self.mask).sum()) / max(1, int(self.mask.sum()))
 
 
-Pattern = Sampling | Irregular
+Pattern = Sampling | Equispaced | Irregular
 """Any pattern: what was measured, the ACS and what is filled may be asked of both."""
 
 
 def pattern_of(mask: Tensor) -> Pattern:
-    """The lattice of a mask, axes (ky,) or (kz, ky), where it has one."""
+    """The lattice of a mask, axes (ky,) or (kz, ky), where it has one, or the order of its lines."""
     try:
         return Sampling.from_mask(mask)
     except SamplingError:
-        return Irregular(mask)
+        return equispaced_of(mask) or Irregular(mask)
 
 
 def _reach(measured: Tensor) -> range:

@@ -143,8 +143,7 @@ assert full.reference is not None
 sampling = raki.undersample(full.mask, (RATE,), (24,))
 scan = dataclasses.replace(full, mask=sampling.mask, noise=None)
 result = raki.reconstruct(scan, raki.RAKI_2019.with_iterations(60))
-inner = result.interpolators[0].inner
-assert inner is not None
+(inner,) = result.interpolators[0].inner
 learnt = inner.patch_map
 assert isinstance(learnt, NetworkMap)
 

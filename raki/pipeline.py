@@ -9,13 +9,15 @@ from torch import Tensor
 from raki.coils.combine import Combination, root_sum_of_squares, rss_combination, walsh, walsh_combination
 from raki.coils.noise import known_covariance
 from raki.coils.transform import CoilTransform, coil_transform, require_compressible
-from raki.data.masks import Irregular, Pattern, pattern_of
+from raki.data.masks import Pattern, pattern_of
+from raki.data.sampling import Sampling
 from raki.data.scan import Scan
 from raki.device import choose_device, now
 from raki.errors import CalibrationError
 from raki.fourier import cropped, image_from_kspace
 from raki.interpolation.calibration import Method, Progress, require_learnable, silent
-from raki.interpolation.fit import Interpolator, ZeroFilling, fit, require_pattern
+from raki.interpolation.fit import Interpolator, ZeroFilling, fit
+from raki.interpolation.patterns import require_pattern
 
 COMBINATIONS: Mapping[str, Combination] = {'rss': root_sum_of_squares, 'walsh': walsh}
 
@@ -82,7 +84,7 @@ class Slab:
         if self.calibration is not None:
             return self.calibration
         if not all(self.sampling.acs):
-            lattice = 'no lattice' if isinstance(self.sampling, Irregular) else self.sampling.lattice
+            lattice = self.sampling.lattice if isinstance(self.sampling, Sampling) else 'no lattice'
             raise CalibrationError(
                 f'the scan has {lattice} but no ACS: no two neighbouring lines were measured and there '
                 'is no separate calibration; acquire ACS lines, or add them as dataset "acs"'

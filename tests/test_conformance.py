@@ -212,9 +212,9 @@ def test_zero_filling_keeps_what_was_measured_and_nothing_else(geometry: Geometr
 def test_every_missing_position_is_filled_by_one_kernel(geometry: Geometry, lattice: Lattice) -> None:
     """Lattice points by none."""
     interpolator = fitted(METHODS['grappa-2x3'], geometry, lattice)
-    assert interpolator.inner is not None
+    assert interpolator.inner
     counts = torch.zeros(interpolator.sampling.mask.numel(), geometry.shape[-1], dtype=torch.int64)
-    inner = interpolator.inner.cells
+    inner = interpolator.inner[0].cells
     for cells, columns in [
         (inner, inner.neighbourhood.columns(geometry.shape[-1])),
         *((edge.cells, edge.columns) for edge in interpolator.edges),
@@ -266,14 +266,14 @@ def test_separate_calibration_may_have_another_readout(name: str, geometry: Geom
     acs = full[(slice(None), *(slice(side.start, side.stop) for side in geometry.acs))][..., 2:17]
     wide = fit(method, full, sampling, acs)
     narrow = fit(method, full[..., 2:17].contiguous(), sampling, acs)
-    assert wide.inner is not None
-    assert narrow.inner is not None
-    lines, cells = full.flatten(1, -2), wide.inner.cells
+    assert wide.inner
+    assert narrow.inner
+    lines, cells = full.flatten(1, -2), wide.inner[0].cells
     width = len(cells.neighbourhood.samples) // 2
-    found = wide.inner.patch_map(lines, cells)[..., 2 : 2 + 15 - 2 * width]
-    expected = narrow.inner.patch_map(lines[..., 2:17], cells)
+    found = wide.inner[0].patch_map(lines, cells)[..., 2 : 2 + 15 - 2 * width]
+    expected = narrow.inner[0].patch_map(lines[..., 2:17], cells)
     if name == 'grappa-2x3':  # its ridge is the same, as equations are
-        assert narrow.inner.cells.neighbourhood == cells.neighbourhood
+        assert narrow.inner[0].cells.neighbourhood == cells.neighbourhood
     torch.testing.assert_close(found[..., : expected.shape[-1]], expected, rtol=1e-3, atol=1e-3)
 
 

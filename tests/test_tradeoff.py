@@ -35,9 +35,9 @@ def test_the_curve_passes_through_what_was_chosen(method: Method, is_compressed:
         if method.regularization != 'auto':
             assert list(swept)[FACTORS.index(1)] == method.regularization
     else:
-        assert fitted.inner is not None
-        assert isinstance(fitted.inner.patch_map, Blend)
-        middle = torch.lerp(*(swept[share].fill(kspace) for share in (0, 1)), fitted.inner.patch_map.share)  # type: ignore[arg-type]
+        assert fitted.inner
+        assert isinstance(fitted.inner[0].patch_map, Blend)
+        middle = torch.lerp(*(swept[share].fill(kspace) for share in (0, 1)), fitted.inner[0].patch_map.share)  # type: ignore[arg-type]
         torch.testing.assert_close(middle, fitted.fill(kspace), rtol=1e-4, atol=1e-4 * float(kspace.abs().max()))
         return
     torch.testing.assert_close(middle.fill(kspace), fitted.fill(kspace), rtol=1e-4, atol=1e-6)

@@ -76,7 +76,11 @@ class Gated:
 
     def smallest(self, calibration: Calibration) -> Neighbourhood | None:
         """That of the first kernel of those to choose from."""
-        return calibration.neighbourhood((self.kernels or kernels_for(calibration))[0])
+        return calibration.neighbourhood(self.choices(calibration)[0])
+
+    def choices(self, calibration: Calibration) -> tuple[Kernel, ...]:
+        """Kernels to choose from, smallest first."""
+        return self.kernels or kernels_for(calibration)
 
     def learn(self, calibration: Calibration, progress: Progress) -> Learnt:
         """Solve GRAPPA and the network, and decide how far to go from one to the other."""
