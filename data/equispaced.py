@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from math import ceil
 
 import torch
 from torch import Tensor
@@ -205,17 +206,18 @@ def equispaced_of(mask: Tensor) -> Equispaced | None:
     if max(sizes) - min(sizes) > 1 or max(adjoining, default=0) > max(sizes) + (len(set(sizes)) == 1):
         return None
     mean = sum(sizes) / len(sizes)
-    return Equispaced(mask, tuple(sorted({*outside, *_hidden(outside, acs, mean)})), max(*sizes, *adjoining, 1))
+    widest = max(*sizes, *adjoining, 1)
+    return Equispaced(mask, tuple(sorted({*outside, *_hidden(outside, acs, mean, widest)})), widest)
 
 
-def _hidden(outside: list[int], acs: range, mean: float) -> list[int]:
+def _hidden(outside: list[int], acs: range, mean: float, widest: int) -> list[int]:
     """Lines of the ACS nearest to where an even spacing has them, from the lines on both sides of it or on one."""
     before, after = ([line for line in outside if is_before == (line < acs.start)] for is_before in (True, False))
     if not acs:
         return []
     if before and after:
         length = after[0] - before[-1]
-        number = max(1, round(length / mean))
+        number = max(1, round(length / mean), ceil(length / widest))
         ideal = [before[-1] + length * step / number for step in range(1, number)]
     else:
         start, sign = (before[-1], 1) if before else (after[0], -1)

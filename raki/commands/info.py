@@ -104,7 +104,7 @@ def _describe_sampling(scan: Scan) -> dict[str, object]:
 
 def _too_short(sampling: Equispaced, n_acs: int) -> str | None:
     """Why there is too little to learn from."""
-    widest = max(sampling.gaps)
+    widest = max(kind.lattice.rate for kind in sampling.alike(0, 0))
     if n_acs > widest:
         return None
     return (
