@@ -100,9 +100,7 @@ def rows(truth: Truth, rate: int, seeds: Sequence[int], methods: Mapping[str, Me
             yield {**place, 'method': name, 'refused': str(error)}
             continue
         as_seen = Irregular if name in WITHOUT_ORDER else _itself
-        beside = {
-            size: [truth.error(method, as_seen(each.mask)) for each in every] for size, every in regular.items()
-        }
+        beside = {size: [truth.error(method, as_seen(each.mask)) for each in every] for size, every in regular.items()}
         yield {**place, 'method': name, 'errors': found, **compared(net, found, regular, beside)}
 
 
@@ -122,9 +120,7 @@ def compared(
     between = math.exp((1 - part) * math.log(means[low]) + part * math.log(means[high]))
     return {
         'nearest': nearest,
-        'lattices': {
-            str(size): {'net': nets[size], 'mean': means[size], 'errors': beside[size]} for size in regular
-        },
+        'lattices': {str(size): {'net': nets[size], 'mean': means[size], 'errors': beside[size]} for size in regular},
         'ratio': mean(found) / means[nearest],
         'worst_ratio': max(found) / means[nearest],
         'ratio_at_same_net': mean(found) / between,
@@ -142,7 +138,9 @@ def show(row: Mapping[str, object]) -> None:
     beside: Mapping[str, Mapping[str, float]] = row['lattices']  # type: ignore[assignment]
     regular = ', '.join(f'{each["mean"]:.4f} at R={size} (net {each["net"]:.2f})' for size, each in beside.items())
     ratios = f'{row["ratio"]:.3f}, worst {row["worst_ratio"]:.3f}, at the same net {row["ratio_at_same_net"]:.3f}'
-    print(f'{place} {mean(errors):.4f} ± {spread:.4f}; lattices {regular}; over R={row["nearest"]}: {ratios}', flush=True)
+    print(
+        f'{place} {mean(errors):.4f} ± {spread:.4f}; lattices {regular}; over R={row["nearest"]}: {ratios}', flush=True
+    )
 
 
 def main() -> None:

@@ -72,7 +72,7 @@ class Equispaced:
     """Boolean, axes (ky,): the measured positions."""
 
     lines: tuple[int, ...]
-    """Measured lines in the order of the spacing, ascending; in the ACS those nearest to where it would have lines."""
+    """Measured lines that cells lie between, ascending; of the ACS both ends, and some between them."""
 
     widest: int
     """Gap outside the ACS [line]."""
@@ -207,20 +207,13 @@ def equispaced_of(mask: Tensor) -> Equispaced | None:
         return None
     mean = sum(sizes) / len(sizes)
     widest = max(*sizes, *adjoining, 1)
-    return Equispaced(mask, tuple(sorted({*outside, *_hidden(outside, acs, mean, widest)})), widest)
+    return Equispaced(mask, tuple(sorted({*outside, *_hidden(acs, mean, widest)})), widest)
 
 
-def _hidden(outside: list[int], acs: range, mean: float, widest: int) -> list[int]:
-    """Lines of the ACS nearest to where an even spacing has them, from the lines on both sides of it or on one."""
-    before, after = ([line for line in outside if is_before == (line < acs.start)] for is_before in (True, False))
+def _hidden(acs: range, mean: float, widest: int) -> list[int]:
+    """Both ends of the ACS, as near to the gaps beside it as can be, and evenly spaced lines between them."""
     if not acs:
         return []
-    if before and after:
-        length = after[0] - before[-1]
-        number = max(1, round(length / mean), ceil(length / widest))
-        ideal = [before[-1] + length * step / number for step in range(1, number)]
-    else:
-        start, sign = (before[-1], 1) if before else (after[0], -1)
-        ideal = [start + sign * mean * step for step in range(1, len(acs) + round(mean) + 2)]
-        ideal = [place for place in ideal if acs.start - 0.5 < place < acs.stop - 0.5]
-    return [min(max(round(place), acs.start), acs.stop - 1) for place in ideal]
+    length = len(acs) - 1
+    number = max(1, round(length / mean), ceil(length / widest))
+    return [acs.start + round(length * step / number) for step in range(number + 1)]

@@ -40,6 +40,14 @@ AxesOption = Annotated[str | None, typer.Option('--axes', help='Its axes in orde
 MaskOption = Annotated[
     str | None, typer.Option('--mask', help='Dataset with the line mask, or "zeros" if lines of zeros are missing.')
 ]
+CompareMaskOption = Annotated[
+    str | None,
+    typer.Option(
+        '--mask',
+        help='As elsewhere, or lines to draw as the fastMRI challenges do, with their centre: equispaced_fraction, '
+        'equispaced, magic, magic_fraction, random; :N for another seed.',
+    ),
+]
 DeviceOption = Annotated[str | None, typer.Option(help='Such as cpu or cuda; default: the GPU where there is one.')]
 JsonOption = Annotated[bool, typer.Option('--json', help='Print JSON for programs.')]
 CoilsOption = Annotated[int | None, typer.Option(help='Compress to this many virtual coils before learning.')]
@@ -136,7 +144,7 @@ def compare(
     device: DeviceOption = None,
     dataset: DatasetOption = None,
     axes: AxesOption = None,
-    mask: MaskOption = None,
+    mask: CompareMaskOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Undersample a fully sampled scan, reconstruct it with several methods, and measure."""
@@ -144,7 +152,7 @@ def compare(
     from raki.commands.compare import compare_file
     from raki.data.hdf5 import read_mask
     from raki.device import choose_device
-    from raki.evaluation.compare import Plan
+    from raki.evaluation.plan import Plan
 
     if output.exists() and not output.is_dir():
         raise UsageError(f'-o must name a folder, but {output} is a file')
@@ -152,10 +160,11 @@ def compare(
     with as_usage_error():
         chosen = with_settings(methods_named(methods, iterations), calibration, faithful)
         where = choose_device(device)
-    file = inputs.open_file(scan, dataset, axes, mask, coils)
+    drawn = inputs.drawn_mask(mask, acs)
+    file = inputs.open_file(scan, dataset, axes, None if drawn else mask, coils)
     with as_usage_error():
         spacings, blocks = inputs.rates_for(file, rates), inputs.acs_for(file, acs)
-        plan = Plan(chosen, spacings, blocks, seeds, replicas, where, coils, refit, own)
+        plan = Plan(chosen, spacings, blocks, seeds, replicas, where, coils, refit, own, drawn)
     with progress_bars() as progress_for:
         rows = compare_file(file, output, plan, slices or [file.n_slices // 2], progress_for)
     _warn([f'{row.method}, R={row.rate}: {text}' for row in rows for text in row.warnings])

@@ -9,7 +9,8 @@ from raki.coils.transform import coil_transform
 from raki.data.sampling import undersample
 from raki.data.simulate import Simulation, simulate
 from raki.evaluation import tradeoff
-from raki.evaluation.compare import Bench, Plan, Rate
+from raki.evaluation.compare import Bench
+from raki.evaluation.plan import Plan, Rate
 from raki.evaluation.tradeoff import FACTORS, SHARES, strengths
 from raki.grappa.method import Grappa
 from raki.interpolation.calibration import Method, silent
