@@ -1,8 +1,8 @@
 """Published masks whose gaps differ, against regular lattices with the same ACS and the nearest net acceleration.
 
 For each scan and rate: draw the mask with several seeds, and take lattices of two neighbouring spacings with as many
-ACS lines, at every offset; print each method's error in the object on the masks, over that on the lattice of the
-nearest net acceleration, and over what lies between both lattices at the net acceleration of the mask. Where the ACS is
+ACS lines, at every offset; print each method's error in the object on the masks, over that on the lattices of the
+nearest net acceleration, and over what lies between both spacings at the net acceleration of the masks. Where the ACS is
 too short for a gap, methods that need none take over, there and on the lattice.
 
     python benchmarks/masks.py --brain SCANS/pulseq_brain16.h5 --json OUT.json
@@ -101,7 +101,7 @@ def rows(truth: Truth, rate: int, seeds: Sequence[int], methods: Mapping[str, Me
             continue
         as_seen = Irregular if name in WITHOUT_ORDER else _itself
         beside = {size: [truth.error(method, as_seen(each.mask)) for each in every] for size, every in regular.items()}
-        yield {**place, 'method': name, 'errors': found, **compared(net, found, regular, beside)}
+        yield {**place, 'method': name, **compared(masks, found, regular, beside)}
 
 
 def _itself(mask: Tensor) -> Pattern:
@@ -109,22 +109,42 @@ def _itself(mask: Tensor) -> Pattern:
 
 
 def compared(
-    net: float, found: Sequence[float], regular: Mapping[int, Sequence[Pattern]], beside: Mapping[int, Sequence[float]]
+    masks: Sequence[Pattern],
+    found: Sequence[float],
+    regular: Mapping[int, Sequence[Pattern]],
+    beside: Mapping[int, Sequence[float]],
 ) -> dict[str, object]:
-    """Mean error of masks over that of the nearest lattice, and over what lies between both at the same net rate."""
+    """Errors of masks over those of lattices: the nearest of each mask, and what lies between both spacings.
+
+    Of lattices with the nearest net acceleration, which differ in their first line only, the mean is taken; between the
+    means of both spacings the logarithm of the error is interpolated linearly.
+    """
     nets = {size: net_acceleration(every) for size, every in regular.items()}
     means = {size: mean(errors) for size, errors in beside.items()}
-    nearest = min(nets, key=lambda size: abs(nets[size] - net))
-    low, high = nets
+    ratios = [error / nearest(mask, regular, beside) for mask, error in zip(masks, found, strict=True)]
+    (low, high), net = nets, net_acceleration(masks)
     part = (net - nets[low]) / (nets[high] - nets[low])
     between = math.exp((1 - part) * math.log(means[low]) + part * math.log(means[high]))
+    described = {str(size): {'net': nets[size], 'mean': means[size], 'errors': beside[size]} for size in regular}
     return {
-        'nearest': nearest,
-        'lattices': {str(size): {'net': nets[size], 'mean': means[size], 'errors': beside[size]} for size in regular},
-        'ratio': mean(found) / means[nearest],
-        'worst_ratio': max(found) / means[nearest],
+        'errors': found,
+        'lattices': described,
+        'ratio': mean(ratios),
+        'worst_ratio': max(ratios),
+        'ratio_to_lower': mean(found) / means[low],
         'ratio_at_same_net': mean(found) / between,
     }
+
+
+def nearest(mask: Pattern, regular: Mapping[int, Sequence[Pattern]], beside: Mapping[int, Sequence[float]]) -> float:
+    """Mean error of the lattices whose net acceleration is nearest to that of a mask."""
+    pairs = [
+        (abs(lattice.net_acceleration - mask.net_acceleration), error)
+        for size, every in regular.items()
+        for lattice, error in zip(every, beside[size], strict=True)
+    ]
+    least = min(distance for distance, _ in pairs)
+    return mean(error for distance, error in pairs if distance <= least + 1e-9)
 
 
 def show(row: Mapping[str, object]) -> None:
@@ -137,9 +157,11 @@ def show(row: Mapping[str, object]) -> None:
     spread = stdev(errors) if len(errors) > 1 else 0.0
     beside: Mapping[str, Mapping[str, float]] = row['lattices']  # type: ignore[assignment]
     regular = ', '.join(f'{each["mean"]:.4f} at R={size} (net {each["net"]:.2f})' for size, each in beside.items())
-    ratios = f'{row["ratio"]:.3f}, worst {row["worst_ratio"]:.3f}, at the same net {row["ratio_at_same_net"]:.3f}'
+    ratios = f'{row["ratio"]:.3f} (worst {row["worst_ratio"]:.3f}), over the lower spacing {row["ratio_to_lower"]:.3f}'
+    print(f'{place} {mean(errors):.4f} ± {spread:.4f}; lattices {regular}')
     print(
-        f'{place} {mean(errors):.4f} ± {spread:.4f}; lattices {regular}; over R={row["nearest"]}: {ratios}', flush=True
+        f'    over the nearest lattice {ratios}, at the same net acceleration {row["ratio_at_same_net"]:.3f}',
+        flush=True,
     )
 
 

@@ -6,13 +6,7 @@ import torch
 from raki.data.masks import MASKS, Drawn, Irregular, equispaced_fraction, random_lines
 from raki.data.sampling import Sampling, undersample
 from raki.errors import SamplingError
-from tests.toys import random_kspace
-
-
-def lines(n_lines: int, *measured: int) -> torch.Tensor:
-    mask = torch.zeros(n_lines, dtype=torch.bool)
-    mask[list(measured)] = True
-    return mask
+from tests.toys import lines_at, random_kspace
 
 
 def test_a_lattice_has_the_same_acs_and_range_whether_it_is_called_one_or_not() -> None:
@@ -30,11 +24,11 @@ def test_a_lattice_has_the_same_acs_and_range_whether_it_is_called_one_or_not() 
 
 
 def test_margins_narrower_than_the_widest_gap_are_filled() -> None:
-    mask = lines(20, 3, 4, 5, 9, 17)
+    mask = lines_at(20, 3, 4, 5, 9, 17)
     assert Irregular(mask).acs == (range(3, 6),)
     assert bool(Irregular(mask).inside.all())
-    assert Irregular(lines(20, 3, 4, 5, 7, 12)).inside.nonzero().flatten().tolist() == list(range(13))
-    assert Irregular(lines(20, 6, 7, 8)).inside.nonzero().flatten().tolist() == [6, 7, 8]
+    assert Irregular(lines_at(20, 3, 4, 5, 7, 12)).inside.nonzero().flatten().tolist() == list(range(13))
+    assert Irregular(lines_at(20, 6, 7, 8)).inside.nonzero().flatten().tolist() == [6, 7, 8]
 
 
 def test_partitions_and_lines_are_read_apart() -> None:

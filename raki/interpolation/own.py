@@ -121,10 +121,11 @@ class Outside:
         kind, reached = torch.zeros(len(is_known), dtype=torch.int64), range(measured.shape[-1])
         for each, first in of_all_kinds(calibration, tuned):
             cells, columns = each.lattice_cells(first.neighbourhood), first.neighbourhood.columns(measured.shape[-1])
-            use = patch_map if patch_map and first is tuned else first.linear
-            cells.put(lines, use(measured, cells), columns)
-            expected = first.misfit.at(patch_power(measured, cells))[None, None]
-            cells.put(errors[None], expected.expand(1, cells.targets.shape[1], -1, -1), columns)
+            if len(cells):
+                use = patch_map if patch_map and first is tuned else first.linear
+                cells.put(lines, use(measured, cells), columns)
+                expected = first.misfit.at(patch_power(measured, cells))[None, None]
+                cells.put(errors[None], expected.expand(1, cells.targets.shape[1], -1, -1), columns)
             is_known[cells.targets[cells.targets >= 0].to(is_known.device)] = True
             for number, targets in enumerate(cells.targets.mT, start=sum(map(len, moments))):
                 kind[targets[targets >= 0]] = number

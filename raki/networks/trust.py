@@ -144,7 +144,8 @@ def _share_of_noise(calibration: Calibration, tuned: Tuned, step: Step, draws: D
 def _of_others(calibration: Calibration, tuned: Tuned) -> list[tuple[Cells, LinearMap]]:
     """Cells of other kinds, where there are any, and what fills them."""
     others = of_all_kinds(calibration, tuned)[1:]
-    return [(each.lattice_cells(first.neighbourhood), first.linear) for each, first in others]
+    found = [(each.lattice_cells(first.neighbourhood), first.linear) for each, first in others]
+    return [(cells, linear) for cells, linear in found if len(cells)]
 
 
 def _share_on_held_out_rows(calibration: Calibration, tuned: Tuned, networks: Folds, weight: Tensor) -> float:
