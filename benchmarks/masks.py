@@ -2,8 +2,8 @@
 
 For each scan and rate: draw the mask with several seeds, and take lattices of two neighbouring spacings with as many
 ACS lines, at every offset; print each method's error in the object on the masks, over that on the lattices of the
-nearest net acceleration, and over what lies between both spacings at the net acceleration of the masks. Where the ACS is
-too short for a gap, methods that need none take over, there and on the lattice.
+nearest net acceleration, and over what lies between both spacings at the net acceleration of the masks. Where the ACS
+is too short for a gap, methods that need none take over, there and on the lattice.
 
     python benchmarks/masks.py --brain SCANS/pulseq_brain16.h5 --json OUT.json
 """

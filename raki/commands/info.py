@@ -76,7 +76,7 @@ def _describe_sampling(scan: Scan) -> dict[str, object]:
     sampling = pattern_of(scan.mask)
     acs, net = _acs(scan, sampling), {'net_acceleration': round(sampling.net_acceleration, 3)}
     if isinstance(sampling, Equispaced):
-        gaps = {'gaps': {str(size): count for size, count in sampling.gaps.items()}}
+        gaps = {'gaps': ', '.join(f'{size} ({count}x)' for size, count in sampling.gaps.items())}
         empty = {'empty_lines': len(scan.mask) - len(sampling.filled[0])}
         problem = {'problem': _too_short(sampling, acs['acs_lines'])}
         return {'measured_lines': n_measured, **gaps, **net, **acs, **empty, **problem}
@@ -107,12 +107,9 @@ def _too_short(sampling: Equispaced, n_acs: int) -> str | None:
     widest = max(kind.lattice.rate for kind in sampling.alike(0, 0))
     if n_acs > widest:
         return None
-    return (
-        f'{n_acs} ACS lines do not hold a gap of {widest} and the lines around it, {widest + 1} lines: '
-        'the methods spirit and sparse take any ACS'
-        if n_acs
-        else 'no ACS: nothing can be learnt'
-    )
+    if not n_acs:
+        return 'no ACS: nothing can be learnt'
+    return f'a gap of {widest} needs {widest + 1} ACS lines, got {n_acs}: the methods spirit and sparse take any mask'
 
 
 def _why_irregular(scan: Scan) -> str | None:

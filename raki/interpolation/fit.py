@@ -30,7 +30,7 @@ from raki.interpolation.calibration import (
 from raki.interpolation.edges import EdgeMap, edge_maps
 from raki.interpolation.least_squares import LinearMap
 from raki.interpolation.neighbours import Cells, Neighbourhood, by
-from raki.interpolation.patterns import as_seen_by, kinds_for, learn, require_pattern, told
+from raki.interpolation.patterns import as_seen_by, kinds_for, learn, require_pattern, several, told
 
 
 class Filler(Protocol):
@@ -259,7 +259,7 @@ def fit(
     maps = [_maps(kind, learnt, n_readout) for kind, learnt in zip(kinds, every, strict=True)]
     inner, edges = tuple(own for own, _ in maps), tuple(edge for _, edges in maps for edge in edges)
     cautions = (*cautions, *told(kinds, [_warnings(learnt, acs) for learnt in every]))
-    notes = (*notes, *told(kinds, [learnt.notes for learnt in every]))
+    notes = (*notes, *several(kinds), *told(kinds, [learnt.notes for learnt in every]))
     return Interpolator(sampling, n_readout, len(kspace), inner, edges, cautions, notes, transform, every[0].refinement)
 
 

@@ -86,6 +86,12 @@ def learn(method: Method, kinds: Sequence[Calibration], progress: Progress) -> l
     return [method.learn(kind, part(index)) for index, kind in enumerate(kinds)]
 
 
+def several(kinds: Sequence[Calibration]) -> tuple[str, ...]:
+    """A sentence on what cells are told apart by, where they are."""
+    named = ', '.join(str(kind.lattice) for kind in kinds)
+    return (f'a map for each kind of cells: {named}',) if len(kinds) > 1 else ()
+
+
 def told(kinds: Sequence[Calibration], texts: Sequence[Sequence[str]]) -> tuple[str, ...]:
     """Sentences of all kinds of cells: once where all say the same, else with the gaps that they are about."""
     if not any(texts):
