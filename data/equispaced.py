@@ -113,13 +113,16 @@ class Equispaced:
         return dict(sorted(Counter(b - a for a, b in pairwise(places) if b - a > 1).items()))
 
     def alike(self, n_before: int, n_after: int) -> 'tuple[Alike, ...]':
-        """All kinds of cells that have anything to fill in, told apart by so many gaps before and after their own."""
+        """All kinds of cells that have anything to fill in, told apart by so many gaps before and after their own.
+
+        Those that fill in most come first.
+        """
         found = Counter[Gaps]()
         for number, gaps in self._windows(n_before, n_after):
             start, stop = (self._chain[number + step] for step in (0, 1))
             missing = self.inside[max(0, start + 1) : max(0, stop)] & ~self.mask[max(0, start + 1) : max(0, stop)]
             found[gaps] += int(missing.sum())
-        return tuple(Alike(self, gaps) for gaps, n_missing in found.items() if n_missing)
+        return tuple(Alike(self, gaps) for gaps, n_missing in found.most_common() if n_missing)
 
     def starts(self, gaps: Gaps) -> list[int]:
         """Lines, on the matrix or just before it, after which a cell with these gaps around it begins."""

@@ -133,10 +133,10 @@ class Calibration:
         return tuple(replace(self, lattice=each.lattice, sampling=each) for each in self.sampling.kinds)
 
     def once(self, key: Hashable, value: Callable[[], Value]) -> Value:
-        """What was found before under this key for cells of this kind, or is now."""
-        if (self.lattice, key) not in self._known:
-            self._known[self.lattice, key] = value()
-        return self._known[self.lattice, key]
+        """What was found before under this key, for cells of whatever kind, or is now."""
+        if key not in self._known:
+            self._known[key] = value()
+        return self._known[key]
 
     @property
     def matrix(self) -> tuple[int, ...]:

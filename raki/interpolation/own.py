@@ -15,6 +15,7 @@ Equations of the ACS count as much as they are alike: by the inverse of the misf
 the ACS, against what they leave outside. Where one map holds everywhere, the ACS decides; elsewhere, the periphery.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -23,12 +24,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from raki.data.lattice import Offset
+from raki.data.lattice import Lattice, Offset
 from raki.interpolation.calibration import Calibration, Learnt, PatchMap
 from raki.interpolation.least_squares import LinearMap, NormalEquations
 from raki.interpolation.neighbours import Cells, Kernel, Neighbourhood
 from raki.interpolation.powers import patch_power, squares
-from raki.interpolation.tuning import Misfit, Tuned, cross_validated, least_gcv, of_all_kinds, tune
+from raki.interpolation.tuning import Misfit, Tuned, cross_validated, least_gcv, tune
 
 CalibrationFrom = Literal['own', 'measured']
 """What a method learns from: measured lines, or also the scan's own reconstruction."""
@@ -107,29 +108,49 @@ class Outside:
     """Expected |error|^2, summed over targets of a cell, float64, axes (line, readout); zero where measured."""
     moments: Tensor
     """Of errors in a window along the readout, E conj(e) e', complex128, axes (kind of line, (coil, sample), (coil,
-    sample)): targets of the cells to learn for, then of others of the pattern; those of all targets of a cell and coils
-    have the mean square 1 together."""
+    sample)): targets of the cells of each kind; those of all targets of a cell and coils have the mean square 1
+    together."""
     kind: Tensor
     """Of each line, integers, axes (line,); any where there are no errors."""
 
+    first: int = 0
+    """Number of the first target of the cells to learn for, among kinds of lines."""
+
     @classmethod
     def of(cls, calibration: Calibration, tuned: Tuned, patch_map: PatchMap | None = None) -> 'Outside':
-        """By tuned weights, or by another map of the same extent that is at least as sure."""
+        """By tuned weights, or on a lattice by another map of the same extent that is at least as sure.
+
+        Cells of all kinds reconstruct, once for all of them.
+        """
+        if isinstance(calibration.lattice, Lattice):
+            return cls._by([(calibration, tuned)], tuned, patch_map)
+        every = [(kind, tune(kind, tuned.kernels)) for kind in calibration.kinds]
+        width = len(tuned.neighbourhood.samples)
+        found = calibration.once(('outside', width, tuned.kernels), lambda: cls._by(every, tuned))
+        before = itertools.takewhile(lambda each: each[0].lattice != calibration.lattice, every)
+        first = sum(len(other.neighbourhood.targets) for _, other in before)
+        return replace(found, calibration=calibration, neighbourhood=tuned.neighbourhood, first=first)
+
+    @classmethod
+    def _by(
+        cls, every: Sequence[tuple[Calibration, Tuned]], tuned: Tuned, patch_map: PatchMap | None = None
+    ) -> 'Outside':
+        """By cells of every kind, with moments for a neighbourhood as wide as that of tuned weights."""
+        calibration = every[0][0]
         measured, known = calibration.measured, calibration.known[:, None]
         lines, is_known, moments = torch.zeros_like(measured), calibration.known.clone(), list[Tensor]()
         errors = torch.zeros(measured.shape[1:], dtype=torch.float64, device=lines.device)
         kind, reached = torch.zeros(len(is_known), dtype=torch.int64), range(measured.shape[-1])
-        for each, first in of_all_kinds(calibration, tuned):
-            cells, columns = each.lattice_cells(first.neighbourhood), first.neighbourhood.columns(measured.shape[-1])
+        for each, own in every:
+            cells, columns = each.lattice_cells(own.neighbourhood), own.neighbourhood.columns(measured.shape[-1])
             if len(cells):
-                use = patch_map if patch_map and first is tuned else first.linear
-                cells.put(lines, use(measured, cells), columns)
-                expected = first.misfit.at(patch_power(measured, cells))[None, None]
+                cells.put(lines, (patch_map or own.linear)(measured, cells), columns)
+                expected = own.misfit.at(patch_power(measured, cells))[None, None]
                 cells.put(errors[None], expected.expand(1, cells.targets.shape[1], -1, -1), columns)
             is_known[cells.targets[cells.targets >= 0].to(is_known.device)] = True
             for number, targets in enumerate(cells.targets.mT, start=sum(map(len, moments))):
                 kind[targets[targets >= 0]] = number
-            moments.append(_moments(each, first, len(tuned.neighbourhood.samples)))
+            moments.append(_moments(each, own, len(tuned.neighbourhood.samples)))
             reached = range(max(reached.start, columns.start), min(reached.stop, columns.stop))
         kept = slice(reached.start, reached.stop)
         lines, errors = torch.where(known, measured, lines)[..., kept], (errors * ~known)[..., kept]
@@ -151,7 +172,8 @@ class Outside:
         """
         through = expected = 0.0
         weights, n_targets = tuned.linear.weights.to(torch.complex128), len(self.neighbourhood.targets)
-        parts = self.moments.diagonal(dim1=1, dim2=2).real.sum(1) / len(self.neighbourhood.samples)
+        moments = self.moments[self.first : self.first + n_targets]
+        parts = moments.diagonal(dim1=1, dim2=2).real.sum(1) / len(self.neighbourhood.samples)
         for number in range(n_targets):
             cells, own = self.cells(number, self.neighbourhood), weights[:, number::n_targets]
             through += float((own.conj() * (self._scatter(cells) @ own)).real.sum()) if len(cells) else 0.0

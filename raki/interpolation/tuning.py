@@ -180,7 +180,7 @@ def tune(calibration: Calibration, kernels: Sequence[Kernel] = ()) -> Tuned:
     """
     if isinstance(calibration.lattice, Lattice):
         return _best(calibration, tuple(kernels))
-    return calibration.once(('tuned', *kernels), lambda: _best(calibration, tuple(kernels)))
+    return calibration.once(('tuned', calibration.lattice, *kernels), lambda: _best(calibration, tuple(kernels)))
 
 
 def of_all_kinds(calibration: Calibration, tuned: Tuned) -> list[tuple[Calibration, Tuned]]:

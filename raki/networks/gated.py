@@ -101,7 +101,7 @@ class Gated:
     def _judged(self, calibration: Calibration, tuned: Tuned, own: Tuned) -> 'tuple[float, Goal | None]':
         """Share of the way to a network that starts from weights of its own, and that network; 0 without one."""
         is_used = len(tuned.folds) > 1 and len(calibration.lattice_cells(tuned.neighbourhood))  # one block cannot judge
-        noise = noise_power(calibration.acs) if is_used else 0.0
+        noise = calibration.once('noise', lambda: noise_power(calibration.acs)) if is_used else 0.0
         networks = _networks(calibration, tuned, noise) if noise > 0 else None
         if networks is None:
             return 0.0, None
