@@ -199,9 +199,11 @@ def equispaced_of(mask: Tensor) -> Equispaced | None:
 
     They may differ by one line, and those that adjoin the ACS be narrower; at least one line must lie outside the ACS.
     """
+    if mask.ndim != 1:
+        return None
     places, acs = mask.nonzero().flatten().tolist(), acs_of(mask)[-1]
     outside = [line for line in places if line not in acs]
-    if mask.ndim != 1 or len(places) < 3 or not outside:
+    if len(places) < 3 or not outside:
         return None
     free = [b - a for a, b in pairwise(places) if a not in acs and b not in acs]
     adjoining = [b - a for a, b in pairwise(places) if (a in acs) != (b in acs)]
