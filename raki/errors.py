@@ -4,7 +4,7 @@
 
     ValueError
       ScanError            the file is not one Cartesian multi-coil k-space that we can read
-        SamplingError      the measured lines are not one regular lattice
+        SamplingError      the measured lines are in no order that a method takes
       CalibrationError     the ACS cannot determine the requested kernel
     ArithmeticError
       TrainingError        the numbers left the finite range while a method was learning
@@ -18,7 +18,7 @@ class ScanError(ValueError):
 
 
 class SamplingError(ScanError):
-    """The measured lines are not one regular lattice with an ACS block."""
+    """The measured lines are in no order that the method takes, such as a regular lattice with an ACS block."""
 
 
 class CalibrationError(ValueError):
