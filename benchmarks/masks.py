@@ -1,6 +1,6 @@
 """Published masks whose gaps differ, against regular lattices with the same ACS and the nearest net acceleration.
 
-For each scan and rate: draw the mask with several seeds, and take lattices of two neighbouring spacings with as many
+For each scan and rate: draw every mask that there is, and take lattices of two neighbouring spacings with as many
 ACS lines, at every offset; print each method's error in the object on the masks, over that on the lattices of the
 nearest net acceleration, and over what lies between both spacings at the net acceleration of the masks. Where the ACS
 is too short for a gap, methods that need none take over, there and on the lattice.
@@ -84,11 +84,12 @@ def net_acceleration(patterns: Sequence[Pattern]) -> float:
 def rows(truth: Truth, rate: int, seeds: Sequence[int], methods: Mapping[str, Method]) -> Iterator[dict[str, object]]:
     """One per method that the ACS allows; of the others what they say."""
     n_lines = truth.kspace.shape[1]
-    masks = [pattern_of(Drawn('equispaced_fraction', seed).lines(n_lines, rate)) for seed in seeds]
+    drawn = torch.stack([Drawn('equispaced_fraction', seed).lines(n_lines, rate) for seed in seeds]).unique(dim=0)
+    masks = [pattern_of(mask) for mask in drawn]
     n_acs = round(n_lines * Drawn('equispaced_fraction').centre_fraction(rate))
     net = net_acceleration(masks)
     regular = lattices(n_lines, n_acs, net)
-    place = {'scan': truth.name, 'rate': rate, 'acs': n_acs, 'net': net}
+    place = {'scan': truth.name, 'rate': rate, 'acs': n_acs, 'n_masks': len(masks), 'net': net}
     refused = False
     for name, method in methods.items():
         if name in WITHOUT_ORDER and not refused:
@@ -171,7 +172,7 @@ def main() -> None:
     parser.add_argument('--brain', type=Path, help='a fully sampled scan')
     parser.add_argument('--methods', nargs='+', default=['grappa', 'gated', *WITHOUT_ORDER])
     parser.add_argument('--rates', nargs='+', type=int, default=[4, 8])
-    parser.add_argument('--seeds', nargs='+', type=int, default=list(range(8)))
+    parser.add_argument('--seeds', nargs='+', type=int, default=list(range(64)), help='masks that repeat count once')
     parser.add_argument('--json', type=Path, help='where to store every row')
     options = parser.parse_args()
     methods: Mapping[str, Method] = contestants(options.methods)  # type: ignore[assignment]
