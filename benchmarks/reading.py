@@ -133,7 +133,7 @@ def main() -> None:
         print(f'{row["slices"]:3} slices, file of {row["file_mb"]:.0f} MB: peak memory {row["peak_mb"]:.0f} MB')
     if options.json:
         machine = {'processor': platform.processor() or platform.machine(), 'threads': torch.get_num_threads()}
-        found = {'versions': versions(), 'machine': machine, 'reading': rows, 'memory': peaks}
+        found = {'versions': versions(), 'machine': machine, 'rows': [*rows, *peaks]}
         options.json.write_text(stored(found))
 
 

@@ -10,7 +10,7 @@ from raki.data.generic import DatasetLayout
 from raki.data.hdf5 import dataset, opened
 from raki.data.header import Header, header_of
 from raki.data.mrd_scan import ALL_BY_FILE, RawChoice, scan_file_of
-from raki.data.mrd_stored import StoredSamples, stored_headers
+from raki.data.mrd_stored import stored
 from raki.data.scan import ScanFile
 from raki.errors import ScanError
 
@@ -52,9 +52,7 @@ def open_ismrmrd(
 
 def _measurement(file: h5py.File, name: str) -> tuple[Header, Acquisitions]:
     """Header and acquisitions of a group."""
-    path, data = file.filename, f'{name}/data'
-    heads = stored_headers(dataset(file, data), path)
-    return header_of(file, f'{name}/xml'), Acquisitions(heads, StoredSamples(path, data), path)
+    return header_of(file, f'{name}/xml'), stored(dataset(file, f'{name}/data'), file.filename)
 
 
 def _measurements(file: h5py.File) -> list[str]:

@@ -134,9 +134,9 @@ def _slice(lines: Acquisitions, positions: np.ndarray, grid: Grid, name: str) ->
     counts, energies = np.zeros(grid.phase_shape[-1], np.int64), np.zeros(grid.phase_shape[-1])
     with lines.samples(positions) as readouts:
         for position, samples in readouts:
-            row, target = rows[position], kspace[:, rows[position], starts[position] : stops[position]]
+            row, first, size = rows[position], skipped[position], stops[position] - starts[position]
             ordered = samples[:, ::-1] if lines.is_reversed[position] else samples
-            kept = ordered[:, skipped[position] :][:, : target.shape[1]]
+            kept, target = ordered[:, first : first + size], kspace[:, row, starts[position] : stops[position]]
             energies[row] += _energy(kept)
             if counts[row]:
                 target += kept
