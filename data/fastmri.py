@@ -13,7 +13,7 @@ from torch import Tensor
 from raki.data.generic import DatasetLayout
 from raki.data.hdf5 import complex_tensor, dataset, facts_of, finite, is_complex, noise_of, opened, require_memory
 from raki.data.header import header_of
-from raki.data.measured import calibration_block, lines_in_file
+from raki.data.measured import Masking, calibration_block, lines_in_file
 from raki.data.scan import Scan, ScanFile
 from raki.errors import ScanError
 from raki.fourier import without_oversampling
@@ -74,7 +74,7 @@ def _read_slice(path: str, index: int, n_readout: int, mask: str | None) -> Scan
         kspace = without_oversampling(_lines(dataset(file, 'kspace')[index], name), n_readout)
         return Scan(
             kspace=kspace[None],
-            mask=lines_in_file(file, kspace, mask, name),
+            mask=lines_in_file(file, kspace, Masking(mask), name),
             calibration=_calibration(file, index, n_readout, path),
             noise=noise_of(file),
             reference=_reference(file, index, n_readout, name),

@@ -81,7 +81,7 @@ def complex_tensor(array: np.ndarray, name: str) -> Tensor:
         array = real.astype(np.float32) + 1j * imaginary.astype(np.float32)
     if array.dtype.kind != 'c':
         raise ScanError(f'{name} must hold complex samples, got {array.dtype}')
-    return torch.from_numpy(np.ascontiguousarray(array, dtype=np.complex64))
+    return torch.from_numpy(np.require(array, np.complex64, ['C', 'W']))
 
 
 def noise_of(file: h5py.File) -> Tensor | None:

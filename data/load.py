@@ -7,10 +7,14 @@ from typing import NamedTuple
 
 import h5py
 
+from raki.data.cfl import is_cfl, open_cfl
 from raki.data.fastmri import is_fastmri, open_fastmri
+from raki.data.foreign import advice_on
 from raki.data.generic import DatasetLayout, names_its_axes, open_generic
 from raki.data.hdf5 import COMPLEX64_BYTES, dataset_names, opened, require_memory
 from raki.data.ismrmrd import is_ismrmrd, open_ismrmrd
+from raki.data.numpy_file import is_numpy
+from raki.data.presets import PRESETS
 from raki.data.scan import Scan, ScanFile
 from raki.errors import ScanError
 
@@ -21,19 +25,34 @@ class Reader(NamedTuple):
     name: str
     """The format and what gives it away, for people."""
 
-    recognises: Callable[[h5py.File], bool]
-    """Whether a file has this format, by its content."""
+    recognises: Callable[[Path], bool]
+    """Whether a file has this format, by its content; for HDF5 see `in_hdf5`."""
 
     open: Callable[[str, DatasetLayout | None, str | None], ScanFile]
     """Read the headers of a path; layout and mask as in `open_scan`."""
 
 
-GENERIC = Reader('named axes (an attribute "axes" of a dataset "kspace")', names_its_axes, open_generic)
+def in_hdf5(recognises: Callable[[h5py.File], bool]) -> Callable[[Path], bool]:
+    """Whether a path is HDF5 with such content."""
+
+    def found(path: Path) -> bool:
+        if not h5py.is_hdf5(path):
+            return False
+        with opened(path) as file:
+            return recognises(file)
+
+    return found
+
+
+GENERIC = Reader('named axes (an attribute "axes" of a dataset "kspace")', in_hdf5(names_its_axes), open_generic)
 
 READERS = [
+    Reader('BART (.cfl with .hdr)', is_cfl, open_cfl),
+    Reader('NumPy (.npy, .npz)', is_numpy, open_generic),
     GENERIC,
-    Reader('fastMRI layout (a dataset "kspace")', is_fastmri, open_fastmri),
-    Reader('ISMRMRD ("dataset/data" with "dataset/xml")', is_ismrmrd, open_ismrmrd),
+    *(Reader(preset.name, in_hdf5(preset.recognises), preset.open) for preset in PRESETS),
+    Reader('fastMRI layout (a dataset "kspace")', in_hdf5(is_fastmri), open_fastmri),
+    Reader('ISMRMRD ("dataset/data" with "dataset/xml")', in_hdf5(is_ismrmrd), open_ismrmrd),
 ]
 """Every format, in the order in which they are tried."""
 
@@ -44,31 +63,42 @@ def open_scan(path: str | Path, layout: DatasetLayout | None = None, mask: str |
     Parameters
     ----------
     path
-        An HDF5 file.
+        A file of one of the formats in `READERS`; of BART also the name without its suffix.
     layout
-        Which dataset to read, with its axes, where the file is in no format that we recognise and does not name them
+        Which array to read, with its axes, where the file is in no format that we recognise and does not name them
         itself in an attribute `axes` of `kspace`.
     mask
-        Name of the dataset that tells which lines were measured, or `zeros` if lines of zeros were not; by default
-        what the format has for it, a dataset `mask` in HDF5, and every line where it has nothing.
+        Name of the dataset that tells which lines were measured, path of another file that holds one, or `zeros` if
+        lines of zeros were not; by default what the format has for it, a dataset `mask` in HDF5, and every line where
+        it has nothing.
 
     Raises
     ------
     ScanError
-        If there is no such file, it is not HDF5, or holds no k-space that we can read.
+        If there is no such file, it is in no known format, or holds no k-space that we can read.
     ResourceError
         If a single slice, or a volume with its reconstruction, does not fit into memory.
     """
-    path = str(path)
+    place = Path(path)
+    reader = next((reader for reader in READERS if reader.recognises(place)), None)
+    if layout is not None and (reader is None or reader.open is not open_cfl):
+        reader = GENERIC
+    if reader is None:
+        raise ScanError(_refusal(place))
+    return reader.open(str(path), layout, mask)
+
+
+def _refusal(path: Path) -> str:
+    """Say why no reader takes a file."""
+    known = ', '.join(reader.name for reader in READERS)
+    if path.is_file() and not h5py.is_hdf5(path) and (advice := advice_on(path)):
+        return f'{path}: {advice}'
     with opened(path) as file:
-        reader = GENERIC if layout else next((reader for reader in READERS if reader.recognises(file)), None)
-        if reader is None:
-            known, names = (', '.join(each) for each in ([reader.name for reader in READERS], dataset_names(file)[:12]))
-            raise ScanError(
-                f'{path}: none of the known formats, which are {known}; it holds {names or "no dataset"}: '
-                'name the k-space with --dataset NAME --axes slice,coil,ky,kx'
-            )
-    return reader.open(path, layout, mask)
+        names = ', '.join(dataset_names(file)[:12])
+    return (
+        f'{path}: none of the known formats, which are {known}; it holds {names or "no dataset"}: '
+        'name the k-space with --dataset NAME --axes slice,coil,ky,kx'
+    )
 
 
 def load_scan(

@@ -1,36 +1,158 @@
 """Which lines, or (kz, ky) positions, a file really holds, where it says so by a mask, or not at all."""
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
 import h5py
 import numpy as np
 import torch
 from torch import Tensor
 
-from raki.data.hdf5 import dataset
+from raki.data.convention import CENTRED, Convention
+from raki.data.hdf5 import dataset, opened
+from raki.data.numpy_file import is_numpy, opened_numpy
 from raki.errors import ScanError
 from raki.fourier import without_oversampling
 
 ZEROS = 'zeros'
 """In place of a mask's name: lines of zeros were not measured."""
 
+DAMAGED_PART = 0.25
+"""Part of a coil's lines or readout samples that is exactly zero although other coils measured there [1]: no receiver
+delivers that."""
 
-def lines_in_file(file: h5py.File, kspace: Tensor, mask: str | None, name: str) -> Tensor:
+
+@dataclass(frozen=True, slots=True)
+class Masking:
+    """Where a mask is, and how it lies in its file."""
+
+    name: str | None = None
+    """Name of the dataset, path of a file that holds it, ZEROS, or None for a dataset `mask` where there is one."""
+
+    convention: Convention = CENTRED
+    """Convention of the file, for the order of its lines."""
+
+    frame: int = 0
+    """Which frame is read, where the mask has a first axis of frames."""
+
+
+def lines_in_file(file: h5py.File | Mapping[str, np.ndarray], kspace: Tensor, masking: Masking, name: str) -> Tensor:
     """Which lines of one slice (coil, ky, kx), or positions of a volume (coil, kz, ky, kx), were measured.
 
-    `mask` names the dataset with the mask, axes (ky,) or (kz, ky), or is ZEROS; without it, a dataset `mask` is taken
-    where there is one. `name` stands in errors. A ScanError as `measured_lines`, or if the mask does not fit.
+    A mask has axes (ky,) or (kz, ky), or with the readout as a further axis along which it is constant, or with a first
+    axis of frames. `name` stands in errors. A ScanError as `measured_lines`, or if the mask does not fit, or what it
+    says contradicts the samples.
     """
-    if mask is None and 'mask' not in file:
-        return measured_lines(kspace, None, name)
-    if mask == ZEROS:
-        return measured_lines(kspace, (kspace != 0).any(dim=0).any(dim=-1), name)
-    mask = mask or 'mask'
-    stated, shape = np.asarray(dataset(file, mask)[()]).squeeze(), kspace.shape[1:-1]
-    if list(stated.shape) != [size for size in shape if size > 1]:
-        size = tuple(shape)
-        wanted = f'one entry per phase-encoding line ({size[0]})' if len(size) == 1 else f'axes (kz, ky) of size {size}'
-        advice = ': if this is a volume, name its axes: --dataset NAME --axes coil,kz,ky,kx' * (stated.ndim == 2)
-        raise ScanError(f'{name}: the mask {mask} must have {wanted}, got {stated.shape}{advice}')
-    return measured_lines(kspace, torch.from_numpy(stated.reshape(shape) != 0), name)
+    held = (kspace != 0).any(dim=-1)
+    if masking.name is None and 'mask' not in file:
+        _require_phase_axes(kspace, held, name)
+        stated = measured_lines(kspace, None, name)
+    elif masking.name == ZEROS:
+        _require_phase_axes(kspace, held, name)
+        stated = measured_lines(kspace, held.any(dim=0), name)
+    else:
+        mask = torch.from_numpy(_stated(file, kspace, masking, name))
+        stated = measured_lines(kspace, mask, name)
+        _require_no_more(held.any(dim=0), mask, name)
+    _require_whole_coils(kspace, held, stated, name)
+    return stated
+
+
+def _stated(file: h5py.File | Mapping[str, np.ndarray], kspace: Tensor, masking: Masking, name: str) -> np.ndarray:
+    """Read the mask, axes (ky,) or (kz, ky) in our convention."""
+    mask, shape = masking.name or 'mask', tuple(kspace.shape[1:-1])
+    with _holder(file, mask) as (holder, key):
+        if not isinstance(holder, h5py.File) and key not in holder:
+            raise ScanError(f'{name}: no array {mask!r} for the mask')
+        values = dataset(holder, key) if isinstance(holder, h5py.File) else holder[key]
+        found = _of_lines(np.asarray(values[()]).squeeze() != 0, kspace, masking.frame)
+        if found is None:
+            size = f'axes (kz, ky) of size {shape}'
+            wanted = f'one entry per phase-encoding line ({shape[0]})' if len(shape) == 1 else size
+            advice = ': if this is a volume, name its axes: --dataset NAME --axes coil,kz,ky,kx' * (values.ndim == 2)
+            raise ScanError(f'{name}: the mask {mask} must have {wanted}, got {np.squeeze(values).shape}{advice}')
+    for axis, size in enumerate(shape):
+        found = found.take(masking.convention.positions(size), axis)
+    return found
+
+
+@contextmanager
+def _holder(
+    file: h5py.File | Mapping[str, np.ndarray], mask: str
+) -> Iterator[tuple[h5py.File | Mapping[str, np.ndarray], str]]:
+    """Give the file that holds a mask, which may be one of its own, and the mask's name in it."""
+    if mask in file or not Path(mask).is_file():
+        with nullcontext(file) as holder:
+            yield holder, mask
+        return
+    with (opened_numpy if is_numpy(Path(mask)) else opened)(mask) as other:
+        names = sorted(map(str, other), key=lambda name: not name.startswith('mask'))
+        if not names:
+            raise ScanError(f'{mask}: holds no mask')
+        yield other, names[0]
+
+
+def _of_lines(stated: np.ndarray, kspace: Tensor, frame: int) -> np.ndarray | None:
+    """Bring a mask without axes of size 1 to (ky,) or (kz, ky); None if it does not fit."""
+    shape = tuple(kspace.shape[1:-1])
+    wanted = tuple(size for size in shape if size > 1)
+    if stated.shape == wanted:
+        return np.reshape(stated, shape)
+    if stated.ndim == len(wanted) + 1:
+        for axis in (-1, 0):
+            lines = np.asarray(stated.any(axis))
+            is_constant = stated.shape[axis] == kspace.shape[-1] and bool((stated.all(axis) == lines).all())
+            if is_constant and lines.shape == wanted:
+                return np.reshape(lines, shape)
+    if stated.ndim > len(wanted) and frame < len(stated) > 1:
+        return _of_lines(stated[frame].squeeze(), kspace, 0)
+    return None
+
+
+def _require_no_more(held: Tensor, mask: Tensor, name: str) -> None:
+    """Refuse samples in some of the lines that the mask calls missing; in all of them, it undersamples a full scan."""
+    more = held & ~mask
+    if bool(more.any()) and not bool(held[~mask].all()):
+        positions: list[object] = more.nonzero().squeeze(-1).tolist()
+        raise ScanError(
+            f'{name}: {len(positions)} lines hold samples although the mask calls them missing, the first is line '
+            f'{positions[0]}: the mask belongs to another scan; give another, or --mask zeros'
+        )
+
+
+def _require_phase_axes(kspace: Tensor, held: Tensor, name: str) -> None:
+    """Refuse gaps along the readout where all lines are there: the axes are swapped."""
+    if kspace.shape[-1] < 2 or not bool(_has_gaps((kspace != 0).flatten(0, -2).any(dim=0))):
+        return
+    if not _has_gaps(held.flatten(1).any(dim=0)):
+        raise ScanError(
+            f'{name}: all lines hold samples, but samples of the readout are zero in between: readout and phase '
+            'encoding seem swapped; name the axes in their order with --dataset NAME --axes, ky and kx the other way'
+        )
+
+
+def _has_gaps(held: Tensor) -> bool:
+    """Whether there is nothing between positions, axes (position,), where there is something."""
+    positions = held.nonzero().flatten()
+    return len(positions) > 0 and int(positions[-1] - positions[0]) + 1 > len(positions)
+
+
+def _require_whole_coils(kspace: Tensor, held: Tensor, stated: Tensor, name: str) -> None:
+    """Refuse a coil that is zero in a good part of what other coils measured; one without any samples is just dead."""
+    along_lines = held[:, stated]
+    along_readout = (kspace != 0).flatten(1, -2).any(dim=1)
+    along_readout = along_readout[:, along_readout.any(dim=0)]
+    for parts, unit in ((along_lines, 'measured lines'), (along_readout, 'readout samples')):
+        missing = (~parts).sum(dim=1)
+        damaged = (missing > DAMAGED_PART * parts.shape[1]) & (missing < parts.shape[1])
+        if bool(damaged.any()):
+            coil = int(damaged.nonzero()[0])
+            raise ScanError(
+                f'{name}: coil {coil} holds only zeros in {int(missing[coil])} of {parts.shape[1]} {unit} in which '
+                'other coils have samples: the file is damaged, or was written incompletely'
+            )
 
 
 def measured_lines(kspace: Tensor, mask: Tensor | None, path: str) -> Tensor:

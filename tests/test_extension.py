@@ -17,7 +17,7 @@ from raki.cli import main
 from raki.commands.catalogue import METHODS
 from raki.data import load
 from raki.data.generic import DatasetLayout
-from raki.data.load import Reader, load_scan
+from raki.data.load import Reader, in_hdf5, load_scan
 from raki.data.scan import Scan, ScanFile
 from raki.evaluation import metrics
 from raki.evaluation.metrics import Figure
@@ -133,7 +133,8 @@ def test_a_new_format_is_its_reader_and_a_line_of_readers(
     with h5py.File(path, 'w') as file:
         file['real'], file['imaginary'] = kspace.real.numpy(), kspace.imag.numpy()
     assert main(['info', str(path)]) == 3
-    mine = Reader('mine (datasets "real" and "imaginary")', lambda file: {'real', 'imaginary'} <= set(file), open_mine)
+    parts = {'real', 'imaginary'}
+    mine = Reader('mine (datasets "real" and "imaginary")', in_hdf5(lambda file: parts <= set(file)), open_mine)
     monkeypatch.setattr(load, 'READERS', [*load.READERS, mine])
     assert torch.equal(load_scan(path).kspace, kspace)
     capsys.readouterr()

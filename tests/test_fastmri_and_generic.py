@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from raki.data.generic import DatasetLayout
-from raki.data.load import Reader, load_scan, open_scan
+from raki.data.load import Reader, in_hdf5, load_scan, open_scan
 from raki.data.scan import Scan, ScanFile
 from raki.errors import ResourceError, ScanError
 from raki.fourier import centre_crop, image_from_kspace
@@ -276,7 +276,7 @@ def test_a_new_format_is_its_reader_and_a_line_in_readers(tmp_path: Path, monkey
 
         return ScanFile(path, f'toy, {mask}', (2, 3, 20, 17), read_slab)
 
-    monkeypatch.setattr('raki.data.load.READERS', [Reader('a toy', lambda file: 'toy' in file, open_toy)])
+    monkeypatch.setattr('raki.data.load.READERS', [Reader('a toy', in_hdf5(lambda file: 'toy' in file), open_toy)])
     with h5py.File(tmp_path / 'a.h5', 'w') as file:
         file.update({f'toy/{index}': KSPACE[index] for index in range(2)})
     assert open_scan(tmp_path / 'a.h5', mask='m').format == 'toy, m'

@@ -1,0 +1,107 @@
+"""BART's pairs of .cfl (samples, first axis fastest) and .hdr (sizes of the axes): read by slabs, and written.
+
+The axes of BART (Uecker et al. 2015, Proc ISMRM 23:2486): READ, PHS1, PHS2, COIL, MAPS, TE, COEFF, COEFF2, ITER,
+CSHIFT, TIME, TIME2, LEVEL, SLICE, AVG, BATCH. Zero frequency is at n//2.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from math import prod
+from pathlib import Path
+
+import numpy as np
+
+from raki.data.generic import DatasetLayout, open_layout
+from raki.data.hdf5 import COMPLEX64_BYTES
+from raki.data.measured import ZEROS
+from raki.data.save import replacing
+from raki.data.scan import ScanFile
+from raki.errors import ScanError
+
+N_AXES = 16
+
+AXES = {0: 'kx', 1: 'ky', 2: 'kz', 3: 'coil', 5: 'contrast', 10: 'repetition', 13: 'slice'}
+"""What axes of BART are here, by their number; the others must have size 1."""
+
+NAMES = ('READ', 'PHS1', 'PHS2', 'COIL', 'MAPS', 'TE', 'COEFF', 'COEFF2')
+NAMES += ('ITER', 'CSHIFT', 'TIME', 'TIME2', 'LEVEL', 'SLICE', 'AVG', 'BATCH')
+
+ADVICE = {'AVG': ': average with `bart avg 16384 IN OUT`', 'MAPS': ': these seem to be sensitivities, not k-space'}
+
+
+def _pair(path: Path) -> tuple[Path, Path]:
+    """The .cfl and .hdr of a name with either suffix, or none."""
+    base = str(path.with_suffix('')) if path.suffix in ('.cfl', '.hdr') else str(path)
+    return Path(f'{base}.cfl'), Path(f'{base}.hdr')
+
+
+def is_cfl(path: Path) -> bool:
+    """Whether there is a .cfl: of this name, or of a name that has no file of its own."""
+    samples, header = _pair(path)
+    return samples.is_file() and (path == samples or (header.is_file() and (path == header or not path.exists())))
+
+
+def open_cfl(path: str, layout: DatasetLayout | None = None, mask: str | None = None) -> ScanFile:
+    """Read the sizes; `mask` as in `open_scan`, by default lines of zeros were not measured, as BART takes it.
+
+    A ScanError if the pair is not complete or not k-space of one Cartesian scan.
+    """
+    if layout is not None:
+        raise ScanError(f'{path}: the axes of BART files are known: leave --dataset and --axes out')
+    sizes = _sizes(path)
+    _require_kspace(sizes, path)
+    kept = [axis for axis, size in enumerate(sizes) if size > 1 or AXES.get(axis) in ('coil', 'ky')]
+    kept = kept if sizes[2] > 1 or 0 in kept else [0, *kept]
+    layout = DatasetLayout('kspace', tuple(AXES[axis] for axis in kept))
+    shape = tuple(sizes[axis] for axis in kept)
+
+    @contextmanager
+    def source(path: str) -> Iterator[dict[str, np.ndarray]]:
+        samples, _ = _pair(Path(path))
+        yield {'kspace': np.memmap(samples, np.complex64, 'r', shape=shape, order='F')}
+
+    notes = [] if mask else ['BART files have no mask: lines of zeros are taken as not measured']
+    return open_layout(path, layout, mask or ZEROS, source, notes, 'BART cfl')
+
+
+def _sizes(path: str) -> list[int]:
+    """Read the sizes of all axes; a ScanError if the header is not one, or the samples are not as many."""
+    samples, header = _pair(Path(path))
+    for each in (samples, header):
+        if not each.is_file():
+            raise ScanError(f'{path}: a BART file is a pair of .cfl and .hdr, but there is no {each}')
+    lines = header.read_text(encoding='utf-8', errors='replace').splitlines()
+    numbers = next((line for title, line in pairwise(lines) if title.strip() == '# Dimensions'), '').split()
+    if not numbers or not all(number.isascii() and number.isdigit() and int(number) > 0 for number in numbers):
+        raise ScanError(f'{header}: needs a line "# Dimensions" and one of sizes below it, got {" ".join(numbers)!r}')
+    sizes = [*map(int, numbers), *[1] * (N_AXES - len(numbers))]
+    n_bytes, found = COMPLEX64_BYTES * prod(sizes), samples.stat().st_size
+    if n_bytes != found:
+        raise ScanError(f'{samples}: has {found} bytes, but {header.name} says {" x ".join(numbers)}, {n_bytes} bytes')
+    return sizes
+
+
+def _require_kspace(sizes: list[int], path: str) -> None:
+    unknown = [axis for axis, size in enumerate(sizes) if size > 1 and axis not in AXES]
+    if unknown:
+        name = NAMES[unknown[0]] if unknown[0] < N_AXES else str(unknown[0])
+        raise ScanError(
+            f'{path}: the axis {name} has size {sizes[unknown[0]]}, which is not handled{ADVICE.get(name, "")}; '
+            'cut it out with `bart slice`'
+        )
+    if sizes[2] > 1 and sizes[13] > 1:
+        raise ScanError(f'{path}: several slabs of a volume are not handled: cut one out with `bart slice 13 0 IN OUT`')
+    if sizes[0] == 1 and sizes[2] == 1:
+        raise ScanError(f'{path}: one readout sample and one partition: k-space needs two of READ, PHS1 and PHS2')
+
+
+def write_cfl(path: str | Path, array: np.ndarray) -> None:
+    """Write complex samples with 16 axes in BART's order as `path` without suffix + .cfl and .hdr, all or nothing."""
+    if array.ndim != N_AXES:
+        raise ValueError(f'BART arrays have {N_AXES} axes, got {array.ndim} {array.shape}')
+    samples, header = _pair(Path(path))
+    with replacing(samples) as new_samples, replacing(header) as new_header:
+        with new_samples.open('wb') as file:
+            np.asarray(array, np.complex64, order='F').T.tofile(file)
+        new_header.write_text(f'# Dimensions\n{" ".join(map(str, array.shape))}\n', encoding='utf-8')

@@ -1,0 +1,148 @@
+"""NumPy files, masks in other files, files of no known format, and files that contradict themselves."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from raki.data.generic import DatasetLayout
+from raki.data.load import load_scan, open_scan
+from raki.errors import ScanError
+from tests.toys import random_kspace
+
+KSPACE = random_kspace(2, 3, 12, 10).numpy()
+"""Axes (slice, coil, ky, kx)."""
+LAYOUT = DatasetLayout('kspace', ('slice', 'coil', 'ky', 'kx'))
+
+
+def written(path: Path, kspace: np.ndarray = KSPACE, **others: np.ndarray) -> Path:
+    with h5py.File(path, 'w') as file:
+        file.update({'kspace': kspace.swapaxes(2, 3), **others})
+    return path
+
+
+@pytest.mark.parametrize('order', ['C', 'F'])
+def test_a_npy_file_is_read_by_its_axes(tmp_path: Path, order: str) -> None:
+    np.save(tmp_path / 'scan.npy', KSPACE if order == 'C' else np.asfortranarray(KSPACE))
+    file = open_scan(tmp_path / 'scan.npy', LAYOUT)
+    assert file.format == 'NumPy array kspace'
+    np.testing.assert_array_equal(file.read([1]).kspace[0].numpy(), KSPACE[1])
+
+
+@pytest.mark.parametrize('save', [np.savez, np.savez_compressed])
+def test_a_npz_file_is_read_by_name(tmp_path: Path, save) -> None:
+    save(tmp_path / 'scan.npz', other=np.arange(3), raw=KSPACE.swapaxes(2, 3), kept=np.ones(12))
+    layout = DatasetLayout('raw', ('slice', 'coil', 'kx', 'ky'))
+    np.testing.assert_array_equal(load_scan(tmp_path / 'scan.npz', layout=layout, mask='kept').kspace.numpy(), KSPACE)
+    with pytest.raises(ScanError, match=r"no array 'kspace'; the file has other \(3,\), raw \(2, 3, 10, 12\)"):
+        load_scan(tmp_path / 'scan.npz', layout=LAYOUT)
+    with pytest.raises(ScanError, match="no array 'pattern' for the mask"):
+        load_scan(tmp_path / 'scan.npz', layout=layout, mask='pattern')
+
+
+def test_without_axes_the_way_is_named(tmp_path: Path) -> None:
+    np.save(tmp_path / 'scan.npy', KSPACE)
+    with pytest.raises(ScanError, match=r'it holds kspace \(2, 3, 12, 10\): name the axes with --dataset NAME --axes'):
+        open_scan(tmp_path / 'scan.npy')
+
+
+def test_objects_and_truncated_files_are_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / 'objects.npy', np.array([{}], object), allow_pickle=True)
+    with pytest.raises(ScanError, match='Python objects, which are never loaded'):
+        load_scan(tmp_path / 'objects.npy', layout=LAYOUT)
+    np.save(tmp_path / 'scan.npy', KSPACE)
+    whole = (tmp_path / 'scan.npy').read_bytes()
+    (tmp_path / 'short.npy').write_bytes(whole[:-8])
+    with pytest.raises(ScanError, match=r'truncated, an array complex64 \(2, 3, 12, 10\) needs 5760 bytes, and 5752'):
+        load_scan(tmp_path / 'short.npy', layout=LAYOUT)
+    (tmp_path / 'broken.npy').write_bytes(whole[:20])
+    with pytest.raises(ScanError, match=r'cannot be read as \.npy'):
+        load_scan(tmp_path / 'broken.npy', layout=LAYOUT)
+    np.savez(tmp_path / 'scan.npz', kspace=KSPACE)
+    (tmp_path / 'scan.npz').write_bytes((tmp_path / 'scan.npz').read_bytes()[:-30])
+    with pytest.raises(ScanError, match='truncated or damaged'):
+        load_scan(tmp_path / 'scan.npz', layout=LAYOUT)
+
+
+@pytest.mark.parametrize(
+    ('name', 'content', 'message'),
+    [
+        ('IM0001', b'\0' * 128 + b'DICM', 'seems to be DICOM: it holds images, not k-space'),
+        ('a.mat', b'MATLAB 5.0 MAT-file, Platform', "before version 7.3: save it again .*'-v7.3'"),
+        ('P12345.7', b'\0' * 64, 'a GE P-file: convert it with ge_to_ismrmrd'),
+        ('scan.raw', b'\0' * 64, 'Philips raw data: convert it with philips_to_ismrmrd'),
+        ('fid', b'\0' * 64, 'Bruker raw data: convert it with bruker_to_ismrmrd'),
+        ('a.h5.gz', b'\x1f\x8b\x08', 'compressed by gzip: unpack it'),
+        ('a.zip', b'PK\x03\x04', 'a zip archive: unpack it'),
+        ('a.txt', b'hello', 'cannot be read as HDF5'),
+    ],
+)
+def test_a_file_of_another_program_is_named_with_the_way(
+    tmp_path: Path, name: str, content: bytes, message: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ScanError, match=message) as caught:
+        open_scan(tmp_path / name)
+    assert '\n' not in str(caught.value)
+
+
+MASK = np.arange(12) % 2 == 0
+
+
+def test_a_mask_may_be_in_another_file(tmp_path: Path) -> None:
+    """Also as a plane that is constant along the readout, as some public sets have it, either way round."""
+    path = written(tmp_path / 'a.h5', np.where(MASK[:, None], KSPACE, 0))
+    np.save(tmp_path / 'lines.npy', MASK)
+    np.save(tmp_path / 'plane.npy', np.repeat(MASK[:, None], 10, axis=1))
+    np.save(tmp_path / 'turned.npy', np.repeat(MASK[None], 10, axis=0))
+    with h5py.File(tmp_path / 'mask.mat', 'w') as file:
+        file['mask04'] = MASK[:, None].astype('u1')
+    for name in ('lines.npy', 'plane.npy', 'turned.npy', 'mask.mat'):
+        assert load_scan(path, mask=str(tmp_path / name)).mask.tolist() == MASK.tolist()
+    np.save(tmp_path / 'other.npy', MASK[:-1])
+    with pytest.raises(ScanError, match=r'one entry per phase-encoding line \(12\), got \(11,\)'):
+        load_scan(path, mask=str(tmp_path / 'other.npy'))
+
+
+def test_a_mask_with_frames_is_taken_frame_by_frame(tmp_path: Path) -> None:
+    masks = np.stack([MASK, ~MASK])
+    frames = np.where(masks[:, None, :, None], KSPACE, 0)
+    np.savez(tmp_path / 'a.npz', kspace=frames, mask=masks)
+    file = open_scan(tmp_path / 'a.npz', DatasetLayout('kspace', ('repetition', 'coil', 'ky', 'kx')))
+    for frame in range(2):
+        assert file.read(repetition=frame).mask.tolist() == masks[frame].tolist()
+
+
+def test_samples_where_the_mask_says_none_contradict_it(tmp_path: Path) -> None:
+    """A mask that undersamples a full scan is another matter, and fine."""
+    assert load_scan(written(tmp_path / 'full.h5', mask=MASK)).mask.tolist() == MASK.tolist()
+    kspace = np.where((MASK | (np.arange(12) == 5))[:, None], KSPACE, 0)
+    with pytest.raises(
+        ScanError, match='1 lines hold samples although the mask calls them missing, the first is line 5'
+    ):
+        load_scan(written(tmp_path / 'a.h5', kspace, mask=MASK))
+
+
+def test_swapped_axes_are_told_by_a_lattice_along_the_readout(tmp_path: Path) -> None:
+    lattice = np.where(np.arange(10) % 2 == 0, KSPACE, 0)
+    for mask in (None, 'zeros'):
+        with pytest.raises(ScanError, match='readout and phase encoding seem swapped'):
+            load_scan(written(tmp_path / 'a.h5', lattice), mask=mask)
+    asymmetric = np.where(np.arange(10) > 3, KSPACE, 0)
+    assert bool(load_scan(written(tmp_path / 'b.h5', asymmetric)).mask.all())
+
+
+@pytest.mark.parametrize('axis', [1, 2], ids=['lines', 'readout'])
+def test_half_a_coil_of_zeros_is_damage(tmp_path: Path, axis: int) -> None:
+    kspace = KSPACE.copy()
+    kspace[1, 2].swapaxes(0, axis - 1)[:6] = 0
+    with pytest.raises(ScanError, match=r'slice 1: coil 2 holds only zeros in 6 of 1[02]'):
+        load_scan(written(tmp_path / 'a.h5', kspace))
+
+
+def test_a_dead_coil_is_not_damage(tmp_path: Path) -> None:
+    kspace = KSPACE.copy()
+    kspace[:, 1] = 0
+    assert torch.equal(load_scan(written(tmp_path / 'a.h5', kspace)).kspace, torch.from_numpy(kspace))
