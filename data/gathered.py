@@ -1,6 +1,7 @@
 """Reconstructions for formats that need all images before the first is written: images wait on the disk until then."""
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -103,19 +104,17 @@ class GatheringWriter:
 
     def __init__(self, path: str | Path, finish: Finish) -> None:
         self._path, self._finish, self._gathered = Path(path), finish, Gathered()
+        self._files = ExitStack()
 
     def __enter__(self) -> Self:
         require_replaceable(self._path)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_error: Any) -> None:
-        try:
+        with self._files:
             if kind is None:
                 with replacing_all() as new_file:
                     self._finish(self._path, self._gathered, new_file)
-        finally:
-            for waiting in self._gathered.arrays.values():
-                waiting.file.close()
 
     def put(self, index: int, image: OutputImage) -> None:
         """Keep one image until all are there; a TrainingError if it is not finite, which no other program expects."""
@@ -133,7 +132,8 @@ class GatheringWriter:
     def _waiting(self, name: str, like: np.ndarray) -> Waiting:
         arrays = self._gathered.arrays
         if name not in arrays:
-            arrays[name] = Waiting(TemporaryFile(dir=self._path.parent), like.shape, like.dtype)
+            file = self._files.enter_context(TemporaryFile(dir=self._path.parent))
+            arrays[name] = Waiting(file, like.shape, like.dtype)
         return arrays[name]
 
     def describe(self, manifest: Mapping[str, object]) -> None:

@@ -158,8 +158,6 @@ class OutputImage:
 class Writer(Protocol):
     """Writes a reconstruction image by image, as a context; files appear when it ends without an error."""
 
-    def __init__(self, path: str | Path, n_images: int) -> None: ...
-
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *error: Any) -> bool | None: ...
@@ -215,8 +213,10 @@ class ReconstructionWriter:
 def _where(image: OutputImage) -> dict[str, Tensor]:
     """Place of an image by the names of `Geometry`, as much as is known."""
     if image.place.geometry is not None:
-        return {name: torch.tensor(value).double() for name, value in asdict(image.place.geometry).items()}
-    return {} if image.voxel_size is None else {'voxel_size': torch.tensor((nan, *image.voxel_size)).double()}
+        return {name: torch.tensor(value, dtype=torch.float64) for name, value in asdict(image.place.geometry).items()}
+    return (
+        {} if image.voxel_size is None else {'voxel_size': torch.tensor((nan, *image.voxel_size), dtype=torch.float64)}
+    )
 
 
 def write_scan(path: str | Path, scan: Scan, attributes: Mapping[str, object]) -> None:

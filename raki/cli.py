@@ -20,6 +20,7 @@ from raki.options import (
     DeviceOption,
     FaithfulOption,
     JsonOption,
+    PhiOption,
     SlicesOption,
     Source,
     reading,
@@ -34,6 +35,7 @@ EXIT_CODES = {
     ResourceError: 5,
     OSError: 5,
 }
+OUTPUT_HELP = 'A .h5, .nii.gz, .dcm, .png, .cfl or .mrd.h5; default: SCAN.raki.h5 here.'
 COMPARED = ['zero-filled', 'grappa', 'gated', 'raki']
 OUT_OF_MEMORY = ('OutOfMemoryError', 'MemoryError')
 
@@ -71,7 +73,7 @@ def info(
 @reading
 def reconstruct(
     source: Source,
-    output: Annotated[Path | None, typer.Option('-o', '--output', help='HDF5; default: SCAN.raki.h5 here.')] = None,
+    output: Annotated[Path | None, typer.Option('-o', '--output', help=OUTPUT_HELP)] = None,
     method: Annotated[str, typer.Option(help='gated, grappa, raki, raki-complex, rraki, iraki ...')] = 'gated',
     slices: SlicesOption = None,
     repetition: Annotated[int | None, typer.Option(help='Only this repetition, by its counter.')] = None,
@@ -85,6 +87,7 @@ def reconstruct(
     coils: CoilsOption = None,
     calibration: CalibrationOption = None,
     faithful: FaithfulOption = None,
+    keep_phi: PhiOption = False,
     device: DeviceOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -93,11 +96,23 @@ def reconstruct(
     from raki.device import choose_device
 
     output = output or Path(f'{source.scan.stem}.raki.h5')
-    inputs.require_writable(output, source.scan)
+    inputs.require_output(output, source.scan, keeps_kspace=keep_kspace)
     with as_usage_error():
         chosen, labels = choose_device(device), {'repetition': repetition, 'contrast': contrast, 'phase': phase}
         labels |= {'set': set_}
-        how = combine, slices or None, labels, keep_kspace, seed, chosen, coils, gfactor, calibration, faithful
+        how = (
+            combine,
+            slices or None,
+            labels,
+            keep_kspace,
+            seed,
+            chosen,
+            coils,
+            gfactor,
+            calibration,
+            faithful,
+            keep_phi,
+        )
         job = Job(method, *how)
     file = source.open(coils)
     with progress_bars() as progress_for:

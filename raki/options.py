@@ -23,6 +23,7 @@ CalibrationOption = Annotated[
 FaithfulOption = Annotated[
     float | None, typer.Option(help='Least part of small points to give back, such as 0.9 (gated, rraki, sparse).')
 ]
+PhiOption = Annotated[bool, typer.Option('--keep-phi', help='Write who the patient is, too, where the scan tells.')]
 SlicesOption = Annotated[list[int] | None, typer.Option('--slices', '--slice', help='Slices, counted from 0.')]
 
 

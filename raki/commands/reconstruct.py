@@ -13,8 +13,10 @@ from torch import Tensor
 from raki.coils.combine import Combination
 from raki.coils.noise import known_covariance
 from raki.commands.catalogue import known, method_named, with_settings
+from raki.data.masks import Irregular, pattern_of
+from raki.data.outputs import output_of, reconstruction_writer
 from raki.data.place import Place, columns
-from raki.data.save import OutputImage, reconstruction_writer
+from raki.data.save import OutputImage
 from raki.data.scan import Scan, ScanFile
 from raki.evaluation.compare import with_seed
 from raki.evaluation.noise_maps import analytic_noise_map
@@ -23,6 +25,9 @@ from raki.grappa.method import Grappa
 from raki.interpolation.calibration import Method, Progress
 from raki.interpolation.fit import ZeroFilling
 from raki.pipeline import COMBINATION_WEIGHTS, COMBINATIONS, Reconstruction, reconstruct
+
+SCANNER = ('vendor', 'system', 'field strength [T]')
+"""Facts about the machine that go into outputs; others are free text, which may name somebody."""
 
 ALIKE = 'g-factor: without enough noise samples, coils are taken to have equal and independent noise'
 
@@ -53,6 +58,8 @@ class Job:
     """What to learn from, see `raki.commands.catalogue.with_settings`; None as the method does by itself."""
     faithful: float | None = None
     """Least part of small points that must come back, see there; None as the method does by itself [1]."""
+    keep_phi: bool = False
+    """Whether who the patient is goes into the output, where the scan tells it."""
 
     def __post_init__(self) -> None:
         method = self.prepared
@@ -79,15 +86,19 @@ def reconstruct_file(file: ScanFile, output: Path, job: Job, progress_for: Calla
     places = [file.place(index, frame) for frame in frames for index in slices]
     settings = {'device': job.device, 'combine': COMBINATIONS[job.combine], 'coils': job.coils}
     manifest, waiting = _manifest(file, job, places), iter(enumerate(places))
+    keep_kspace = job.keep_kspace or output_of(output).is_kspace
     with reconstruction_writer(output, len(places)) as writer:
         for name, scan, wanted in _parts(file, slices, frames):
             result = reconstruct(scan, job.prepared, **settings, progress=progress_for(f'{name}: {job.method}'))
             gfactors = gfactor_maps(scan, result, COMBINATION_WEIGHTS[job.combine], job.device) if job.gfactor else None
             for index in wanted:
-                kspace = result.kspace[index] if job.keep_kspace else None
+                kspace = result.kspace[index] if keep_kspace else None
                 gfactor = None if gfactors is None else gfactors[index]
                 number, place = next(waiting)
-                writer.put(number, OutputImage(result.image[index], place, kspace, gfactor, file.readout_is_rows))
+                size = None if scan.voxel_size is None else scan.voxel_size[-2:]
+                image = OutputImage(result.image[index], place, kspace, gfactor, file.readout_is_rows, size)
+                writer.put(number, image)
+            manifest['acceleration'] = manifest['acceleration'] or _acceleration(scan)
             is_assumed = job.gfactor and known_covariance(scan.noise) is None
             transforms = [each.transform for each in result.interpolators]
             manifest['energy_in_virtual_coils'] += [1.0 if each is None else each.energy for each in transforms]
@@ -109,6 +120,9 @@ def _manifest(file: ScanFile, job: Job, places: list[Place]) -> dict[str, Any]:
         'virtual_coils': job.coils,
         'energy_in_virtual_coils': [],
         'source_file': Path(file.path).name,
+        'scanner': {name: file.facts[name] for name in SCANNER if name in file.facts},
+        **({'subject': dict(file.identity)} if job.keep_phi and file.identity else {}),
+        'acceleration': [],
         'notes': list(dict.fromkeys(file.notes)),
         'warnings': [],
         'versions': versions(),
@@ -117,6 +131,12 @@ def _manifest(file: ScanFile, job: Job, places: list[Place]) -> dict[str, Any]:
         'seconds_fit': 0.0,
         'seconds_fill': 0.0,
     }
+
+
+def _acceleration(scan: Scan) -> list[int]:
+    """Spacing of measured lines, R of slices and (Rz, Ry) of volumes; empty where they are no lattice."""
+    pattern = pattern_of(scan.mask)
+    return [] if isinstance(pattern, Irregular) else list(pattern.lattice.spacing)
 
 
 def _parts(file: ScanFile, slices: Sequence[int], frames: Sequence[int]) -> Iterator[tuple[str, Scan, Sequence[int]]]:
