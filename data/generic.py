@@ -31,17 +31,15 @@ from raki.data.hdf5 import (
 )
 from raki.data.measured import Masking, lines_in_file
 from raki.data.numpy_file import is_numpy, opened_numpy
+from raki.data.place import LABELS, Frame
 from raki.data.scan import Scan, ScanFile
 from raki.errors import ScanError
 from raki.fourier import READOUT, kspace_from_image
 
-FRAMES = ('repetition', 'contrast', 'phase', 'set')
-"""Axes along which all of it was measured again."""
-
 ALTERNATING = 'coil-complex'
 """A coil axis along which real and imaginary parts alternate."""
 
-WORDS = {'coil', ALTERNATING, 'ky', 'kx', 'x', 'kz', 'slice', 'complex', *FRAMES}
+WORDS = {'coil', ALTERNATING, 'ky', 'kx', 'x', 'kz', 'slice', 'complex', *LABELS}
 
 Arrays: TypeAlias = h5py.File | Mapping[str, np.ndarray]
 """What a file holds, by name."""
@@ -144,6 +142,7 @@ def open_layout(
         phase = [sizes[axis] for axis in ('kz', 'ky') if axis in sizes]
         shape = (sizes.get('slice', 1), sizes['coil'], *phase, sizes.get('kx', 1))
         facts = facts_of(arrays) if isinstance(arrays, h5py.File) else {}
+        n_frames = prod(sizes[name] for name in LABELS if name in sizes)
         memory = require_memory_of_slab(shape, 8 * prod(shape[1:]), path)
     reader = _Reader(path, layout, mask, source)
     return ScanFile(
@@ -151,7 +150,7 @@ def open_layout(
         format=(kind or f'{_family(path)} {layout.dataset}') + (', a volume' if layout.is_volume else ''),
         shape=shape,
         read_slab=reader.read_slab,
-        n_repetitions=prod(reader.frame_sizes(sizes).values()),
+        frames=[Frame(**_frame(sizes, number)) for number in range(n_frames)],
         facts=facts,
         notes=[*notes, *memory],
         readout_is_rows=layout.readout_is_rows and shape[-1] > 1,
@@ -201,20 +200,13 @@ class _Reader:
     mask: str | None
     source: Source
 
-    @staticmethod
-    def frame_sizes(sizes: Mapping[str, int]) -> dict[str, int]:
-        """Size of each axis along which all was measured again."""
-        return {axis: sizes[axis] for axis in FRAMES if axis in sizes}
-
     def read_slab(self, index: int, frame: int) -> Scan:
         """Read one slice, or the volume, of one frame."""
         name, layout = f'{self.path}: {self.layout.dataset}', self.layout
         with self.source(self.path) as arrays:
             samples = _array(arrays, layout.dataset, self.path)
             _require_axes(samples, layout, name)
-            frames = self.frame_sizes(layout.sizes(samples.shape))
-            at = dict(zip(frames, map(int, np.unravel_index(frame, tuple(frames.values()))), strict=True))
-            at |= {} if layout.is_volume else {'slice': index}
+            at = _frame(layout.sizes(samples.shape), frame) | ({} if layout.is_volume else {'slice': index})
             kspace = _slab(samples, layout, at, name)
             own = arrays if isinstance(arrays, h5py.File) and 'axes' in arrays[layout.dataset].attrs else None
             reference = None if own is None or 'reference' not in own else dataset(own, 'reference')
@@ -229,6 +221,12 @@ class _Reader:
                 noise=None if own is None else noise_of(own),
                 reference=None if reference is None else _slab(reference, layout, at, f'{self.path}: reference')[None],
             )
+
+
+def _frame(sizes: Mapping[str, int], number: int) -> dict[str, int]:
+    """Position of a frame on the axes along which all was measured again."""
+    names = [name for name in LABELS if name in sizes]
+    return dict(zip(names, map(int, np.unravel_index(number, [sizes[name] for name in names])), strict=True))
 
 
 def _slab(samples: h5py.Dataset | np.ndarray, layout: DatasetLayout, at: Mapping[str, int], name: str) -> Tensor:

@@ -31,18 +31,21 @@ SlicesOption = Annotated[list[int] | None, typer.Option('--slices', '--slice', h
 class Source:
     """A scan on the command line, and how it is to be read. A field here is an option of every command that reads."""
 
-    scan: Annotated[Path, typer.Argument(help='Scan: fastMRI-layout, ISMRMRD or any other HDF5.')]
-    dataset: Annotated[str | None, typer.Option('--dataset', help='K-space dataset of an HDF5 in no known format.')] = (
-        None
-    )
+    scan: Annotated[Path, typer.Argument(help='Scan: fastMRI-layout, ISMRMRD, Siemens .dat, BART, .npy, or any HDF5.')]
+    dataset: Annotated[str | None, typer.Option('--dataset', help='K-space array of a file in no known format.')] = None
     axes: Annotated[str | None, typer.Option('--axes', help='Its axes in order, such as slice,coil,ky,kx.')] = None
     mask: Annotated[
-        str | None, typer.Option('--mask', help='Dataset with the line mask, or "zeros" if lines of zeros are missing.')
+        str | None,
+        typer.Option('--mask', help='Dataset or file with the line mask, or "zeros" if lines of zeros are missing.'),
+    ] = None
+    fft: Annotated[
+        str | None,
+        typer.Option('--fft', help='With --axes: zero frequency "centred" at n//2 (default) or "unshifted".'),
     ] = None
 
     def open(self, coils: int | None = None) -> 'ScanFile':
         """Recognise the file; a UsageError if options do not fit together, or `coils` virtual coils not the scan."""
-        return inputs.open_file(self.scan, self.dataset, self.axes, self.mask, coils)
+        return inputs.open_file(self.scan, self.dataset, self.axes, self.mask, coils, self.fft)
 
 
 def reading(command: Callable[..., None]) -> Callable[..., None]:

@@ -351,6 +351,8 @@ def test_the_proposed_axes_read_a_scan_with_the_coils_last(tmp_path: Path) -> No
         (['--device', 'tpu9'], "no device 'tpu9' on this machine"),
         (['--axes', 'coil,ky,kx'], '--dataset and --axes belong together'),
         (['--dataset', 'kspace'], '--dataset and --axes belong together'),
+        (['--fft', 'unshifted'], '--fft is centred or unshifted, and goes with --axes'),
+        (['--dataset', 'kspace', '--axes', 'slice,coil,ky,kx', '--fft', 'odd'], 'centred or unshifted'),
         (['--dataset', 'kspace', '--axes', 'coil,ky'], 'axes must name coil, ky and kx'),
         (['-o', '/'], '-o must name a file, but / is a folder'),
         (['--nonsense'], '--nonsense'),

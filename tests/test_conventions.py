@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import torch
 
+from raki.cli import main
 from raki.data.convention import CENTRED, MODULATED, UNSHIFTED
 from raki.data.generic import DatasetLayout
 from raki.data.load import load_scan, open_scan
 from raki.errors import ScanError
 from raki.fourier import READOUT, image_from_kspace, kspace_from_image
-from tests.toys import random_kspace
+from tests.toys import random_kspace, stored
 
 SHAPES = [(12, 8), (13, 8), (12, 9), (13, 9)]
 
@@ -103,7 +104,7 @@ def test_frames_are_read_one_by_one(tmp_path: Path) -> None:
     file = open_scan(saved(tmp_path / 'a.npy', kspace), layout)
     assert file.shape == (3, 4, 8, 9)
     for frame in range(2):
-        np.testing.assert_array_equal(file.read(repetition=frame).kspace.numpy(), kspace[frame])
+        np.testing.assert_array_equal(file.read(frame=frame).kspace.numpy(), kspace[frame])
 
 
 def test_centred_samples_come_bit_for_bit(tmp_path: Path) -> None:
@@ -111,3 +112,22 @@ def test_centred_samples_come_bit_for_bit(tmp_path: Path) -> None:
     for name, axes in (('a', ('coil', 'kz', 'ky', 'kx')), ('b', ('slice', 'coil', 'ky', 'kx'))):
         scan = load_scan(saved(tmp_path / f'{name}.npy', kspace.numpy()), layout=DatasetLayout('kspace', axes, CENTRED))
         assert torch.equal(scan.kspace.reshape(kspace.shape), kspace)
+
+
+def test_the_command_line_takes_the_convention_and_the_axes_of_a_npy_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Images of both conventions are one shifted by half its size."""
+    image = image_from_kspace(random_kspace(2, 16, 12)).numpy()
+    path, found = saved(tmp_path / 'a.npy', np.fft.fft2(image)), {}
+    for fft in ('centred', 'unshifted'):
+        output = tmp_path / f'{fft}.h5'
+        assert main(['reconstruct', str(path), '-o', str(output), '--axes', 'coil,ky,kx', '--fft', fft]) == 0
+        found[fft] = stored(output, 'reconstruction')[0]
+    capsys.readouterr()
+    near(found['unshifted'] / found['unshifted'].max(), rss(image) / rss(image).max())
+    near(found['centred'], np.fft.fftshift(found['unshifted']))
+
+
+def rss(image: np.ndarray) -> np.ndarray:
+    return np.sqrt(np.square(np.abs(image)).sum(0))

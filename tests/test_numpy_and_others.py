@@ -112,7 +112,7 @@ def test_a_mask_with_frames_is_taken_frame_by_frame(tmp_path: Path) -> None:
     np.savez(tmp_path / 'a.npz', kspace=frames, mask=masks)
     file = open_scan(tmp_path / 'a.npz', DatasetLayout('kspace', ('repetition', 'coil', 'ky', 'kx')))
     for frame in range(2):
-        assert file.read(repetition=frame).mask.tolist() == masks[frame].tolist()
+        assert file.read(frame=frame).mask.tolist() == masks[frame].tolist()
 
 
 def test_samples_where_the_mask_says_none_contradict_it(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def test_full_cmrxrecon_is_slices_of_several_phases(tmp_path: Path, name: str) -
     assert file.shape == CINE.shape[1:]
     assert says(file, 'not checked on a file of the data set')
     for phase in range(N_PHASES):
-        scan = file.read(repetition=phase)
+        scan = file.read(frame=phase)
         np.testing.assert_array_equal(scan.kspace.numpy(), CINE[phase])
         assert bool(scan.mask.all())
 
@@ -58,7 +58,7 @@ def test_undersampled_cmrxrecon_has_its_own_lines_in_every_phase(tmp_path: Path)
     mask = written(tmp_path / 'mask.mat', mask=np.repeat(masks[..., None], N_READOUT, axis=-1).astype('f8'))
     for found in (file, open_scan(tmp_path / 'a.mat', mask=str(mask))):
         for phase in range(N_PHASES):
-            assert found.read(repetition=phase).mask.tolist() == masks[phase].tolist()
+            assert found.read(frame=phase).mask.tolist() == masks[phase].tolist()
 
 
 def calgary(tmp_path: Path, image: np.ndarray) -> Path:
@@ -106,7 +106,7 @@ def test_skm_tea_is_a_volume_of_two_echoes_and_no_truth(tmp_path: Path) -> None:
     assert file.shape == (1, N_COILS, 8, 10, 12)
     assert says(file, 'no truth to judge GRAPPA by')
     for echo in range(2):
-        torch.testing.assert_close(file.read(repetition=echo).kspace[0], kspace[echo], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(file.read(frame=echo).kspace[0], kspace[echo], rtol=1e-4, atol=1e-5)
 
 
 def test_files_of_fastmri_are_none_of_them(tmp_path: Path) -> None:

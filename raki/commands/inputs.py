@@ -116,17 +116,27 @@ def _require(option: str, word: str, n_axes: int, condition: bool) -> None:
 
 
 def open_file(
-    scan: Path, dataset: str | None = None, axes: str | None = None, mask: str | None = None, coils: int | None = None
+    scan: Path,
+    dataset: str | None = None,
+    axes: str | None = None,
+    mask: str | None = None,
+    coils: int | None = None,
+    fft: str | None = None,
 ) -> 'ScanFile':
     """Recognise a file; UsageError if options do not fit together, or not this file: more virtual coils than coils."""
     from raki.coils.transform import require_compressible
+    from raki.data.convention import CONVENTIONS
     from raki.data.generic import DatasetLayout
     from raki.data.load import open_scan
+    from raki.data.numpy_file import is_numpy
 
-    if (dataset is None) != (axes is None):
+    if (dataset is None) != (axes is None) and not (axes and is_numpy(scan)):
         raise UsageError('--dataset and --axes belong together: --dataset NAME --axes slice,coil,ky,kx')
+    if fft is not None and (axes is None or fft not in CONVENTIONS):
+        raise UsageError(f'--fft is {" or ".join(CONVENTIONS)}, and goes with --axes, got --fft {fft}')
     with as_usage_error():
-        layout = DatasetLayout(dataset, tuple(axes.split(','))) if dataset and axes else None
+        words = axes.split(',') if axes else ()
+        layout = DatasetLayout(dataset or 'kspace', tuple(words), CONVENTIONS[fft or 'centred']) if words else None
     file = open_scan(scan, layout, mask)
     with as_usage_error():
         require_compressible(coils, file.shape[1])
