@@ -17,6 +17,7 @@ from raki.data.place import Geometry
 
 if TYPE_CHECKING:
     from pydicom.dataset import FileDataset
+    from pydicom.uid import UID
 
 MM = 1000.0
 LARGEST = (1 << 16) - 1
@@ -72,9 +73,11 @@ def _uid(kind: str, images: Gathered, *maps: Waiting) -> str:
     return _uid_of(digest.hexdigest())
 
 
-def _uid_of(name: str) -> str:
+def _uid_of(name: str) -> 'UID':
     """Identifier below 2.25, where those from UUIDs are."""
-    return f'2.25.{uuid.uuid5(uuid.NAMESPACE_OID, name).int}'
+    from pydicom.uid import UID
+
+    return UID(f'2.25.{uuid.uuid5(uuid.NAMESPACE_OID, name).int}')
 
 
 def _file(images: Gathered, index: int, series: str) -> 'FileDataset':

@@ -132,7 +132,7 @@ class GatheringWriter:
     def _waiting(self, name: str, like: np.ndarray) -> Waiting:
         arrays = self._gathered.arrays
         if name not in arrays:
-            file = self._files.enter_context(TemporaryFile(dir=self._path.parent))
+            file = self._files.enter_context(TemporaryFile(dir=self._path.parent))  # noqa: SIM115
             arrays[name] = Waiting(file, like.shape, like.dtype)
         return arrays[name]
 

@@ -70,7 +70,7 @@ def _header(images: Gathered, index: int, pixels: Waiting, series: int, n_charac
 _COUNTERS = ('slice', 'repetition', 'contrast', 'phase', 'set')
 
 
-def _where(geometry: Geometry | None) -> dict[str, object]:
+def _where(geometry: Geometry | None) -> dict[str, Any]:
     if geometry is None:
         return {}
     position = tuple(MM * each for each in geometry.position)
