@@ -1,137 +1,156 @@
-"""The acquisitions of an ISMRMRD file: their headers in one array, their samples on demand."""
+"""The acquisitions of a scan as MRD has them: their headers in one array, their samples on demand.
 
-from dataclasses import dataclass
+Every raw format is translated to it: HDF5, Siemens raw data and streams share one piece of code that places lines.
+"""
 
-import h5py
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Protocol
+
 import numpy as np
 
+from raki.data.mrd_layout import NEITHER_IMAGE_NOR_CALIBRATION, bit, headers
+from raki.data.place import LABELS, Frame
 from raki.errors import ScanError
 
-NOISE, CALIBRATION, CALIBRATION_AND_IMAGE, REVERSED = 19, 20, 21, 22
+BATCH_BYTES = 8_000_000
+"""Samples that are read at once on their way into k-space: few enough for a processor's cache [byte]."""
 
-LEFT_OUT = {
-    23: 'navigation',
-    24: 'phase correction',
-    26: 'feedback',
-    27: 'dummy',
-    28: 'real-time feedback',
-    29: 'surface-coil correction',
-    30: 'phase stabilisation reference',
-    31: 'phase stabilisation',
-}
-"""Flags (counted from 1, as the standard does) of acquisitions that are neither image nor calibration."""
+COMPLEX64_BYTES = 8
 
-FIELDS = {'flags', 'idx', 'active_channels', 'encoding_space_ref', 'sample_time_us'}
-SAMPLES = {'number_of_samples', 'center_sample', 'discard_pre', 'discard_post'}
-"""Fields of an acquisition header that are needed, about all of it and about its samples."""
 
-INDICES = {'kspace_encode_step_1', 'kspace_encode_step_2', 'slice', 'repetition', 'average', 'contrast', 'phase', 'set'}
-"""Encoding counters that are needed."""
+class SampleSource(Protocol):
+    """Where samples come from."""
+
+    def read(self, positions: np.ndarray) -> list[np.ndarray]:
+        """Samples of the acquisitions at these ascending positions, each complex64, coil after coil."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class HeldSamples:
+    """Samples that are in memory."""
+
+    samples: list[np.ndarray]
+    """Of each acquisition, complex64 with axes (coil, sample); more may be appended while a scan arrives."""
+
+    def read(self, positions: np.ndarray) -> list[np.ndarray]:
+        """As `SampleSource.read`."""
+        return [self.samples[position] for position in positions.tolist()]
+
+
+@dataclass(frozen=True, eq=False)
 class Acquisitions:
-    """Headers of all acquisitions, and what their flags say."""
+    """Headers of all acquisitions, what their flags say, and where their samples are."""
 
     head: np.ndarray
-    """Structured array, axes (acquisition,), with the fields of the ISMRMRD acquisition header."""
+    """Headers, axes (acquisition,), of the type `raki.data.mrd_layout.ACQUISITION`."""
+
+    source: SampleSource
+    """Where samples come from."""
 
     path: str
-    """The file, for errors."""
+    """The file or stream, for errors."""
 
-    @classmethod
-    def read(cls, data: h5py.Dataset, path: str) -> 'Acquisitions':
-        """Read all headers at once; no samples."""
-        if data.ndim != 1 or not _holds_acquisitions(data.dtype):
-            raise ScanError(f'{path}: {data.name} must hold acquisitions with head and data, got {data.dtype}')
-        lines = cls(np.asarray(data['head']), path)
-        if not lines.is_image.any():
-            kinds = {**lines.left_out, 'noise': int(lines.is_noise.sum())}
-            there = ', '.join(f'{count} {kind}' for kind, count in kinds.items() if count) or 'calibration only'
-            raise ScanError(f'{path}: none of the {len(data)} acquisitions is an image line ({there})')
-        n_coils = np.unique(lines.head['active_channels'][~lines._is_left_out]).tolist()
-        if len(n_coils) != 1:
-            raise ScanError(f'{path}: acquisitions have different numbers of coils {n_coils}, which is not handled yet')
-        return lines
+    def __post_init__(self) -> None:
+        object.__setattr__(self, 'head', headers(self.head))
 
-    def has(self, flag: int) -> np.ndarray:
-        """Which acquisitions have this flag (counted from 1)."""
-        return (self.head['flags'] & np.uint64(1 << (flag - 1))) != 0
+    def __len__(self) -> int:
+        """Number of acquisitions."""
+        return len(self.head)
 
-    @property
-    def _is_left_out(self) -> np.ndarray:
-        return np.logical_or.reduce([self.has(flag) for flag in LEFT_OUT])
+    def has(self, flag: str) -> np.ndarray:
+        """Which acquisitions have this flag of `raki.data.mrd_layout.FLAGS`, axes (acquisition,)."""
+        return (self.flags & bit(flag)) != 0
 
-    @property
-    def _is_imaging(self) -> np.ndarray:
-        return ~self._is_left_out & ~self.is_noise
+    @cached_property
+    def flags(self) -> np.ndarray:
+        """Flags of each acquisition, a bit each."""
+        return np.ascontiguousarray(self.head['flags'])
+
+    @cached_property
+    def is_left_out(self) -> np.ndarray:
+        """Neither image nor calibration nor noise: navigators, phase correction, feedback, dummies."""
+        return np.logical_or.reduce([self.has(flag) for flag in NEITHER_IMAGE_NOR_CALIBRATION])
 
     @property
     def left_out(self) -> dict[str, int]:
-        """How many acquisitions of each kind are left out."""
-        counts = {name: int(self.has(flag).sum()) for flag, name in LEFT_OUT.items()}
-        return {name: count for name, count in counts.items() if count}
+        """How many acquisitions are left out, by the first flag that says so: converters set two from one."""
+        counts, uncounted = {}, np.ones(len(self), bool)
+        for flag in NEITHER_IMAGE_NOR_CALIBRATION:
+            counts[flag] = int((self.has(flag) & uncounted).sum())
+            uncounted &= ~self.has(flag)
+        return {flag: count for flag, count in counts.items() if count}
 
-    @property
+    @cached_property
     def is_noise(self) -> np.ndarray:
         """Noise adjustment."""
-        return self.has(NOISE)
+        return self.has('noise')
 
-    @property
+    @cached_property
     def is_calibration(self) -> np.ndarray:
         """Parallel-imaging calibration, whether or not also part of the image."""
-        return (self.has(CALIBRATION) | self.has(CALIBRATION_AND_IMAGE)) & self._is_imaging
+        return (self.has('calibration') | self.has('calibration and image')) & ~self.is_left_out & ~self.is_noise
 
-    @property
+    @cached_property
     def is_image(self) -> np.ndarray:
         """Part of the image, whether or not also calibration."""
-        return (~self.has(CALIBRATION) | self.has(CALIBRATION_AND_IMAGE)) & self._is_imaging
+        is_wanted = ~self.has('calibration') | self.has('calibration and image')
+        return is_wanted & ~self.is_left_out & ~self.is_noise
 
     @property
     def is_calibration_only(self) -> np.ndarray:
         """Calibration that is not part of the image."""
         return self.is_calibration & ~self.is_image
 
-    @property
+    @cached_property
     def is_reversed(self) -> np.ndarray:
         """Read out backwards."""
-        return self.has(REVERSED)
+        return self.has('reversed')
 
-    @property
-    def n_coils(self) -> int:
-        """Number of receiver coils."""
-        return int(self.head['active_channels'][~self._is_left_out][0])
+    def index(self, counter: str) -> np.ndarray:
+        """Values of an encoding counter such as `slice`, axes (acquisition,)."""
+        return self.head['idx'][counter]
 
-    def counters(self, axis: str) -> list[int]:
-        """Values that a counter of image lines takes, such as `slice`, ascending; there may be holes."""
-        return np.unique(self.head['idx'][axis][self.is_image]).tolist()
+    def labels(self, names: Sequence[str] = LABELS) -> np.ndarray:
+        """Counters of frames, axes (acquisition, name)."""
+        return np.stack([self.index(name) for name in names], axis=1)
 
-    def at(self, axis: str, position: int) -> np.ndarray:
-        """Which acquisitions belong to the slice or repetition at this position among `counters`."""
-        return self.head['idx'][axis] == self.counters(axis)[position]
+    def in_frame(self, frame: Frame) -> np.ndarray:
+        """Which acquisitions belong to a frame, axes (acquisition,)."""
+        return np.logical_and.reduce([self.index(name) == value for name, value in asdict(frame).items()])
 
-    def samples(self, data: h5py.Dataset, chosen: np.ndarray) -> list[np.ndarray]:
-        """Read the samples of the chosen acquisitions, each complex64 with axes (coil, sample)."""
-        positions = np.flatnonzero(chosen)
-        if len(positions) == 0:
-            return []
-        first, stop = int(positions[0]), int(positions[-1]) + 1
-        is_dense = 2 * len(positions) >= stop - first
-        values = data[first:stop, 'data'][positions - first] if is_dense else data[positions, 'data']
-        return [self._complex(value, int(position)) for value, position in zip(values, positions, strict=True)]
+    def n_coils(self, chosen: np.ndarray) -> int:
+        """Number of receiver coils of the acquisitions at these positions; a ScanError if they have different ones."""
+        numbers = np.unique(self.head['active_channels'][chosen]).tolist()
+        if len(numbers) != 1:
+            raise ScanError(
+                f'{self.path}: acquisitions have different numbers of coils {numbers}: '
+                'k-space needs the same receivers on all of its lines'
+            )
+        return numbers[0]
 
-    def _complex(self, value: np.ndarray, position: int) -> np.ndarray:
-        head = self.head[position]
-        wanted = (int(head['active_channels']), int(head['number_of_samples']))
-        if value.size != 2 * wanted[0] * wanted[1]:
+    def samples(self, positions: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+        """Position and samples (coil, sample), complex64, of the acquisitions at these ascending positions.
+
+        Few are in memory at once. A ScanError if there are not as many samples as a header says.
+        """
+        sizes = self._n_samples[positions]
+        ends = np.cumsum(sizes) * COMPLEX64_BYTES // BATCH_BYTES
+        for batch in np.split(positions, np.flatnonzero(np.diff(ends)) + 1):
+            for position, values in zip(batch.tolist(), self.source.read(batch), strict=True):
+                yield position, self._shaped(values, position)
+
+    @cached_property
+    def _n_samples(self) -> np.ndarray:
+        return self.head['number_of_samples'].astype(np.int64) * self.head['active_channels']
+
+    def _shaped(self, values: np.ndarray, position: int) -> np.ndarray:
+        wanted = (int(self.head['active_channels'][position]), int(self.head['number_of_samples'][position]))
+        if values.size != wanted[0] * wanted[1]:
             raise ScanError(
                 f'{self.path}: acquisition {position} must hold {wanted[0]} coils x {wanted[1]} complex samples, '
-                f'got {value.size} numbers'
+                f'got {2 * values.size} numbers'
             )
-        return np.asarray(value, np.float32).view(np.complex64).reshape(wanted)
-
-
-def _holds_acquisitions(dtype: np.dtype) -> bool:
-    if dtype.names is None or not {'head', 'data'} <= set(dtype.names):
-        return False
-    return set(dtype['head'].names or ()) >= FIELDS | SAMPLES and set(dtype['head']['idx'].names or ()) >= INDICES
+        return values.reshape(wanted)

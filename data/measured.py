@@ -162,7 +162,11 @@ def measured_lines(kspace: Tensor, mask: Tensor | None, path: str) -> Tensor:
     receiver delivers an exactly zero line in between: with a mask it is damage, without one the file is undersampled
     in a way that only its owner can tell. Both are a ScanError, in which `path` stands.
     """
-    held = (kspace != 0).any(dim=0).any(dim=-1)
+    return lines_with_samples((kspace != 0).any(dim=0).any(dim=-1), mask, path)
+
+
+def lines_with_samples(held: Tensor, mask: Tensor | None, path: str) -> Tensor:
+    """As `measured_lines`, where it is known which lines (ky,) or (kz, ky) hold anything but zeros."""
     if not bool(held.any()):
         raise ScanError(f'{path}: k-space holds nothing but zeros')
     positions, within = held.nonzero(), torch.zeros_like(held)

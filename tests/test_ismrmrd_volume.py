@@ -109,7 +109,7 @@ def test_repetitions_of_a_volume_have_their_own_masks(tmp_path: Path) -> None:
 
 def test_partitions_lie_where_the_centre_of_the_header_says(tmp_path: Path) -> None:
     """Without a stated centre it is n//2; a partition beyond the matrix is refused."""
-    with pytest.raises(ScanError, match='partition 6, repetition 0 lies outside the encoded matrix of 6 partitions'):
+    with pytest.raises(ScanError, match='repetition 0, partition 6 lies outside the encoded matrix of 6 partitions'):
         load_scan(write(tmp_path / 'a.h5', lines_of(positions(FULL_MASK), first=1), z=N_PARTITIONS))
 
 

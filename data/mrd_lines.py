@@ -1,0 +1,230 @@
+"""Placing acquisitions in the matrix of k-space by their counters, averaged where they were measured more than once."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from raki.data.acquisitions import Acquisitions
+from raki.data.hdf5 import finite
+from raki.data.header import Encoding
+from raki.data.measured import lines_with_samples
+from raki.errors import ScanError
+from raki.fourier import without_oversampling
+
+ZERO_SHARE = 0.25
+"""Part of its lines on which a coil may hold nothing but zeros while others hold samples [1]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """The matrix that acquisitions of one encoding are placed in."""
+
+    phase_shape: tuple[int, ...]
+    """Size (ky,) or (kz, ky)."""
+
+    n_samples: int
+    """Readout samples, oversampling included."""
+
+    n_readout: int
+    """Readout samples after removal of oversampling."""
+
+    centre: tuple[int, ...]
+    """Counter of the line, or (partition, line), through the centre of k-space, which comes to lie at n//2."""
+
+    @classmethod
+    def of(cls, encoding: Encoding, n_readout: int, centre: tuple[int, int] | None = None) -> 'Grid':
+        """The matrix of an encoding; `centre` (ky, kz) is the header's, else n//2, where it is not given."""
+        _, n_lines, n_partitions = encoding.encoded.matrix
+        stated = (encoding.ky_centre, encoding.kz_centre)
+        default = [n // 2 if own is None else own for own, n in zip(stated, (n_lines, n_partitions), strict=True)]
+        ky, kz = centre or default
+        return cls(
+            encoding.phase_shape, encoding.encoded.matrix[0], n_readout, (kz, ky) if encoding.is_volume else (ky,)
+        )
+
+    def around(self, lines: Acquisitions, chosen: np.ndarray) -> 'Grid':
+        """The smallest part of it that holds the chosen acquisitions, with all readout samples."""
+        places = (self.partitions(lines), self.rows(lines))[-len(self.phase_shape) :]
+        first = [int(each[chosen].min()) for each in places]
+        sizes = [int(each[chosen].max()) + 1 - begin for each, begin in zip(places, first, strict=True)]
+        centre = [
+            own + size // 2 - whole // 2 + begin
+            for own, size, whole, begin in zip(self.centre, sizes, self.phase_shape, first, strict=True)
+        ]
+        return Grid(tuple(sizes), self.n_samples, self.n_samples, tuple(centre))
+
+    @property
+    def is_volume(self) -> bool:
+        """Whether there are partitions."""
+        return len(self.phase_shape) == 2
+
+    def rows(self, lines: Acquisitions) -> np.ndarray:
+        """Row of the matrix, along ky, of every acquisition; it may lie outside."""
+        return lines.index('kspace_encode_step_1').astype(int) + self.phase_shape[-1] // 2 - self.centre[-1]
+
+    def partitions(self, lines: Acquisitions) -> np.ndarray:
+        """Partition of the matrix, along kz, of every acquisition; it may lie outside. Zeros for slices."""
+        if not self.is_volume:
+            return np.zeros(len(lines), int)
+        return lines.index('kspace_encode_step_2').astype(int) + self.phase_shape[0] // 2 - self.centre[0]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Placed:
+    """K-space of one slice or volume."""
+
+    kspace: Tensor
+    """Mean over averages, axes (coil, phase axes, kx), without oversampling; zero where not measured."""
+
+    counts: Tensor
+    """How often every readout was measured, axes (phase axes); int64."""
+
+    @property
+    def held(self) -> Tensor:
+        """Which readouts were measured, boolean, axes (phase axes)."""
+        return self.counts > 0
+
+
+def placed(lines: Acquisitions, chosen: np.ndarray, grid: Grid, name: str) -> Placed:
+    """Place the chosen acquisitions, boolean with axes (acquisition,); `name` says in errors what they are.
+
+    Raises
+    ------
+    ScanError
+        If one lies outside the matrix, is shorter than what is to be discarded of it, was measured by another number
+        of coils, holds NaN, or is there twice with the same counters; or if a coil has lines of zeros.
+    """
+    if not grid.is_volume:
+        return Placed(*_slice(lines, np.flatnonzero(chosen), grid, name))
+    partitions, n_coils = grid.partitions(lines), lines.n_coils(chosen)
+    n_partitions, n_lines = grid.phase_shape
+    kspace = torch.zeros(n_coils, n_partitions, n_lines, grid.n_readout, dtype=torch.complex64)
+    counts = torch.zeros(n_partitions, n_lines, dtype=torch.int64)
+    for partition in np.unique(partitions[chosen]).tolist():
+        here = f'{name}, partition {partition}'
+        if not 0 <= partition < n_partitions:
+            raise ScanError(
+                f'{here} lies outside the encoded matrix of {n_partitions} partitions: give the counter of the central '
+                'one with --centre KY,KZ if the header has it wrong'
+            )
+        positions = np.flatnonzero(chosen & (partitions == partition))
+        kspace[:, partition], counts[partition] = _slice(lines, positions, grid, here)
+    return Placed(kspace, counts)
+
+
+def joined(first: Placed, second: Placed) -> Placed:
+    """The first, and the second where the first was not measured."""
+    kspace = torch.where(first.held[..., None], first.kspace, second.kspace)
+    return Placed(kspace, torch.where(first.held, first.counts, second.counts))
+
+
+def _slice(lines: Acquisitions, positions: np.ndarray, grid: Grid, name: str) -> tuple[Tensor, Tensor]:
+    """K-space (coil, ky, kx) of one slice or partition, and how often each line was measured."""
+    n_coils, rows = lines.n_coils(positions), grid.rows(lines)
+    starts, stops = _extents(lines, grid.n_samples)
+    _require_inside(lines, positions, rows, starts, stops, grid, name)
+    _require_different(lines, positions, rows, name)
+    kspace = np.zeros((n_coils, grid.phase_shape[-1], grid.n_samples), np.complex64)
+    counts, energies = np.zeros(grid.phase_shape[-1], np.int64), np.zeros((grid.phase_shape[-1], n_coils, 2))
+    for position, samples in lines.samples(positions):
+        row, target = rows[position], kspace[:, rows[position], starts[position] : stops[position]]
+        kept = samples[:, lines.head['discard_pre'][position] : samples.shape[1] - lines.head['discard_post'][position]]
+        energies[row] += _energies(kept)
+        if lines.is_reversed[position]:
+            kept = kept[:, ::-1][:, : target.shape[1]]
+        if counts[row]:
+            target += kept
+        else:
+            target[...] = kept
+        counts[row] += 1
+    several = counts > 1
+    if several.any():
+        kspace[:, several] /= counts[several, None].astype(np.float32)
+    result = torch.from_numpy(kspace)
+    if not np.isfinite(energies).all():
+        finite(result, name)
+    _require_whole(result, energies, counts, name)
+    has_samples = torch.from_numpy(energies.any(axis=(1, 2)))
+    is_measured = lines_with_samples(has_samples, torch.from_numpy(counts > 0), name)
+    return without_oversampling(result, grid.n_readout), torch.from_numpy(counts) * is_measured
+
+
+def _extents(lines: Acquisitions, n_samples: int) -> tuple[np.ndarray, np.ndarray]:
+    """First and last but one place in the readout of every acquisition: the echo lies at n//2.
+
+    Read out backwards, sample s lies at n - 1 - s, and so does the echo: of an even number of samples with the echo at
+    n//2, the last lies one beyond the matrix, where it is cut off.
+    """
+    names = ('number_of_samples', 'discard_pre', 'discard_post', 'center_sample')
+    size, before, after, echo = (lines.head[name].astype(int) for name in names)
+    starts = n_samples // 2 + np.where(lines.is_reversed, echo - (size - 1) + after, before - echo)
+    stops = starts + size - before - after
+    return starts, np.where(lines.is_reversed & (stops == n_samples + 1), n_samples, stops)
+
+
+def _require_inside(
+    lines: Acquisitions,
+    positions: np.ndarray,
+    rows: np.ndarray,
+    starts: np.ndarray,
+    stops: np.ndarray,
+    grid: Grid,
+    name: str,
+) -> None:
+    n_lines = grid.phase_shape[-1]
+    empty = positions[stops[positions] <= starts[positions]]
+    if len(empty):
+        head = lines.head[empty[0]]
+        raise ScanError(
+            f'{name}: acquisition {empty[0]} has {head["number_of_samples"]} samples, of which '
+            f'{head["discard_pre"]} before and {head["discard_post"]} after are to be discarded: nothing is left'
+        )
+    row, start, stop = rows[positions], starts[positions], stops[positions]
+    outside = (row < 0) | (row >= n_lines) | (start < 0) | (stop > grid.n_samples)
+    if outside.any():
+        which = int(positions[outside][0])
+        advice = ': give the counter of the central line with --centre KY if the header has it wrong'
+        raise ScanError(
+            f'{name}: acquisition {which} (line {rows[which]}, samples {starts[which]} to {stops[which] - 1}) '
+            f'lies outside the encoded matrix of {n_lines} lines x {grid.n_samples} samples'
+            f'{advice if not 0 <= rows[which] < n_lines else ""}'
+        )
+
+
+def _require_different(lines: Acquisitions, positions: np.ndarray, rows: np.ndarray, name: str) -> None:
+    """Refuse image lines that no counter sets apart; calibration is often measured more than once."""
+    image = positions[lines.is_image[positions]]
+    counters = np.stack([rows[image], *(lines.index(each)[image].astype(int) for each in ('average', 'segment'))])
+    kinds, counts = np.unique(counters, axis=1, return_counts=True)
+    if (counts > 1).any():
+        row = kinds[0][counts > 1][0]
+        raise ScanError(
+            f'{name}: line {row} was measured twice with the same counters: number repetitions or averages, '
+            'or leave one of them out'
+        )
+
+
+def _energies(samples: np.ndarray) -> np.ndarray:
+    """Energy of the two halves of a readout (coil, sample), axes (coil, half); not finite where a sample is not."""
+    parts, middle = samples.view(np.float32), samples.shape[1] // 2 * 2
+    with np.errstate(over='ignore', invalid='ignore'):
+        return np.stack([np.einsum('cs,cs->c', part, part) for part in (parts[:, :middle], parts[:, middle:])], axis=-1)
+
+
+def _require_whole(kspace: Tensor, energies: np.ndarray, counts: np.ndarray, name: str) -> None:
+    """Refuse a coil that holds exact zeros where others hold samples, but not everywhere.
+
+    A receiver never delivers them; a coil of zeros only is another matter.
+    """
+    is_zero = np.equal(energies, 0) & (energies > 0).any(axis=1, keepdims=True)
+    is_alive = np.asarray((energies > 0).any(axis=(0, 2)))
+    suspects = np.greater(np.mean(is_zero[counts > 0], axis=0), ZERO_SHARE) & is_alive.reshape(-1, 1)
+    for coil, half in np.argwhere(suspects).tolist():
+        rows = np.flatnonzero(is_zero[:, coil, half])
+        if float((kspace[coil, torch.from_numpy(rows)] == 0).float().mean()) > ZERO_SHARE:
+            raise ScanError(
+                f'{name}: coil {coil} holds zeros in {len(rows)} of {int((counts > 0).sum())} lines, the first is '
+                f'line {rows[0]}, where other coils hold samples: the file is damaged'
+            )

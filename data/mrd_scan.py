@@ -1,0 +1,129 @@
+"""From a header and acquisitions, wherever they come from, to a scan: the one place where raw lines become k-space."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+
+import numpy as np
+from torch import Tensor
+
+from raki.data.acquisitions import Acquisitions
+from raki.data.hdf5 import COMPLEX64_BYTES, require_memory_of_slab
+from raki.data.header import Header
+from raki.data.mrd_calibration import Calibration, calibration_of
+from raki.data.mrd_checks import notes_of, require_handled
+from raki.data.mrd_lines import Grid, joined, placed
+from raki.data.mrd_noise import noise_of_scan
+from raki.data.place import Frame
+from raki.data.scan import Scan, ScanFile
+from raki.errors import ScanError
+
+
+def scan_file_of(
+    header: Header,
+    lines: Acquisitions,
+    path: str,
+    name: str,
+    *,
+    notes: Sequence[str] = (),
+    centre: tuple[int, int] | None = None,
+) -> ScanFile:
+    """Understand a scan by its headers; samples are placed later, slab by slab.
+
+    Parameters
+    ----------
+    header
+        What the scan tells about itself.
+    lines
+        Its acquisitions.
+    path
+        File or stream, for errors.
+    name
+        The format, in words.
+    notes
+        What was decided before, one sentence each.
+    centre
+        Counters (ky, kz) of the line and partition through the centre of k-space, in place of the header's.
+
+    Raises
+    ------
+    ScanError
+        If it is not one Cartesian scan that we can read.
+    ResourceError
+        If a single slice, or a volume with its reconstruction, does not fit into memory.
+    """
+    require_handled(header, lines)
+    encoding = header.first
+    grid = Grid.of(encoding, encoding.image_shape(2)[1], centre)
+    reader = SlabReader(header, lines, grid, calibration_of(header, lines, grid))
+    n_coils = lines.n_coils(lines.is_image)
+    shape = (len(reader.slabs), n_coils, *encoding.phase_shape, grid.n_readout)
+    memory = require_memory_of_slab(shape, COMPLEX64_BYTES * n_coils * prod(encoding.encoded.matrix[:2]), path)
+    return ScanFile(
+        path=path,
+        format=name,
+        shape=shape,
+        read_slab=reader.read_slab,
+        frames=reader.frames,
+        image_shape=encoding.image_shape(encoding.n_axes),
+        facts=dict(header.facts),
+        notes=[*notes, *notes_of(header, lines, grid), *memory],
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class SlabReader:
+    """Reads slices or volumes of a scan whose headers are understood."""
+
+    header: Header
+    lines: Acquisitions
+    grid: Grid
+    """Where lines of the image lie."""
+    calibration: Calibration
+
+    @cached_property
+    def slabs(self) -> list[int]:
+        """Counters of slices, or of volumes; there may be holes."""
+        return np.unique(self.lines.index('slice')[self.lines.is_image]).tolist()
+
+    @cached_property
+    def frames(self) -> list[Frame]:
+        """Repetitions, contrasts, phases and sets, by their counters."""
+        return [Frame(*map(int, labels)) for labels in np.unique(self.lines.labels()[self.lines.is_image], axis=0)]
+
+    def read_slab(self, index: int, frame: int) -> Scan:
+        """Read one slice, or the volume, of one frame, by its number."""
+        lines, name = self.lines, f'{self.lines.path}: slice {index}, {self.frames[frame]}'
+        in_slab = lines.index('slice') == self.slabs[index]
+        in_frame = lines.in_frame(self.frames[frame])
+        here = in_slab & in_frame
+        if not (here & lines.is_image).any():
+            raise ScanError(f'{name}: no image lines')
+        image = placed(lines, here & lines.is_image, self.grid, name)
+        more = here & lines.is_calibration_only
+        if self.calibration.is_merged and more.any():
+            image = joined(image, placed(lines, more, self.grid, name))
+        training = self.calibration.lines_for(lines, in_slab, in_frame)
+        n_axes = self.header.first.n_axes
+        return Scan(
+            kspace=image.kspace[None],
+            mask=image.held,
+            calibration=self.calibration.block(lines, training, name)[None] if training.any() else None,
+            noise=self._noise,
+            image_shape=self.header.image_shape(n_axes),
+            voxel_size=self.header.voxel_size(n_axes),
+        )
+
+    @cached_property
+    def _noise(self) -> Tensor | None:
+        return noise_of_scan(self.header, self.lines, self._n_averages)
+
+    @cached_property
+    def _n_averages(self) -> float:
+        """How often a line of the image was measured, on average."""
+        lines = self.lines
+        image = lines.is_image
+        names = ('kspace_encode_step_1', 'kspace_encode_step_2', 'slice')
+        counters = np.concatenate([np.stack([lines.index(each) for each in names], axis=1), lines.labels()], axis=1)
+        return float(image.sum() / len(np.unique(counters[image], axis=0)))
