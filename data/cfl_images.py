@@ -11,14 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
+from raki.data.cfl import LABEL_AXES, N_AXES
 from raki.data.gathered import KSPACE, Gathered, Waiting
 from raki.data.place import Place
 from raki.errors import ScanError
-
-N_AXES = 16
-
-LABEL_AXES = {'contrast': 5, 'repetition': 10, 'phase': 11, 'slice': 13, 'set': 15}
-"""Axis of BART for each counter, the fastest first."""
 
 
 def write_cfl_images(path: Path, images: Gathered, new_file: Callable[[Path], Path]) -> None:
@@ -47,7 +43,7 @@ def label_grid(places: list[Place]) -> dict[str, list[int]]:
 def _order(places: list[Place], grid: dict[str, list[int]]) -> Iterator[int]:
     """Numbers of images in the order of the file, the first counter the fastest."""
     number = {tuple(place.labels()[name] for name in LABEL_AXES): index for index, place in enumerate(places)}
-    for labels in product(*reversed(grid.values())):
+    for labels in product(*reversed(list(grid.values()))):
         yield number[labels[::-1]]
 
 

@@ -1,6 +1,6 @@
 """Reconstructions for formats that need all images before the first is written: images wait on the disk until then."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +18,13 @@ IMAGE = 'reconstruction'
 """Name of images among the maps, as in HDF5."""
 
 KSPACE = 'kspace'
+
+
+def label_of(places: Sequence[Place], index: int) -> str:
+    """What tells the file of one of several places from those of the others, such as `_slice003_repetition001`."""
+    every = [place.labels() for place in places]
+    telling = [name for name in ('slice', *LABELS) if len({labels[name] for labels in every}) > 1]
+    return ''.join(f'_{name}{every[index][name]:03d}' for name in telling)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,10 +85,8 @@ class Gathered:
                 yield '' if name == IMAGE else f'_{name}', waiting
 
     def label(self, index: int) -> str:
-        """What tells the file of one image from those of the others, such as `_slice003_repetition001`."""
-        every = [place.labels() for place in self.places]
-        telling = [name for name in ('slice', *LABELS) if len({labels[name] for labels in every}) > 1]
-        return ''.join(f'_{name}{every[index][name]:03d}' for name in telling)
+        """As `label_of`."""
+        return label_of(self.places, index)
 
     def geometry(self, index: int) -> Geometry | None:
         """Place of one image in space."""

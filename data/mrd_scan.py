@@ -68,6 +68,7 @@ def scan_file_of(
         frames=reader.frames,
         image_shape=encoding.image_shape(encoding.n_axes),
         facts=dict(header.facts),
+        identity=dict(header.identity),
         notes=[*notes, *notes_of(header, lines, grid), *memory],
     )
 

@@ -125,6 +125,22 @@ def reconstruct(
 
 @app.command()
 @reading
+def convert(
+    source: Source,
+    output: Annotated[Path, typer.Argument(help='A .h5 (fastMRI layout), .mrd.h5 (ISMRMRD) or .cfl (BART).')],
+    keep_phi: PhiOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Write raw data in another format, and say what that cannot hold."""
+    from raki.commands.convert import convert_file, require_target, told
+
+    require_target(output, source.scan)
+    report = convert_file(source.open(), output, keep_phi=keep_phi)
+    print(json.dumps(report, indent=1) if as_json else '\n'.join(told(report)))
+
+
+@app.command()
+@reading
 def compare(
     source: Source,
     output: Annotated[Path, typer.Option('-o', '--output', help='Folder for results.json and report.html.')],
