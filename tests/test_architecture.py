@@ -25,6 +25,8 @@ LEVEL = {room: level for level, rooms in enumerate(FLOORS, start=1) for room in 
 
 AT_HOME = {
     'h5py': ('raki.data',),
+    'nibabel': ('raki.data.nifti',),
+    'pydicom': ('raki.data.dicom',),
     'sigpy': ('raki.data.phantoms', 'raki.evaluation.outside'),
     'skimage': ('raki.evaluation.metrics',),
     'plotly': ('raki.evaluation.web_page',),

@@ -76,7 +76,7 @@ def test_help_comes_in_under_a_second() -> None:
 
 
 def test_help_imports_neither_torch_nor_h5py() -> None:
-    heavy = {'torch', 'h5py', 'numpy'}
+    heavy = {'torch', 'h5py', 'numpy', 'nibabel', 'pydicom'}
     code = f"import sys; from raki.cli import main; main(['--help']); assert not {heavy} & set(sys.modules)"
     subprocess.run([sys.executable, '-c', code], check=True, capture_output=True)
 
