@@ -5,6 +5,7 @@ captures. Identifiers are made of what the images are, so that the same reconstr
 """
 
 import hashlib
+import re
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -31,8 +32,8 @@ NOT_KNOWN += ('AccessionNumber', 'ReferringPhysicianName')
 
 SUBJECT = {
     'patientName': 'PatientName',
-    'patientID': 'PatientID',
     'patient_id': 'PatientID',
+    'patientID': 'PatientID',
     'patientBirthdate': 'PatientBirthDate',
     'patientGender': 'PatientSex',
     'patientWeight_kg': 'PatientWeight',
@@ -44,6 +45,17 @@ SUBJECT = {
     'referringPhysicianName': 'ReferringPhysicianName',
 }
 """From names of scans, for those who ask for identities to be kept."""
+
+
+FORMS = {
+    'PatientBirthDate': r'\d{8}',
+    'StudyDate': r'\d{8}',
+    'StudyTime': r'\d{6}(\.\d{1,6})?',
+    'PatientSex': '[MFO]',
+    'PatientWeight': r'\d{1,3}(\.\d{1,6})?',
+    'PatientSize': r'\d(\.\d{1,6})?',
+}
+"""How texts must look, without dashes and colons."""
 
 
 def write_dicom(path: Path, images: Gathered, new_file: Callable[[Path], Path]) -> None:
@@ -116,11 +128,18 @@ def _add_subject(found: 'FileDataset', subject: Mapping[str, str]) -> None:
     if not subject:
         found.PatientIdentityRemoved, found.DeidentificationMethod = 'YES', 'no identity was written'
     for name, keyword in SUBJECT.items():
-        text = str(subject.get(name, '')).strip()
-        if keyword in ('PatientBirthDate', 'StudyDate'):
-            text = text.replace('-', '')
+        text = _allowed(keyword, str(subject.get(name, '')))
         if text:
             setattr(found, keyword, text)
+
+
+def _allowed(keyword: str, text: str) -> str:
+    """Text as DICOM allows it for a keyword; empty where it cannot be."""
+    text = ''.join(each for each in text.strip() if each.isprintable() and each != '\\')
+    if keyword in FORMS:
+        plain = re.sub('[-:]', '', text)
+        return plain if re.fullmatch(FORMS[keyword], plain) else ''
+    return text[: 16 if keyword in ('StudyID', 'AccessionNumber') else 64]
 
 
 def _add_labels(found: 'FileDataset', images: Gathered, index: int) -> None:

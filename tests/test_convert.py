@@ -160,12 +160,12 @@ def test_an_mrd_file_is_what_the_standards_package_expects(tmp_path: Path) -> No
     convert(held.file(geometries=geometries(2)), tmp_path / 'a.mrd.h5')
     dataset = ismrmrd.Dataset(str(tmp_path / 'a.mrd.h5'), create_if_needed=False)
     header: Any = ismrmrd.xsd.CreateFromDocument(dataset.read_xml_header())
-    encoding = header.encoding[0]
+    [encoding] = header.encoding
     assert (encoding.encodedSpace.matrixSize.y, encoding.encodingLimits.kspace_encoding_step_1.center) == (14, 7)
     assert encoding.encodedSpace.fieldOfView_mm.y == pytest.approx(28)
     assert encoding.parallelImaging.accelerationFactor.kspace_encoding_step_1 == 2
     assert encoding.parallelImaging.calibrationMode.value == 'embedded'
-    lines: list[Any] = [dataset.read_acquisition(number) for number in range(dataset.number_of_acquisitions())]
+    lines: list[Any] = [dataset.read_acquisition(number) for number in range(dataset.number_of_acquisitions() or 0)]
     noise = [line for line in lines if line.isFlagSet(ismrmrd.ACQ_IS_NOISE_MEASUREMENT)]
     np.testing.assert_array_equal(np.concatenate([line.data for line in noise], axis=1), held.slab(0, 0).noise)
     image = [line for line in lines if line not in noise]

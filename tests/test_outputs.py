@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
 import stat
 import struct
+import subprocess
 import zlib
 from dataclasses import replace
 from pathlib import Path
@@ -370,3 +372,38 @@ def test_the_sidecar_has_the_names_of_bids(scan: Path, tmp_path: Path) -> None:
     assert found['ParallelReductionFactorInPlane'] == 2
     assert found['ParallelAcquisitionTechnique'] == 'grappa'
     assert found['Reconstruction']['source_file'] == 'scan.h5'
+
+
+@pytest.mark.parametrize('name', ['scan', 'volume'])
+def test_bart_makes_our_image_of_our_kspace(scan: Path, tmp_path: Path, name: str) -> None:
+    """Its inverse Fourier transform and root sum of squares, of every slice."""
+    bart = shutil.which('bart')
+    if bart is None:
+        pytest.skip('needs bart')
+    if name == 'volume':
+        scan = tmp_path / 'volume.h5'
+        words = ['simulate', '-o', str(scan), '--matrix', '16x33x24', '--coils', '4', '--rate', '2x1', '--acs', '8x16']
+        assert main(words) == 0
+    for suffix in ('.cfl', '.h5'):
+        assert main(['reconstruct', str(scan), '-o', str(tmp_path / f'out{suffix}'), '--method', 'grappa']) == 0
+    for command in (['fft', '-u', '-i', '3', 'out', 'coils'], ['rss', '8', 'coils', 'rss']):
+        subprocess.run([bart, *command], check=True, cwd=tmp_path, capture_output=True)
+    expected = stored(tmp_path / 'out.h5', 'reconstruction')
+    n_images, height, width = expected.shape
+    found = np.fromfile(tmp_path / 'rss.cfl', np.complex64).reshape(n_images, height, width)
+    assert np.linalg.norm(np.abs(found) - expected) <= 1e-5 * np.linalg.norm(expected)
+
+
+def test_bart_calibrates_on_our_kspace(scan: Path, tmp_path: Path) -> None:
+    """ESPIRiT of one slice finds coils whose combination is our image."""
+    bart = shutil.which('bart')
+    if bart is None:
+        pytest.skip('needs bart')
+    words = ['reconstruct', str(scan), '--slice', '1', '--method', 'grappa', '-o']
+    for suffix in ('.cfl', '.h5'):
+        assert main([*words, str(tmp_path / f'out{suffix}')]) == 0
+    for command in (['ecalib', '-m', '1', 'out', 'maps'], ['pics', '-S', '-i', '5', 'out', 'maps', 'image']):
+        subprocess.run([bart, *command], check=True, cwd=tmp_path, capture_output=True)
+    found = np.abs(np.fromfile(tmp_path / 'image.cfl', np.complex64).reshape(36, 28)).ravel()
+    expected = stored(tmp_path / 'out.h5', 'reconstruction')[0].ravel()
+    assert np.corrcoef(found, expected)[0, 1] > 0.95
