@@ -53,8 +53,23 @@ class Acquisitions:
     path: str
     """The file or stream, for errors."""
 
+    numbers: np.ndarray | None = None
+    """Position of each acquisition in the source, axes (acquisition,); None where all are there."""
+
     def __post_init__(self) -> None:
         object.__setattr__(self, 'head', headers(self.head))
+
+    def with_head(self, head: np.ndarray) -> 'Acquisitions':
+        """The same samples with other headers."""
+        return Acquisitions(head, self.source, self.path, self.numbers)
+
+    def only(self, chosen: np.ndarray) -> 'Acquisitions':
+        """Those that are chosen, boolean with axes (acquisition,)."""
+        return Acquisitions(self.head[chosen], self.source, self.path, self.number_of(np.flatnonzero(chosen)))
+
+    def number_of(self, positions: np.ndarray) -> np.ndarray:
+        """Positions of acquisitions in the source."""
+        return positions if self.numbers is None else self.numbers[positions]
 
     def __len__(self) -> int:
         """Number of acquisitions."""
@@ -139,7 +154,7 @@ class Acquisitions:
         sizes = self._n_samples[positions]
         ends = np.cumsum(sizes) * COMPLEX64_BYTES // BATCH_BYTES
         for batch in np.split(positions, np.flatnonzero(np.diff(ends)) + 1):
-            for position, values in zip(batch.tolist(), self.source.read(batch), strict=True):
+            for position, values in zip(batch.tolist(), self.source.read(self.number_of(batch)), strict=True):
                 yield position, self._shaped(values, position)
 
     @cached_property
@@ -147,10 +162,11 @@ class Acquisitions:
         return self.head['number_of_samples'].astype(np.int64) * self.head['active_channels']
 
     def _shaped(self, values: np.ndarray, position: int) -> np.ndarray:
-        wanted = (int(self.head['active_channels'][position]), int(self.head['number_of_samples'][position]))
-        if values.size != wanted[0] * wanted[1]:
+        n_coils, n_samples = (int(self.head[name][position]) for name in ('active_channels', 'number_of_samples'))
+        if values.size != n_coils * n_samples:
+            number = self.number_of(np.array(position))
             raise ScanError(
-                f'{self.path}: acquisition {position} must hold {wanted[0]} coils x {wanted[1]} complex samples, '
+                f'{self.path}: acquisition {number} must hold {n_coils} coils x {n_samples} complex samples, '
                 f'got {2 * values.size} numbers'
             )
-        return values.reshape(wanted)
+        return values.reshape(n_coils, n_samples)

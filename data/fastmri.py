@@ -23,7 +23,7 @@ from raki.data.hdf5 import (
     texts_of,
 )
 from raki.data.header import header_of
-from raki.data.measured import Masking, calibration_block, lines_in_file
+from raki.data.measured import Masking, calibration_block, lines_in_file, measured_only
 from raki.data.scan import Scan, ScanFile
 from raki.errors import ScanError
 from raki.fourier import without_oversampling
@@ -48,6 +48,7 @@ def open_fastmri(path: str, _layout: DatasetLayout | None = None, mask: str | No
         facts = {**(header.facts if header else {}), **facts_of(file)}
         identity = {**(header.identity if header else {}), **texts_of(file, ['patient_id'])}
         notes = [f'readout oversampling removed: {n_readout} to {crop} samples'] if crop < n_readout else []
+        notes += _mask_note(file, mask or 'mask')
         if header is None and 'reconstruction_rss' in file:
             notes.append('images have phase encoding vertical, reconstruction_rss of the file has the readout vertical')
     return ScanFile(
@@ -80,13 +81,26 @@ def _require_layout(kspace: h5py.Dataset, path: str) -> None:
         )
 
 
+def _mask_note(file: h5py.File, mask: str) -> list[str]:
+    """Say so where a mask calls lines missing that hold samples: of the first slice, the line nearest to the middle."""
+    kspace = dataset(file, 'kspace')
+    stated = np.squeeze(dataset(file, mask)[()]) if mask in file else np.ones(0)
+    if stated.shape != kspace.shape[-1:] or bool(stated.all()):
+        return []
+    missing = np.flatnonzero(stated == 0)
+    line = int(missing[np.abs(missing - len(stated) // 2).argmin()])
+    has_samples = bool(np.any(kspace[0, :, :, line] != np.zeros((), kspace.dtype)))
+    return [f'the mask calls lines missing that hold samples, such as line {line}: they are left out'] * has_samples
+
+
 def _read_slice(path: str, index: int, n_readout: int, mask: str | None) -> Scan:
     name = f'{path}: slice {index}'
     with opened(path) as file:
         kspace = without_oversampling(_lines(dataset(file, 'kspace')[index], name), n_readout)
+        measured = lines_in_file(file, kspace, Masking(mask), name)
         return Scan(
-            kspace=kspace[None],
-            mask=lines_in_file(file, kspace, Masking(mask), name),
+            kspace=measured_only(kspace, measured)[None],
+            mask=measured,
             calibration=_calibration(file, index, n_readout, path),
             noise=noise_of(file),
             reference=_reference(file, index, n_readout, name),

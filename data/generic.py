@@ -29,7 +29,7 @@ from raki.data.hdf5 import (
     require_memory_of_slab,
     text_of,
 )
-from raki.data.measured import Masking, lines_in_file
+from raki.data.measured import Masking, lines_in_file, measured_only
 from raki.data.numpy_file import is_numpy, opened_numpy
 from raki.data.place import LABELS, Frame
 from raki.data.scan import Scan, ScanFile
@@ -210,14 +210,11 @@ class _Reader:
             kspace = _slab(samples, layout, at, name)
             own = arrays if isinstance(arrays, h5py.File) and 'axes' in arrays[layout.dataset].attrs else None
             reference = None if own is None or 'reference' not in own else dataset(own, 'reference')
+            here = name if layout.is_volume else f'{name}, slice {index}'
+            mask = lines_in_file(arrays, kspace, Masking(self.mask, layout.convention, frame), here)
             return Scan(
-                kspace=kspace[None],
-                mask=lines_in_file(
-                    arrays,
-                    kspace,
-                    Masking(self.mask, layout.convention, frame),
-                    name if layout.is_volume else f'{name}, slice {index}',
-                ),
+                kspace=measured_only(kspace, mask)[None],
+                mask=mask,
                 noise=None if own is None else noise_of(own),
                 reference=None if reference is None else _slab(reference, layout, at, f'{self.path}: reference')[None],
             )

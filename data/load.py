@@ -16,6 +16,8 @@ from raki.data.ismrmrd import is_ismrmrd, open_ismrmrd
 from raki.data.numpy_file import is_numpy
 from raki.data.presets import PRESETS
 from raki.data.scan import Scan, ScanFile
+from raki.data.twix import open_twix
+from raki.data.twix_file import is_twix
 from raki.errors import ScanError
 
 
@@ -53,6 +55,7 @@ READERS = [
     *(Reader(preset.name, in_hdf5(preset.recognises), preset.open) for preset in PRESETS),
     Reader('fastMRI layout (a dataset "kspace")', in_hdf5(is_fastmri), open_fastmri),
     Reader('ISMRMRD ("dataset/data" with "dataset/xml")', in_hdf5(is_ismrmrd), open_ismrmrd),
+    Reader('Siemens raw data (.dat)', is_twix, open_twix),
 ]
 """Every format, in the order in which they are tried."""
 
@@ -81,7 +84,7 @@ def open_scan(path: str | Path, layout: DatasetLayout | None = None, mask: str |
     """
     place = Path(path)
     reader = next((reader for reader in READERS if reader.recognises(place)), None)
-    if layout is not None and (reader is None or reader.open is not open_cfl):
+    if layout is not None and (reader is None or reader.open not in (open_cfl, open_twix)):
         reader = GENERIC
     if reader is None:
         raise ScanError(_refusal(place))
@@ -91,7 +94,8 @@ def open_scan(path: str | Path, layout: DatasetLayout | None = None, mask: str |
 def _refusal(path: Path) -> str:
     """Say why no reader takes a file."""
     known = ', '.join(reader.name for reader in READERS)
-    if path.is_file() and not h5py.is_hdf5(path) and (advice := advice_on(path)):
+    if path.is_file() and not h5py.is_hdf5(path):
+        advice = advice_on(path) or f'cannot be read as HDF5, nor is it another of the known formats, which are {known}'
         return f'{path}: {advice}'
     with opened(path) as file:
         names = ', '.join(dataset_names(file)[:12])

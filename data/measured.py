@@ -60,6 +60,12 @@ def lines_in_file(file: h5py.File | Mapping[str, np.ndarray], kspace: Tensor, ma
     return stated
 
 
+def measured_only(kspace: Tensor, mask: Tensor) -> Tensor:
+    """K-space (coil, phase axes, kx) with zeros where not measured, itself if that is so already."""
+    more = (kspace != 0).any(dim=-1).any(dim=0) & ~mask
+    return torch.where(mask[..., None], kspace, 0) if bool(more.any()) else kspace
+
+
 def _stated(file: h5py.File | Mapping[str, np.ndarray], kspace: Tensor, masking: Masking, name: str) -> np.ndarray:
     """Read the mask, axes (ky,) or (kz, ky) in our convention."""
     mask, shape = masking.name or 'mask', tuple(kspace.shape[1:-1])

@@ -35,7 +35,7 @@ class Grid:
 
     @classmethod
     def of(cls, encoding: Encoding, n_readout: int, centre: tuple[int, int] | None = None) -> 'Grid':
-        """The matrix of an encoding; `centre` (ky, kz) is the header's, else n//2, where it is not given."""
+        """The matrix of an encoding; `centre` (ky, kz) is the header's, else n//2, where none is given."""
         _, n_lines, n_partitions = encoding.encoded.matrix
         stated = (encoding.ky_centre, encoding.kz_centre)
         default = [n // 2 if own is None else own for own, n in zip(stated, (n_lines, n_partitions), strict=True)]
@@ -178,18 +178,19 @@ def _require_inside(
     if len(empty):
         head = lines.head[empty[0]]
         raise ScanError(
-            f'{name}: acquisition {empty[0]} has {head["number_of_samples"]} samples, of which '
+            f'{name}: acquisition {lines.number_of(empty)[0]} has {head["number_of_samples"]} samples, of which '
             f'{head["discard_pre"]} before and {head["discard_post"]} after are to be discarded: nothing is left'
         )
     row, start, stop = rows[positions], starts[positions], stops[positions]
     outside = (row < 0) | (row >= n_lines) | (start < 0) | (stop > grid.n_samples)
     if outside.any():
         which = int(positions[outside][0])
+        line, number = rows[which], lines.number_of(np.array(which))
         advice = ': give the counter of the central line with --centre KY if the header has it wrong'
         raise ScanError(
-            f'{name}: acquisition {which} (line {rows[which]}, samples {starts[which]} to {stops[which] - 1}) '
+            f'{name}: acquisition {number} (line {line}, samples {starts[which]} to {stops[which] - 1}) '
             f'lies outside the encoded matrix of {n_lines} lines x {grid.n_samples} samples'
-            f'{advice if not 0 <= rows[which] < n_lines else ""}'
+            f'{"" if 0 <= line < n_lines else advice}'
         )
 
 

@@ -13,8 +13,12 @@ WORD = 64
 """Channels that one number of a channel mask tells of."""
 
 
-def noise_of_scan(header: Header, lines: Acquisitions, n_averages: float) -> Tensor | None:
+def noise_of_scan(
+    header: Header, lines: Acquisitions, of_noise: Header, noise: Acquisitions, n_averages: float
+) -> Tensor | None:
     """Noise samples, axes (coil, sample), with the variance of the mean of `n_averages` image samples.
+
+    `noise` is the measurement with the noise acquisitions, with its header, mostly `lines` itself.
 
     Variance goes with bandwidth, the inverse of the dwell time. A receiver's filter takes noise away from the outer
     part of the band, which is in noise samples, but not in image samples without their oversampling: hence the
@@ -22,31 +26,36 @@ def noise_of_scan(header: Header, lines: Acquisitions, n_averages: float) -> Ten
 
     A ScanError if noise was measured by other channels than the image and nothing tells which belong together.
     """
-    positions = np.flatnonzero(lines.is_noise)
+    positions = np.flatnonzero(noise.is_noise)
     if len(positions) == 0:
         return None
-    channels = _channels(lines, positions)
-    samples = np.concatenate([values[channels] for _, values in lines.samples(positions)], axis=1)
-    dwell = lines.head['sample_time_us']
-    of_noise, of_image = float(dwell[lines.is_noise].mean()), float(dwell[lines.is_image].mean())
-    ratio = of_noise / of_image if of_noise > 0 and of_image > 0 else 1.0
+    channels = _channels(header, lines, of_noise, noise)
+    samples = np.concatenate([values[channels] for _, values in noise.samples(positions)], axis=1)
+    dwells = [
+        float(each.head['sample_time_us'][own].mean()) for each, own in ((noise, positions), (lines, lines.is_image))
+    ]
+    ratio = dwells[0] / dwells[1] if min(dwells) > 0 else 1.0
     scale = (ratio / (header.noise_bandwidth or 1.0) / n_averages) ** 0.5
-    return finite(scale * torch.from_numpy(samples)[:, None], f'{lines.path}: noise')[:, 0]
+    return finite(scale * torch.from_numpy(samples)[:, None], f'{noise.path}: noise')[:, 0]
 
 
-def _channels(lines: Acquisitions, positions: np.ndarray) -> list[int]:
-    """Which channels of the noise are those of the image, in the order of these, by the masks of both."""
-    image = lines.head[np.flatnonzero(lines.is_image)[0]]
-    noise = lines.head[positions[0]]
-    n_noise, n_image = lines.n_coils(positions), int(image['active_channels'])
-    of_noise, of_image = _numbers(noise['channel_mask']), _numbers(image['channel_mask'])
-    is_told = len(of_noise) == n_noise and len(of_image) == n_image and set(of_image) <= set(of_noise)
-    if is_told:
-        return [of_noise.index(number) for number in of_image]
+def _channels(header: Header, lines: Acquisitions, of_noise: Header, noise: Acquisitions) -> list[int]:
+    """Which channels of the noise are those of the image, in the order of these.
+
+    By the labels of coils where both headers have them, else by the masks of channels, else as they come.
+    """
+    n_noise, n_image = noise.n_coils(noise.is_noise), lines.n_coils(lines.is_image)
+    of_one = [np.flatnonzero(own)[0] for own in (noise.is_noise, lines.is_image)]
+    masks = [_numbers(each.head['channel_mask'][own]) for each, own in zip((noise, lines), of_one, strict=True)]
+    labels = [list(each.coil_labels) for each in (of_noise, header)]
+    pairs: list[list[list]] = [labels, masks]
+    for theirs, own in pairs:
+        if len(theirs) == n_noise and len(own) == n_image and set(own) <= set(theirs):
+            return [theirs.index(each) for each in own]
     if n_noise != n_image:
         raise ScanError(
-            f'{lines.path}: noise was measured by {n_noise} channels and the image by {n_image}, and channel_mask does '
-            'not tell which belong together: leave the noise acquisitions out of the file'
+            f'{noise.path}: noise was measured by {n_noise} channels and the image by {n_image}, and neither coil '
+            'labels nor channel masks tell which belong together: leave the noise acquisitions out of the file'
         )
     return list(range(n_image))
 

@@ -12,10 +12,13 @@ from raki.data.acquisitions import Acquisitions
 from raki.data.hdf5 import COMPLEX64_BYTES, require_memory_of_slab
 from raki.data.header import Header
 from raki.data.mrd_calibration import Calibration, calibration_of
+from raki.data.mrd_centre import centre_of
 from raki.data.mrd_checks import notes_of, require_handled
+from raki.data.mrd_geometry import geometries_of
 from raki.data.mrd_lines import Grid, joined, placed
 from raki.data.mrd_noise import noise_of_scan
-from raki.data.place import Frame
+from raki.data.mrd_readout import with_image_encoding, with_readouts
+from raki.data.place import LABELS, Frame
 from raki.data.scan import Scan, ScanFile
 from raki.errors import ScanError
 
@@ -27,7 +30,8 @@ def scan_file_of(
     name: str,
     *,
     notes: Sequence[str] = (),
-    centre: tuple[int, int] | None = None,
+    centre: Sequence[int] = (),
+    noise: tuple[Header, Acquisitions] | None = None,
 ) -> ScanFile:
     """Understand a scan by its headers; samples are placed later, slab by slab.
 
@@ -44,7 +48,10 @@ def scan_file_of(
     notes
         What was decided before, one sentence each.
     centre
-        Counters (ky, kz) of the line and partition through the centre of k-space, in place of the header's.
+        Counters (ky,) or (ky, kz) of the line and partition through the centre of k-space, in place of what the scan
+        says.
+    noise
+        Another measurement with noise acquisitions, for a scan that has none.
 
     Raises
     ------
@@ -54,22 +61,27 @@ def scan_file_of(
         If a single slice, or a volume with its reconstruction, does not fit into memory.
     """
     require_handled(header, lines)
+    header, lines, about_encodings = with_image_encoding(header, lines)
+    header, lines, about_readouts = with_readouts(header, lines)
+    middle, about_centre = centre_of(header, lines, centre)
     encoding = header.first
-    grid = Grid.of(encoding, encoding.image_shape(2)[1], centre)
-    reader = SlabReader(header, lines, grid, calibration_of(header, lines, grid))
+    grid = Grid.of(encoding, encoding.image_shape(2)[1], middle)
+    reader = SlabReader(header, lines, grid, calibration_of(header, lines, grid), noise or (header, lines))
     n_coils = lines.n_coils(lines.is_image)
     shape = (len(reader.slabs), n_coils, *encoding.phase_shape, grid.n_readout)
     memory = require_memory_of_slab(shape, COMPLEX64_BYTES * n_coils * prod(encoding.encoded.matrix[:2]), path)
+    decided = [*notes, *about_encodings, *about_readouts, *about_centre]
     return ScanFile(
         path=path,
         format=name,
         shape=shape,
         read_slab=reader.read_slab,
         frames=reader.frames,
+        geometries=geometries_of(header, lines, reader.slabs),
         image_shape=encoding.image_shape(encoding.n_axes),
         facts=dict(header.facts),
         identity=dict(header.identity),
-        notes=[*notes, *notes_of(header, lines, grid), *memory],
+        notes=[*decided, *notes_of(header, lines, grid), *memory],
     )
 
 
@@ -82,6 +94,9 @@ class SlabReader:
     grid: Grid
     """Where lines of the image lie."""
     calibration: Calibration
+    """What trains."""
+    noise: tuple[Header, Acquisitions]
+    """The measurement with the noise acquisitions."""
 
     @cached_property
     def slabs(self) -> list[int]:
@@ -90,8 +105,22 @@ class SlabReader:
 
     @cached_property
     def frames(self) -> list[Frame]:
-        """Repetitions, contrasts, phases and sets, by their counters."""
-        return [Frame(*map(int, labels)) for labels in np.unique(self.lines.labels()[self.lines.is_image], axis=0)]
+        """Repetitions, contrasts, phases and sets that have lines in every slab, by their counters."""
+        return [frame for frame, slabs in self._slabs_of.items() if len(slabs) == len(self.slabs)]
+
+    @cached_property
+    def incomplete(self) -> dict[Frame, list[int]]:
+        """Counters of the slabs that a frame lacks, of those that lack any."""
+        missing = {frame: sorted(set(self.slabs) - slabs) for frame, slabs in self._slabs_of.items()}
+        return {frame: slabs for frame, slabs in missing.items() if slabs}
+
+    @cached_property
+    def _slabs_of(self) -> dict[Frame, set[int]]:
+        lines, found = self.lines, {}
+        labels = np.unique(lines.labels(['slice', *LABELS])[lines.is_image].astype(int), axis=0)
+        for slab, *counters in labels[np.lexsort(labels.T[:0:-1])].tolist():
+            found.setdefault(Frame(*counters), set()).add(slab)
+        return found
 
     def read_slab(self, index: int, frame: int) -> Scan:
         """Read one slice, or the volume, of one frame, by its number."""
@@ -118,7 +147,7 @@ class SlabReader:
 
     @cached_property
     def _noise(self) -> Tensor | None:
-        return noise_of_scan(self.header, self.lines, self._n_averages)
+        return noise_of_scan(self.header, self.lines, *self.noise, self._n_averages)
 
     @cached_property
     def _n_averages(self) -> float:

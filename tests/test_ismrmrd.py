@@ -274,7 +274,7 @@ def test_the_last_measurement_of_a_file_is_read(tmp_path: Path) -> None:
         (HALF, {'mode': 'interleaved', 'rate': 2}, r'interleaved calibration \(TGRAPPA\) cannot'),
         ([*FULLY, Line(4)], {}, 'line 4 was measured twice'),
         ([*FULLY[:11], Line(11, center_sample=2)], {}, 'lies outside the encoded matrix of 12 lines x 16 samples'),
-        (FULLY, {'center': 2}, 'lies outside the encoded matrix'),
+        ([*FULLY, Line(12, samples=FULL[:, 0].numpy())], {}, 'line 12.*lies outside the encoded matrix.*--centre KY'),
         ([*FULLY[:11], Line(11, samples=np.ones((2, N_SAMPLES)))], {}, r'different numbers of coils \[2, 3\]'),
         (
             [Line(0, (19,)), Line(0, (23,))],

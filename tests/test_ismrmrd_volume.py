@@ -108,9 +108,13 @@ def test_repetitions_of_a_volume_have_their_own_masks(tmp_path: Path) -> None:
 
 
 def test_partitions_lie_where_the_centre_of_the_header_says(tmp_path: Path) -> None:
-    """Without a stated centre it is n//2; a partition beyond the matrix is refused."""
+    """Without a stated centre it is n//2, or the only one that fits; a partition beyond the matrix is refused."""
+    file = open_scan(write(tmp_path / 'a.h5', lines_of(positions(FULL_MASK), first=1), z=N_PARTITIONS))
+    assert any(note.startswith('partition 4 is taken as the centre of k-space') for note in file.notes)
+    assert torch.equal(file.read().kspace[0], VOLUME)
+    more = [*lines_of(positions(FULL_MASK)), *lines_of([(0, 0)], first=6)]
     with pytest.raises(ScanError, match='repetition 0, partition 6 lies outside the encoded matrix of 6 partitions'):
-        load_scan(write(tmp_path / 'a.h5', lines_of(positions(FULL_MASK), first=1), z=N_PARTITIONS))
+        load_scan(write(tmp_path / 'b.h5', more, z=N_PARTITIONS))
 
 
 def test_the_counter_of_partitions_means_nothing_in_a_slice(tmp_path: Path) -> None:

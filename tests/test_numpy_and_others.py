@@ -116,8 +116,13 @@ def test_a_mask_with_frames_is_taken_frame_by_frame(tmp_path: Path) -> None:
 
 
 def test_samples_where_the_mask_says_none_contradict_it(tmp_path: Path) -> None:
-    """A mask that undersamples a full scan is another matter, and fine."""
-    assert load_scan(written(tmp_path / 'full.h5', mask=MASK)).mask.tolist() == MASK.tolist()
+    """A mask that undersamples a full scan is another matter, fine and said; what it leaves out is not handed on."""
+    path = written(tmp_path / 'full.h5', mask=MASK)
+    assert any('hold samples, such as line 5: they are left out' in note for note in open_scan(path).notes)
+    for layout in (None, DatasetLayout('kspace', ('slice', 'coil', 'kx', 'ky'))):
+        scan = load_scan(path, layout=layout)
+        assert scan.mask.tolist() == MASK.tolist()
+        np.testing.assert_array_equal(scan.kspace.numpy(), np.where(MASK[:, None], KSPACE, 0))
     kspace = np.where((MASK | (np.arange(12) == 5))[:, None], KSPACE, 0)
     with pytest.raises(
         ScanError, match='1 lines hold samples although the mask calls them missing, the first is line 5'
