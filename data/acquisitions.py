@@ -3,7 +3,8 @@
 Every raw format is translated to it: HDF5, Siemens raw data and streams share one piece of code that places lines.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Protocol
@@ -14,17 +15,15 @@ from raki.data.mrd_layout import NEITHER_IMAGE_NOR_CALIBRATION, bit, headers
 from raki.data.place import LABELS, Frame
 from raki.errors import ScanError
 
-BATCH_BYTES = 8_000_000
-"""Samples that are read at once on their way into k-space: few enough for a processor's cache [byte]."""
-
-COMPLEX64_BYTES = 8
-
 
 class SampleSource(Protocol):
     """Where samples come from."""
 
-    def read(self, positions: np.ndarray) -> list[np.ndarray]:
-        """Samples of the acquisitions at these ascending positions, each complex64, coil after coil."""
+    def read(self, positions: np.ndarray) -> Iterable[np.ndarray]:
+        """Samples of the acquisitions at these ascending positions, each complex64, coil after coil.
+
+        Not more of them should be in memory at once than need be.
+        """
         ...
 
 
@@ -146,27 +145,23 @@ class Acquisitions:
             )
         return numbers[0]
 
-    def samples(self, positions: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    @contextmanager
+    def samples(self, positions: np.ndarray) -> Iterator[Iterator[tuple[int, np.ndarray]]]:
         """Position and samples (coil, sample), complex64, of the acquisitions at these ascending positions.
 
-        Few are in memory at once. A ScanError if there are not as many samples as a header says.
+        A context, because a file is open meanwhile. A ScanError if there are not as many samples as a header says.
         """
-        sizes = self._n_samples[positions]
-        ends = np.cumsum(sizes) * COMPLEX64_BYTES // BATCH_BYTES
-        for batch in np.split(positions, np.flatnonzero(np.diff(ends)) + 1):
-            for position, values in zip(batch.tolist(), self.source.read(self.number_of(batch)), strict=True):
-                yield position, self._shaped(values, position)
+        read = self.source.read(self.number_of(positions))
+        with closing(read) if isinstance(read, Generator) else nullcontext():
+            yield self._shaped(positions, read)
 
-    @cached_property
-    def _n_samples(self) -> np.ndarray:
-        return self.head['number_of_samples'].astype(np.int64) * self.head['active_channels']
-
-    def _shaped(self, values: np.ndarray, position: int) -> np.ndarray:
-        n_coils, n_samples = (int(self.head[name][position]) for name in ('active_channels', 'number_of_samples'))
-        if values.size != n_coils * n_samples:
-            number = self.number_of(np.array(position))
-            raise ScanError(
-                f'{self.path}: acquisition {number} must hold {n_coils} coils x {n_samples} complex samples, '
-                f'got {2 * values.size} numbers'
-            )
-        return values.reshape(n_coils, n_samples)
+    def _shaped(self, positions: np.ndarray, read: Iterable[np.ndarray]) -> Iterator[tuple[int, np.ndarray]]:
+        n_coils, n_samples = (self.head[name][positions] for name in ('active_channels', 'number_of_samples'))
+        sizes = zip(n_coils.tolist(), n_samples.tolist(), strict=True)
+        for position, size, values in zip(positions.tolist(), sizes, read, strict=True):
+            if values.size != size[0] * size[1]:
+                raise ScanError(
+                    f'{self.path}: acquisition {self.number_of(np.array(position))} must hold {size[0]} coils x '
+                    f'{size[1]} complex samples, got {2 * values.size} numbers'
+                )
+            yield position, values.reshape(size)

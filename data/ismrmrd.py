@@ -3,24 +3,16 @@
 Inati et al. 2017, Magn Reson Med 77:411. The headers are read once and in bulk, samples as they are needed.
 """
 
-from dataclasses import dataclass
-
 import h5py
-import numpy as np
 
 from raki.data.acquisitions import Acquisitions
 from raki.data.generic import DatasetLayout
 from raki.data.hdf5 import dataset, opened
-from raki.data.header import header_of
-from raki.data.mrd_scan import scan_file_of
+from raki.data.header import Header, header_of
+from raki.data.mrd_scan import RawChoice, scan_file_of
+from raki.data.mrd_stored import StoredSamples, stored_headers
 from raki.data.scan import ScanFile
 from raki.errors import ScanError
-
-NEEDED = {'flags', 'idx', 'active_channels', 'number_of_samples'}
-"""Fields of an acquisition header that no file may lack; others count as zero."""
-
-DENSE = 2
-"""Every how manieth acquisition must be wanted, for all in between to be read with them at once."""
 
 
 def is_ismrmrd(file: h5py.File) -> bool:
@@ -28,61 +20,45 @@ def is_ismrmrd(file: h5py.File) -> bool:
     return bool(_measurements(file))
 
 
-def open_ismrmrd(path: str, _layout: DatasetLayout | None = None, mask: str | None = None) -> ScanFile:
-    """Read the headers of the last measurement in the file.
+def open_ismrmrd(
+    path: str, _layout: DatasetLayout | None = None, mask: str | None = None, choice: RawChoice | None = None
+) -> ScanFile:
+    """Read the headers of the measurement that is chosen, by default the last in the file.
 
-    A ScanError if they are not those of one Cartesian scan that we can read, or a mask is given.
+    Noise is taken from the latest measurement before it that has any, if it has none itself.
+
+    A ScanError if they are not those of one Cartesian scan that we can read, there is no such measurement, or a mask is
+    given.
     """
+    choice = choice or RawChoice()
     if mask is not None:
         raise ScanError(f'{path}: an ISMRMRD file tells itself which lines were measured: leave the mask {mask!r} out')
     with opened(path) as file:
-        groups = _measurements(file)
-        name = f'{groups[-1]}/data'
-        header = header_of(file, f'{groups[-1]}/xml')
-        lines = Acquisitions(_heads(dataset(file, name), path), StoredSamples(path, name), path)
-    several = [f'{len(groups)} measurements in the file, the last ({groups[-1]}) is read'] if len(groups) > 1 else []
-    return scan_file_of(header, lines, path, 'ISMRMRD HDF5', notes=several)
+        names = _measurements(file)
+        name = choice.measurement or names[-1]
+        if name not in names:
+            raise ScanError(f'{path}: no measurement {name!r}; the file has {", ".join(names)}')
+        header, lines = _measurement(file, name)
+        is_quiet = not lines.is_noise.any()
+        others = [_measurement(file, other) for other in names[: names.index(name)] if is_quiet]
+    noise = next((other for other in reversed(others) if other[1].is_noise.any()), None)
+    notes = [
+        f'{len(names)} measurements in the file, the last ({name}) is read: choose another with --measurement NAME'
+    ]
+    is_told = len(names) > 1 and choice.measurement is None
+    return scan_file_of(
+        header, lines, path, 'ISMRMRD HDF5', notes=notes if is_told else [], centre=choice.centre, noise=noise
+    )
 
 
-@dataclass(frozen=True, slots=True)
-class StoredSamples:
-    """Samples in an HDF5 file, which is opened for each read."""
-
-    path: str
-    """The file."""
-
-    name: str
-    """The dataset of acquisitions in it."""
-
-    def read(self, positions: np.ndarray) -> list[np.ndarray]:
-        """As `raki.data.acquisitions.SampleSource.read`."""
-        first, stop = int(positions[0]), int(positions[-1]) + 1
-        is_dense = DENSE * len(positions) >= stop - first
-        with opened(self.path) as file:
-            data = dataset(file, self.name)
-            values = data[first:stop, 'data'][positions - first] if is_dense else data[positions, 'data']
-        return [self._complex(value, int(position)) for value, position in zip(values, positions, strict=True)]
-
-    def _complex(self, value: np.ndarray, position: int) -> np.ndarray:
-        if value.size % 2:
-            raise ScanError(f'{self.path}: acquisition {position} holds {value.size} numbers, which are not pairs')
-        return np.asarray(value, np.float32).view(np.complex64)
+def _measurement(file: h5py.File, name: str) -> tuple[Header, Acquisitions]:
+    """Header and acquisitions of a group."""
+    path, data = file.filename, f'{name}/data'
+    heads = stored_headers(dataset(file, data), path)
+    return header_of(file, f'{name}/xml'), Acquisitions(heads, StoredSamples(path, data), path)
 
 
 def _measurements(file: h5py.File) -> list[str]:
     """Names of the groups that hold acquisitions, in order of measurement."""
     groups = [name for name, item in file.items() if isinstance(item, h5py.Group) and {'data', 'xml'} <= set(item)]
     return sorted(groups, key=lambda name: (len(name), name))
-
-
-def _heads(data: h5py.Dataset, path: str) -> np.ndarray:
-    """All headers, axes (acquisition,)."""
-    if data.ndim != 1 or not _holds_acquisitions(data.dtype):
-        raise ScanError(f'{path}: {data.name} must hold acquisitions with head and data, got {data.dtype}')
-    return np.asarray(data['head'])
-
-
-def _holds_acquisitions(dtype: np.dtype) -> bool:
-    if dtype.names is None or not {'head', 'data'} <= set(dtype.names):
-        return False
-    return set(dtype['head'].names or ()) >= NEEDED and bool(dtype['head']['idx'].names)

@@ -132,9 +132,10 @@ def _energies(lines: Acquisitions, number: int, found: tuple[int, ...]) -> tuple
     chosen &= across == values[np.abs(values - centre).argmin()]
     counters = lines.index(STEPS[number]).astype(int)
     energies: dict[int, float] = {}
-    for position, samples in lines.samples(np.flatnonzero(chosen)):
-        energy = float(np.vdot(samples, samples).real)
-        energies[counters[position]] = max(energy, energies.get(counters[position], 0.0))
+    with lines.samples(np.flatnonzero(chosen)) as readouts:
+        for position, samples in readouts:
+            energy = float(np.vdot(samples, samples).real)
+            energies[counters[position]] = max(energy, energies.get(counters[position], 0.0))
     ordered = sorted(energies)
     return np.array(ordered), np.array([energies[counter] for counter in ordered])
 

@@ -13,6 +13,9 @@ from raki.data.measured import lines_with_samples
 from raki.errors import ScanError
 from raki.fourier import without_oversampling
 
+SHOWN = 4
+"""Samples of half a readout that are looked at first."""
+
 ZERO_SHARE = 0.25
 """Part of its lines on which a coil may hold nothing but zeros while others hold samples [1]."""
 
@@ -123,45 +126,45 @@ def joined(first: Placed, second: Placed) -> Placed:
 def _slice(lines: Acquisitions, positions: np.ndarray, grid: Grid, name: str) -> tuple[Tensor, Tensor]:
     """K-space (coil, ky, kx) of one slice or partition, and how often each line was measured."""
     n_coils, rows = lines.n_coils(positions), grid.rows(lines)
-    starts, stops = _extents(lines, grid.n_samples)
+    starts, stops, skipped = _extents(lines, grid.n_samples)
     _require_inside(lines, positions, rows, starts, stops, grid, name)
     _require_different(lines, positions, rows, name)
     kspace = np.zeros((n_coils, grid.phase_shape[-1], grid.n_samples), np.complex64)
-    counts, energies = np.zeros(grid.phase_shape[-1], np.int64), np.zeros((grid.phase_shape[-1], n_coils, 2))
-    for position, samples in lines.samples(positions):
-        row, target = rows[position], kspace[:, rows[position], starts[position] : stops[position]]
-        kept = samples[:, lines.head['discard_pre'][position] : samples.shape[1] - lines.head['discard_post'][position]]
-        energies[row] += _energies(kept)
-        if lines.is_reversed[position]:
-            kept = kept[:, ::-1][:, : target.shape[1]]
-        if counts[row]:
-            target += kept
-        else:
-            target[...] = kept
-        counts[row] += 1
+    counts, energies = np.zeros(grid.phase_shape[-1], np.int64), np.zeros(grid.phase_shape[-1])
+    with lines.samples(positions) as readouts:
+        for position, samples in readouts:
+            row, target = rows[position], kspace[:, rows[position], starts[position] : stops[position]]
+            ordered = samples[:, ::-1] if lines.is_reversed[position] else samples
+            kept = ordered[:, skipped[position] :][:, : target.shape[1]]
+            energies[row] += _energy(kept)
+            if counts[row]:
+                target += kept
+            else:
+                target[...] = kept
+            counts[row] += 1
     several = counts > 1
     if several.any():
         kspace[:, several] /= counts[several, None].astype(np.float32)
     result = torch.from_numpy(kspace)
     if not np.isfinite(energies).all():
         finite(result, name)
-    _require_whole(result, energies, counts, name)
-    has_samples = torch.from_numpy(energies.any(axis=(1, 2)))
-    is_measured = lines_with_samples(has_samples, torch.from_numpy(counts > 0), name)
+    _require_whole(kspace, counts > 0, name)
+    is_measured = lines_with_samples(torch.from_numpy(energies != 0), torch.from_numpy(counts > 0), name)
     return without_oversampling(result, grid.n_readout), torch.from_numpy(counts) * is_measured
 
 
-def _extents(lines: Acquisitions, n_samples: int) -> tuple[np.ndarray, np.ndarray]:
-    """First and last but one place in the readout of every acquisition: the echo lies at n//2.
+def _extents(lines: Acquisitions, n_samples: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """First and last but one place in the readout of every acquisition, and how many of its samples are skipped.
 
-    Read out backwards, sample s lies at n - 1 - s, and so does the echo: of an even number of samples with the echo at
-    n//2, the last lies one beyond the matrix, where it is cut off.
+    The echo lies at n//2. Read out backwards, sample s lies at n - 1 - s, and so does the echo: of an even number of
+    samples with the echo at n//2, the last lies one beyond the matrix, where it is cut off.
     """
     names = ('number_of_samples', 'discard_pre', 'discard_post', 'center_sample')
     size, before, after, echo = (lines.head[name].astype(int) for name in names)
-    starts = n_samples // 2 + np.where(lines.is_reversed, echo - (size - 1) + after, before - echo)
+    skipped = np.where(lines.is_reversed, after, before)
+    starts = n_samples // 2 + skipped - np.where(lines.is_reversed, size - 1 - echo, echo)
     stops = starts + size - before - after
-    return starts, np.where(lines.is_reversed & (stops == n_samples + 1), n_samples, stops)
+    return starts, np.where(lines.is_reversed & (stops == n_samples + 1), n_samples, stops), skipped
 
 
 def _require_inside(
@@ -207,25 +210,31 @@ def _require_different(lines: Acquisitions, positions: np.ndarray, rows: np.ndar
         )
 
 
-def _energies(samples: np.ndarray) -> np.ndarray:
-    """Energy of the two halves of a readout (coil, sample), axes (coil, half); not finite where a sample is not."""
-    parts, middle = samples.view(np.float32), samples.shape[1] // 2 * 2
-    with np.errstate(over='ignore', invalid='ignore'):
-        return np.stack([np.einsum('cs,cs->c', part, part) for part in (parts[:, :middle], parts[:, middle:])], axis=-1)
+def _energy(samples: np.ndarray) -> float:
+    """Energy of a readout (coil, sample), not finite where a sample is not; 0 only where all samples are."""
+    numbers = np.ascontiguousarray(samples).reshape(-1).view(np.float32)
+    return float(np.dot(numbers, numbers)) or float(samples.any())
 
 
-def _require_whole(kspace: Tensor, energies: np.ndarray, counts: np.ndarray, name: str) -> None:
-    """Refuse a coil that holds exact zeros where others hold samples, but not everywhere.
+def _require_whole(kspace: np.ndarray, measured: np.ndarray, name: str) -> None:
+    """Refuse a coil that holds exact zeros in half of the readout on many lines where others hold samples.
 
-    A receiver never delivers them; a coil of zeros only is another matter.
+    A receiver never delivers them; a coil of zeros only is another matter. Few samples show it, all of them prove it.
     """
-    is_zero = np.equal(energies, 0) & (energies > 0).any(axis=1, keepdims=True)
-    is_alive = np.asarray((energies > 0).any(axis=(0, 2)))
-    suspects = np.greater(np.mean(is_zero[counts > 0], axis=0), ZERO_SHARE) & is_alive.reshape(-1, 1)
-    for coil, half in np.argwhere(suspects).tolist():
-        rows = np.flatnonzero(is_zero[:, coil, half])
-        if float((kspace[coil, torch.from_numpy(rows)] == 0).float().mean()) > ZERO_SHARE:
+    n_half = kspace.shape[-1] // 2
+    for half in (kspace[..., :n_half], kspace[..., n_half:]):
+        if not _lost(half[..., :: max(1, n_half // SHOWN)], measured).size:
+            continue
+        for coil in _lost(half, measured)[:1].tolist():
+            lines = np.flatnonzero(measured & ~half[coil].any(axis=-1))
             raise ScanError(
-                f'{name}: coil {coil} holds zeros in {len(rows)} of {int((counts > 0).sum())} lines, the first is '
-                f'line {rows[0]}, where other coils hold samples: the file is damaged'
+                f'{name}: coil {coil} holds zeros on {len(lines)} of {int(measured.sum())} lines, the first is line '
+                f'{lines[0]}, where other coils hold samples: the file is damaged'
             )
+
+
+def _lost(samples: np.ndarray, measured: np.ndarray) -> np.ndarray:
+    """Which coils of samples (coil, line, readout) have none on many lines where others have some, and on others do."""
+    held = np.asarray(samples.any(axis=-1))[:, measured]
+    shares = np.mean(~held & held.any(axis=0), axis=1)
+    return np.flatnonzero((shares > ZERO_SHARE) & (shares < 1))

@@ -30,7 +30,8 @@ def noise_of_scan(
     if len(positions) == 0:
         return None
     channels = _channels(header, lines, of_noise, noise)
-    samples = np.concatenate([values[channels] for _, values in noise.samples(positions)], axis=1)
+    with noise.samples(positions) as readouts:
+        samples = np.concatenate([values[channels] for _, values in readouts], axis=1)
     dwells = [
         float(each.head['sample_time_us'][own].mean()) for each, own in ((noise, positions), (lines, lines.is_image))
     ]

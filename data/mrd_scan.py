@@ -23,6 +23,17 @@ from raki.data.scan import Scan, ScanFile
 from raki.errors import ScanError
 
 
+@dataclass(frozen=True, slots=True)
+class RawChoice:
+    """What a user may say about a file of raw data."""
+
+    measurement: str | None = None
+    """Which of several measurements in the file; the last where nothing is said."""
+
+    centre: tuple[int, ...] = ()
+    """Counters (ky,) or (ky, kz) of the centre of k-space, in place of what the file says."""
+
+
 def scan_file_of(
     header: Header,
     lines: Acquisitions,

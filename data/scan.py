@@ -242,6 +242,8 @@ class ScanFile:
 def stacked(scans: Sequence[Scan]) -> Scan:
     """Join scans of the same pattern along the slab axis."""
     first = scans[0]
+    if len(scans) == 1:
+        return first
     if any(not torch.equal(first.mask, scan.mask) for scan in scans):
         raise ScanError('these slices have different sampling patterns: read and reconstruct them one by one')
 

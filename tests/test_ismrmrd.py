@@ -253,7 +253,7 @@ def test_the_last_measurement_of_a_file_is_read(tmp_path: Path) -> None:
         write(tmp_path / 'a.h5', [Line(ky, samples=factor * FULL[:, ky].numpy()) for ky in range(N_LINES)], group)
     file = open_scan(tmp_path / 'a.h5')
     assert torch.equal(file.read().kspace[0], 5 * FULL)
-    assert file.notes == ['2 measurements in the file, the last (dataset_1) is read']
+    assert file.notes[0].startswith('2 measurements in the file, the last (dataset_1) is read')
 
 
 @pytest.mark.parametrize(
