@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from raki.data.masks import Irregular, Pattern, pattern_of
+from raki.data.mrd_geometry import AXES, signs_of
 from raki.data.mrd_header import MM, Description, header_xml
 from raki.data.mrd_layout import ACQUISITION, bit
 from raki.data.place import Frame, Geometry
@@ -45,6 +46,8 @@ class _Raw:
 
     path: Path
     data: h5py.Dataset
+    signs: tuple[int, int, int]
+    """As `signs_of`."""
     n_bytes: int = 0
 
     def append(self, heads: np.ndarray, samples: Tensor, geometry: Geometry | None = None) -> None:
@@ -59,8 +62,8 @@ class _Raw:
         heads['sample_time_us'] = 1
         if geometry is not None:
             heads['position'] = np.multiply(MM, geometry.position)
-            for name in ('read_dir', 'phase_dir', 'slice_dir'):
-                heads[name] = getattr(geometry, name)
+            for name, sign in zip(AXES, self.signs, strict=True):
+                heads[name] = np.multiply(sign, getattr(geometry, name))
         self.n_bytes += samples.numel() * samples.element_size() + heads.nbytes
         reserve(self.path, self.n_bytes)
         records = np.empty(n_new, RECORD)
@@ -80,7 +83,7 @@ def write_mrd_raw(
     with hdf5_in(temporary) as file:
         group = file.create_group('dataset')
         data = group.create_dataset('data', (0,), RECORD, maxshape=(None,), chunks=(CHUNK,))
-        raw = _Raw(temporary, data)
+        raw = _Raw(temporary, data, signs_of(scan.facts.get('vendor', ''), is_volume=len(scan.shape) == 5))
         for number, frame in enumerate(scan.frames):
             for slab in range(scan.shape[0]):
                 read = scan.read([slab], number)

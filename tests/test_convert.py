@@ -154,6 +154,20 @@ def geometries(n_slabs: int) -> list[Geometry]:
     return [Geometry(place, READ, PHASE, SLICE, (0.004, 0.002, 0.001)) for place in places]
 
 
+@pytest.mark.parametrize('vendor', ['SIEMENS', 'GE'])
+@pytest.mark.parametrize('name', ['partial Fourier', 'volume'])
+def test_places_travel_through_mrd(tmp_path: Path, name: str, vendor: str) -> None:
+    """Of Siemens, too, whose headers count k the other way round."""
+    held = SCANS[name]
+    places = geometries(held.n_slabs)
+    convert(held.file(geometries=places, facts={'vendor': vendor}), tmp_path / 'a.mrd.h5')
+    convert(open_scan(tmp_path / 'a.mrd.h5'), tmp_path / 'b.mrd.h5')
+    for found, wanted in zip(open_scan(tmp_path / 'b.mrd.h5').geometries, places, strict=True):
+        for part in ('position', 'read_dir', 'phase_dir', 'slice_dir'):
+            assert getattr(found, part) == pytest.approx(getattr(wanted, part), abs=1e-6), part
+        assert found.voxel_size[1:] == pytest.approx(wanted.voxel_size[1:])
+
+
 def test_an_mrd_file_is_what_the_standards_package_expects(tmp_path: Path) -> None:
     """Header, flags, counters, geometry and samples, read by it."""
     held = SCANS['accelerated, noise']
