@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from raki.commands import inputs
-from raki.commands.inputs import UsageError, as_usage_error
+from raki.commands.inputs import UsageError, as_usage_error, shown
 from raki.commands.terminal import COMPARISON_WIDTH, comparison_table, description_table, progress_bars, show
 from raki.errors import CalibrationError, ResourceError, ScanError, TrainingError
 from raki.options import (
@@ -119,7 +119,7 @@ def reconstruct(
         manifest = reconstruct_file(file, output, job, progress_for)
     _warn(manifest['warnings'])
     seconds = f'fit {manifest["seconds_fit"]:.1f} s, fill {manifest["seconds_fill"]:.1f} s'
-    told = f'{output}: {len(manifest["slice"])} image(s) by {method}, {seconds}'
+    told = f'{shown(output)}: {len(manifest["slice"])} image(s) by {method}, {seconds}'
     print(json.dumps({'output': str(output), **manifest}, indent=1) if as_json else told)
 
 
@@ -136,7 +136,7 @@ def convert(
 
     require_target(output, source.scan)
     report = convert_file(source.open(), output, keep_phi=keep_phi)
-    print(json.dumps(report, indent=1) if as_json else '\n'.join(told(report)))
+    print(json.dumps(report, indent=1) if as_json else shown('\n'.join(told(report))))
 
 
 @app.command()
@@ -185,7 +185,7 @@ def compare(
         print((output / 'results.json').read_text(encoding='utf-8'))
         return
     show(comparison_table(rows), COMPARISON_WIDTH)
-    print(f'report: {output / "report.html"}\nresults: {output / "results.json"}')
+    print(shown(f'report: {output / "report.html"}\nresults: {output / "results.json"}'))
 
 
 @app.command()
@@ -203,7 +203,7 @@ def view(
     output = output or reconstruction.with_suffix('.html')
     inputs.require_writable(output, reconstruction)
     view_file(reconstruction, output, slices or None)
-    print(output)
+    print(shown(output))
     if not no_open:
         webbrowser.open(output.resolve().as_uri())
 
@@ -231,7 +231,7 @@ def simulate(
         rates = inputs.sizes_of('--rate', rate or ('1x1' if len(size) == 3 else '1'))
         block = inputs.sizes_of('--acs', acs or ('12x24' if len(size) == 3 else '24'))
         what = simulate_file(output, Simulation(size, coils, slices, noise, seed, phantom), rates, block, shift)
-    print(f'{output}: {what}')
+    print(f'{shown(output)}: {what}')
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -265,12 +265,12 @@ def _exit_code(error: Exception) -> int | None:
 def _one_line(error: Exception) -> str:
     describe = getattr(error, 'format_message', None)
     text = describe() if describe else str(error) or type(error).__name__
-    return ' '.join(text.split())
+    return shown(' '.join(text.split()))
 
 
 def _warn(warnings: Sequence[str]) -> None:
     for text in dict.fromkeys(warnings):
-        print(f'raki: warning: {text}', file=sys.stderr)
+        print(f'raki: warning: {shown(text)}', file=sys.stderr)
 
 
 @contextmanager

@@ -461,7 +461,7 @@ def test_the_slices_are_checked_before_the_first_is_computed(
 ) -> None:
     monkeypatch.setattr('raki.data.scan.ScanFile.read', lambda *_: pytest.fail('reads before it checks'))
     for command in ('reconstruct', 'compare'):
-        words = [command, str(scan), '-o', str(tmp_path / 'out'), '--slices', '0', '9']
+        words = [command, str(scan), '-o', str(tmp_path / 'out.h5'), '--slices', '0', '9']
         assert failure(words, capsys)[0] == 3
 
 

@@ -360,6 +360,21 @@ def test_other_outputs_are_refused_before_any_work(
     assert {path.name: path.lstat().st_mtime_ns for path in tmp_path.iterdir()} == before
 
 
+@pytest.mark.parametrize('suffix', ['.h5', '.nii', '.dcm', '.png', '.cfl', '.mrd.h5'])
+def test_names_in_no_coding_are_written_and_shown_escaped(
+    scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], suffix: str
+) -> None:
+    source = tmp_path / os.fsdecode(b'in\xff\x1b[31m.h5')
+    scan.rename(source)
+    output = tmp_path / os.fsdecode(b'out\xff' + suffix.encode())
+    capsys.readouterr()
+    assert main(['reconstruct', str(source), '-o', str(output), '--method', 'zero-filled', '--slice', '0']) == 0
+    assert f'out\\udcff{suffix}: 1 image(s)' in capsys.readouterr().out
+    assert output.is_file()
+    assert main(['info', str(source)]) == 0
+    assert '\x1b[31m' not in capsys.readouterr().out
+
+
 def test_devices_are_refused(scan: Path, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     assert main(['reconstruct', str(scan), '-o', '/dev/null']) == 2

@@ -173,6 +173,12 @@ def require_output(output: Path, source: Path, *, keeps_kspace: bool) -> None:
         raise UsageError(f'{found.name} has no place for the filled k-space: leave --kspace out, or choose from {able}')
 
 
+def shown(text: object) -> str:
+    """Text as it may be printed and stored: what is not printable, such as bytes of a name in no coding, is escaped."""
+    is_plain = {each: each.isprintable() or each == '\n' for each in str(text)}
+    return ''.join(each if is_plain[each] else each.encode('unicode_escape').decode('ascii') for each in str(text))
+
+
 def sizes_by_axis(file: 'ScanFile') -> dict[str, int]:
     """Size of k-space; the one volume of a file does not count as an axis."""
     names = ('slice', 'coil', 'ky', 'kx') if len(file.shape) == 4 else ('coil', 'kz', 'ky', 'kx')

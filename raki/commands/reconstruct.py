@@ -13,6 +13,7 @@ from torch import Tensor
 from raki.coils.combine import Combination
 from raki.coils.noise import known_covariance
 from raki.commands.catalogue import known, method_named, with_settings
+from raki.commands.inputs import shown
 from raki.data.masks import Irregular, pattern_of
 from raki.data.outputs import output_of, reconstruction_writer
 from raki.data.place import Place, columns
@@ -119,7 +120,7 @@ def _manifest(file: ScanFile, job: Job, places: list[Place]) -> dict[str, Any]:
         'combine': job.combine,
         'virtual_coils': job.coils,
         'energy_in_virtual_coils': [],
-        'source_file': Path(file.path).name,
+        'source_file': shown(Path(file.path).name),
         'scanner': {name: file.facts[name] for name in SCANNER if name in file.facts},
         **({'subject': dict(file.identity)} if job.keep_phi and file.identity else {}),
         'acceleration': [],

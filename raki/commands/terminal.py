@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
+from rich.markup import escape as without_markup
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -15,11 +15,18 @@ if TYPE_CHECKING:
     from raki.evaluation.metrics import Figure
     from raki.evaluation.rows import Row
 
+from raki.commands.inputs import shown
+
 MIN_WIDTH = 128
 """Columns that a table needs; narrower terminals wrap rather than lose figures."""
 
 COMPARISON_WIDTH = 144
 """Columns that the table of a comparison needs."""
+
+
+def escape(text: str) -> str:
+    """Text for a table: without markup, and without what a terminal would obey."""
+    return without_markup(shown(text))
 
 
 def show(table: Table, width: int = MIN_WIDTH) -> None:
