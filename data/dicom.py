@@ -8,6 +8,7 @@ import hashlib
 import re
 import uuid
 from collections.abc import Callable, Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,7 +72,8 @@ def write_dicom(path: Path, images: Gathered, new_file: Callable[[Path], Path]) 
             found.SeriesDescription = f'raki {images.manifest.get("method", "")}{kind.replace("_", " ")}'[:64]
             found.FrameOfReferenceUID = _uid('frame of reference', images, *(pixels for _, pixels in images.maps))
             _add_pixels(found, pixels[index], peak)
-            found.save_as(new_file(target), enforce_file_format=True)
+            found.save_as(content := BytesIO(), enforce_file_format=True)
+            new_file(target).write_bytes(content.getvalue())
 
 
 def _uid(kind: str, images: Gathered, *maps: Waiting) -> str:

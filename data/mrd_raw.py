@@ -31,6 +31,9 @@ RECORD = np.dtype([('head', ACQUISITION), ('traj', SAMPLES), ('data', SAMPLES)])
 CHUNK = 64
 """Acquisitions that lie together in the file."""
 
+HEAP = 1.5
+"""Room that samples take: HDF5 keeps each acquisition's in pages of 4 KB of their own [1]."""
+
 LARGEST = (1 << 16) - 1
 """Of the whole numbers in a header."""
 
@@ -65,7 +68,7 @@ class _Raw:
             for name, sign in zip(AXES, self.signs, strict=True):
                 heads[name] = np.multiply(sign, getattr(geometry, name))
         self.n_bytes += samples.numel() * samples.element_size() + heads.nbytes
-        reserve(self.path, self.n_bytes)
+        reserve(self.path, int(HEAP * self.n_bytes))
         records = np.empty(n_new, RECORD)
         records['head'] = heads
         numbers = np.ascontiguousarray(samples.numpy(), np.complex64).view('<f4').reshape(n_new, -1)
