@@ -25,8 +25,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from raki.coils.espirit import patches, per_pixel
 from raki.errors import CalibrationError
-from raki.evaluation.espirit import patches, per_pixel
 from raki.fourier import image_from_kspace, kspace_from_image
 
 SPIRIT_SIZE, RIDGES = 7, (1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)
@@ -105,7 +105,7 @@ def solutions(
     measured, mask
         K-space (coil, ky, kx), zero where it was not measured, and which lines (ky,) were.
     matrices
-        See `raki.evaluation.espirit.per_pixel`.
+        See `raki.coils.espirit.per_pixel`.
     """
     missing = ~mask[:, None]
 

@@ -135,6 +135,12 @@ class Acquisitions:
         """Which acquisitions belong to a frame, axes (acquisition,)."""
         return np.logical_and.reduce([self.index(name) == value for name, value in asdict(frame).items()])
 
+    @cached_property
+    def n_averages(self) -> np.ndarray:
+        """How often each line of the image was measured, axes (line,), in no particular order."""
+        names = ('kspace_encode_step_1', 'kspace_encode_step_2', 'slice', *LABELS)
+        return np.unique(self.labels(names)[self.is_image], axis=0, return_counts=True)[1]
+
     def n_coils(self, chosen: np.ndarray) -> int:
         """Number of receiver coils of the acquisitions at these positions; a ScanError if they have different ones."""
         numbers = np.unique(self.head['active_channels'][chosen]).tolist()

@@ -6,6 +6,9 @@ from typing import NamedTuple
 
 from raki.data.numpy_file import ZIP, starts_with
 
+HDF5 = b'\x89HDF\r\n'
+"""First bytes of most files of this kind."""
+
 
 class Foreign(NamedTuple):
     """A format that is not read."""
@@ -25,7 +28,8 @@ def _starts(magic: bytes, offset: int = 0) -> Callable[[Path], bool]:
 
 
 def _is_named(*endings: str) -> Callable[[Path], bool]:
-    return lambda path: path.name.lower().endswith(endings)
+    """Whether a file that is not HDF5 has such a name."""
+    return lambda path: path.name.lower().endswith(endings) and not starts_with(path, HDF5)
 
 
 FOREIGN = (
@@ -38,7 +42,11 @@ FOREIGN = (
     Foreign(
         'a GE P-file', _is_named('.7'), 'convert it with ge_to_ismrmrd of the ISMRMRD project, which needs GE Orchestra'
     ),
-    Foreign('a GE ScanArchive', _is_named('scanarchive.h5'), 'convert it with ge_to_ismrmrd of the ISMRMRD project'),
+    Foreign(
+        'a GE ScanArchive',
+        lambda path: path.name.startswith('ScanArchive'),
+        'convert it with ge_to_ismrmrd of the ISMRMRD project',
+    ),
     Foreign(
         'Philips raw data',
         _is_named('.raw', '.lab', '.list', '.data', '.sin'),

@@ -10,6 +10,7 @@ from defusedxml import DTDForbidden, EntitiesForbidden, ExternalReferenceForbidd
 from defusedxml.ElementTree import fromstring
 
 from raki.data.hdf5 import dataset, text_of
+from raki.data.mrd_layout import XYZ
 from raki.errors import ScanError
 
 ROUNDED = 0.01
@@ -183,7 +184,7 @@ def _encoding(encoding: ElementTree.Element, path: str) -> Encoding:
     step, factor = 'encodingLimits/kspace_encoding_step', 'parallelImaging/accelerationFactor/kspace_encoding_step'
     return Encoding(
         encoded=_space(encoding, 'encodedSpace', path),
-        reconstructed=_space(encoding, 'reconSpace', path),
+        reconstructed=_space(encoding, 'encodedSpace' if encoding.find('reconSpace') is None else 'reconSpace', path),
         ky_centre=_integer(encoding, f'{step}_1/center', None),
         kz_centre=_integer(encoding, f'{step}_2/center', None),
         trajectory=encoding.findtext('trajectory', 'cartesian').strip().lower(),
@@ -196,7 +197,9 @@ def _encoding(encoding: ElementTree.Element, path: str) -> Encoding:
 
 def _space(encoding: ElementTree.Element, name: str, path: str) -> Space:
     elements = [f'{name}/{part}/{axis}' for part in ('matrixSize', 'fieldOfView_mm') for axis in 'xyz']
-    *sizes, width, height, depth = numbers = [_number(encoding, element) for element in elements]
+    unstated = encoding.find(f'{name}/fieldOfView_mm') is None
+    numbers = [0.0 if unstated and n >= XYZ else _number(encoding, element) for n, element in enumerate(elements)]
+    *sizes, width, height, depth = numbers
     for element, number in zip(elements, numbers, strict=True):
         if not math.isfinite(number):
             text = encoding.findtext(element)

@@ -9,7 +9,7 @@ from raki.data.acquisitions import Acquisitions
 from raki.data.generic import DatasetLayout
 from raki.data.hdf5 import dataset, opened
 from raki.data.header import Header, header_of
-from raki.data.mrd_scan import RawChoice, scan_file_of
+from raki.data.mrd_scan import ALL_BY_FILE, RawChoice, scan_file_of
 from raki.data.mrd_stored import StoredSamples, stored_headers
 from raki.data.scan import ScanFile
 from raki.errors import ScanError
@@ -21,7 +21,7 @@ def is_ismrmrd(file: h5py.File) -> bool:
 
 
 def open_ismrmrd(
-    path: str, _layout: DatasetLayout | None = None, mask: str | None = None, choice: RawChoice | None = None
+    path: str, _layout: DatasetLayout | None = None, mask: str | None = None, choice: RawChoice = ALL_BY_FILE
 ) -> ScanFile:
     """Read the headers of the measurement that is chosen, by default the last in the file.
 
@@ -30,7 +30,6 @@ def open_ismrmrd(
     A ScanError if they are not those of one Cartesian scan that we can read, there is no such measurement, or a mask is
     given.
     """
-    choice = choice or RawChoice()
     if mask is not None:
         raise ScanError(f'{path}: an ISMRMRD file tells itself which lines were measured: leave the mask {mask!r} out')
     with opened(path) as file:

@@ -13,6 +13,7 @@ from raki.data.foreign import advice_on
 from raki.data.generic import DatasetLayout, names_its_axes, open_generic
 from raki.data.hdf5 import COMPLEX64_BYTES, dataset_names, opened, require_memory
 from raki.data.ismrmrd import is_ismrmrd, open_ismrmrd
+from raki.data.mrd_scan import ALL_BY_FILE, RawChoice
 from raki.data.numpy_file import is_numpy
 from raki.data.presets import PRESETS
 from raki.data.scan import Scan, ScanFile
@@ -32,6 +33,9 @@ class Reader(NamedTuple):
 
     open: Callable[[str, DatasetLayout | None, str | None], ScanFile]
     """Read the headers of a path; layout and mask as in `open_scan`."""
+
+    open_raw: Callable[[str, RawChoice], ScanFile] | None = None
+    """Of raw data: the same with what may be said about them."""
 
 
 def in_hdf5(recognises: Callable[[h5py.File], bool]) -> Callable[[Path], bool]:
@@ -54,13 +58,20 @@ READERS = [
     GENERIC,
     *(Reader(preset.name, in_hdf5(preset.recognises), preset.open) for preset in PRESETS),
     Reader('fastMRI layout (a dataset "kspace")', in_hdf5(is_fastmri), open_fastmri),
-    Reader('ISMRMRD ("dataset/data" with "dataset/xml")', in_hdf5(is_ismrmrd), open_ismrmrd),
-    Reader('Siemens raw data (.dat)', is_twix, open_twix),
+    Reader(
+        'ISMRMRD ("dataset/data" with "dataset/xml")',
+        in_hdf5(is_ismrmrd),
+        open_ismrmrd,
+        lambda path, choice: open_ismrmrd(path, choice=choice),
+    ),
+    Reader('Siemens raw data (.dat)', is_twix, open_twix, lambda path, choice: open_twix(path, choice=choice)),
 ]
 """Every format, in the order in which they are tried."""
 
 
-def open_scan(path: str | Path, layout: DatasetLayout | None = None, mask: str | None = None) -> ScanFile:
+def open_scan(
+    path: str | Path, layout: DatasetLayout | None = None, mask: str | None = None, choice: RawChoice = ALL_BY_FILE
+) -> ScanFile:
     """Recognise a file and read its headers; samples are read later, slab by slab.
 
     Parameters
@@ -74,29 +85,40 @@ def open_scan(path: str | Path, layout: DatasetLayout | None = None, mask: str |
         Name of the dataset that tells which lines were measured, path of another file that holds one, or `zeros` if
         lines of zeros were not; by default what the format has for it, a dataset `mask` in HDF5, and every line where
         it has nothing.
+    choice
+        Which measurement to read of raw data, and the centre of their k-space.
 
     Raises
     ------
     ScanError
-        If there is no such file, it is in no known format, or holds no k-space that we can read.
+        If there is no such file, it is in no known format, holds no k-space that we can read, or a choice is made for
+        something else than raw data.
     ResourceError
         If a single slice, or a volume with its reconstruction, does not fit into memory.
     """
     place = Path(path)
     reader = next((reader for reader in READERS if reader.recognises(place)), None)
     if layout is not None and (reader is None or reader.open not in (open_cfl, open_twix)):
-        reader = GENERIC
+        reader = GENERIC if h5py.is_hdf5(place) or is_numpy(place) else None
     if reader is None:
         raise ScanError(_refusal(place))
-    return reader.open(str(path), layout, mask)
+    if choice == ALL_BY_FILE:
+        return reader.open(str(path), layout, mask)
+    if reader.open_raw is None or layout or mask:
+        raise ScanError(
+            f'{path}: a measurement and the centre of k-space are chosen of raw data (ISMRMRD or Siemens) without a '
+            f'mask or layout, but this is {reader.name}: leave --measurement and --centre out'
+        )
+    return reader.open_raw(str(path), choice)
 
 
 def _refusal(path: Path) -> str:
     """Say why no reader takes a file."""
     known = ', '.join(reader.name for reader in READERS)
-    if path.is_file() and not h5py.is_hdf5(path):
-        advice = advice_on(path) or f'cannot be read as HDF5, nor is it another of the known formats, which are {known}'
+    if path.is_file() and (advice := advice_on(path)):
         return f'{path}: {advice}'
+    if path.is_file() and not h5py.is_hdf5(path):
+        return f'{path}: cannot be read as HDF5, nor is it another of the known formats, which are {known}'
     with opened(path) as file:
         names = ', '.join(dataset_names(file)[:12])
     return (
@@ -106,12 +128,17 @@ def _refusal(path: Path) -> str:
 
 
 def load_scan(
-    path: str | Path, *, repetition: int = 0, layout: DatasetLayout | None = None, mask: str | None = None
+    path: str | Path,
+    *,
+    repetition: int = 0,
+    layout: DatasetLayout | None = None,
+    mask: str | None = None,
+    choice: RawChoice = ALL_BY_FILE,
 ) -> Scan:
     """Read all slices, or the volume, of one repetition into memory; slice by slice, and every frame, by `open_scan`.
 
     A ScanError as there, or if slices have different sampling patterns; a ResourceError if memory does not suffice.
     """
-    file = open_scan(path, layout, mask)
+    file = open_scan(path, layout, mask, choice)
     require_memory(COMPLEX64_BYTES * prod(file.shape), str(path))
     return file.read(frame=file.frames_with(repetition=repetition)[0])

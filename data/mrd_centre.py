@@ -16,12 +16,13 @@ STEPS = ('kspace_encode_step_1', 'kspace_encode_step_2')
 USER = (5, 6)
 """Places among the user counters where Siemens' converter writes the central line and partition."""
 
-NEAR = 2
-"""An energy peak so many lines away from where it is said to be says nothing: shims move it as far [line]."""
+NEAR, NEAR_PART = 2, 32
+"""An energy peak as near to where it is said to be says nothing, for shims move it: so many lines, or one in so many of
+the matrix, whichever is more [line]."""
 
-PEAK, ABOVE, BESIDE = 4.0, 10.0, 0.05
-"""What makes a peak unmistakable: its energy over that of the stated centre, and over the median line; and that of its
-neighbours over its own, for a spike has none [1]."""
+PEAK, BESIDE = 4.0, 0.05
+"""What makes a peak unmistakable: its energy over that of the stated centre and of the median line, and the energy of a
+neighbour over its own, for a spike has none [1]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +62,13 @@ class Axis:
         return lowest if lowest == int(self.counters[0]) + self.size // 2 else None
 
     @property
-    def against_the_end(self) -> int:
-        """The centre with which the last line is the last of the matrix."""
-        return int(self.counters[-1]) - (self.size - 1) + self.size // 2
+    def usual(self) -> list[int]:
+        """Centres that scans mostly have: n//2, and that with which the last line is the last of the matrix.
+
+        The latter not where lines are spaced: their last may not be the last that was meant.
+        """
+        last = int(self.counters[-1]) - (self.size - 1) + self.size // 2
+        return [self.size // 2, *([last] if int(np.diff(self.counters[-2:]).max(initial=1)) == 1 else [])]
 
 
 def centre_of(header: Header, lines: Acquisitions, given: Sequence[int] = ()) -> tuple[tuple[int, int], list[str]]:
@@ -107,16 +112,18 @@ def _decided(axis: Axis, lines: Acquisitions, number: int, found: tuple[int, ...
     claimed, why = (middle if axis.stated is None else axis.stated), ''
     if axis.written is not None and axis.written != claimed and axis.fits(axis.written):
         claimed, why = axis.written, f'because lines say so themselves (user[{USER[number]}])'
-    if axis.is_full and axis.fits(claimed):
+    is_agreed = axis.written is not None and axis.written == axis.stated
+    if (axis.is_full or is_agreed) and axis.fits(claimed):
         return claimed, why
     if axis.only is not None:
         return axis.only, f'because with any other some of the {axis.size} {axis.name}s lie outside the matrix'
-    peak = _peak(*_energies(lines, number, found), claimed)
+    near = max(NEAR, axis.size // NEAR_PART)
+    peak = _peak(*_energies(lines, number, found), claimed, near)
     if peak is None:
         return claimed, why or ('the middle of the matrix' if axis.stated is None else '')
-    others = [middle, axis.against_the_end, *(own for own in (axis.stated, axis.written) if own is not None)]
-    near = [other for other in others if abs(other - peak) <= NEAR and axis.fits(other)]
-    centre = min(near, key=lambda other: abs(other - peak), default=peak)
+    others = [*axis.usual, *(own for own in (axis.stated, axis.written) if own is not None)]
+    close = [other for other in others if abs(other - peak) <= near and axis.fits(other)]
+    centre = min(close, key=lambda other: abs(other - peak), default=peak)
     return centre, f'because the energy of k-space has its peak at {peak} and not at {claimed}'
 
 
@@ -150,13 +157,13 @@ def _middle_slab(lines: Acquisitions) -> np.ndarray:
     return own & (labels == labels[own & image][0]).all(axis=1)
 
 
-def _peak(counters: np.ndarray, energies: np.ndarray, claimed: int) -> int | None:
+def _peak(counters: np.ndarray, energies: np.ndarray, claimed: int, near: int) -> int | None:
     """Counter of an unmistakable peak that is elsewhere than claimed; None where there is none."""
     at = int(energies.argmax())
     has_neighbours = 0 < at < len(counters) - 1 and counters[at + 1] - counters[at - 1] == 2
-    if not has_neighbours or abs(counters[at] - claimed) <= NEAR:
+    if not has_neighbours or abs(counters[at] - claimed) <= near:
         return None
     beside = max(energies[at - 1], energies[at + 1])
     there = energies[np.abs(counters - claimed) <= 1].max(initial=0.0)
-    is_high = energies[at] > max(PEAK * there, ABOVE * np.median(energies))
+    is_high = energies[at] > PEAK * max(there, np.median(energies))
     return int(counters[at]) if is_high and beside > BESIDE * energies[at] else None

@@ -30,33 +30,62 @@ def require_handled(header: Header, lines: Acquisitions) -> None:
 
 def notes_of(header: Header, lines: Acquisitions, grid: Grid) -> list[str]:
     """What was decided or is remarkable, one sentence each."""
-    first, spacing = header.first, _spacing(lines)
-    mode, stated = first.calibration_mode, first.acceleration[0]
-    labels = np.unique(lines.labels()[lines.is_calibration], axis=0)
-    n_frames = len(np.unique(lines.labels()[lines.is_image], axis=0))
-    notes = {f'{count} {name} acquisitions left out': True for name, count in lines.left_out.items()}
-    notes |= {
+    left_out = [f'{count} {name} acquisitions left out' for name, count in lines.left_out.items()]
+    return [
+        *left_out,
+        *_about_samples(header, lines, grid),
+        *_about_calibration(header, lines),
+        *_about_rates(header, lines),
+    ]
+
+
+def _about_samples(header: Header, lines: Acquisitions, grid: Grid) -> list[str]:
+    least, most = int(lines.n_averages.min()), int(lines.n_averages.max())
+    notes = {
         f'readout oversampling removed: {grid.n_samples} to {grid.n_readout} samples': grid.n_readout < grid.n_samples,
+        f'lines are the mean of {most} averages': least == most > 1,
+        f'lines are the mean of {least} to {most} averages, and noise is taken as that of their mean number': least
+        < most,
         'the header does not state relativeReceiverNoiseBandwidth: 1 is assumed, and if it is 0.79 as on many '
         'scanners, the noise is 12 % more than its samples tell': lines.is_noise.any() and not header.noise_bandwidth,
-        'the header says interleaved calibration, but lines are flagged as calibration: taken as embedded': mode
-        == 'interleaved'
-        and len(labels) > 0,
-        'the header does not say whether calibration lines belong to the image: they train, and do not enter it': mode
-        == ''
-        and lines.is_calibration_only.any(),
-        f'calibration was measured in repetition {[int(each[0]) for each in labels[:1]]} only, and serves all': 1
-        == len(labels)
-        < n_frames,
-        f'the header says R={stated}, the lines say R={spacing}: the lines are believed': stated > 0
-        and spacing not in (stated, 0),
+        'readouts are run backwards on some lines: turned': lines.is_reversed[lines.is_image].any(),
     }
     return [note for note, is_due in notes.items() if is_due]
 
 
-def _spacing(lines: Acquisitions) -> int:
+def _about_calibration(header: Header, lines: Acquisitions) -> list[str]:
+    mode, is_flagged = header.first.calibration_mode, bool(lines.is_calibration.any())
+    labels = np.unique(lines.labels()[lines.is_calibration], axis=0)
+    n_frames = len(np.unique(lines.labels()[lines.is_image], axis=0))
+    is_shared = len(labels) == 1 < n_frames
+    is_unclear = mode == '' and bool(lines.is_calibration_only.any())
+    spaces = np.unique(lines.head['encoding_space_ref'][lines.is_calibration]).tolist()
+    notes = {
+        'the header says interleaved calibration, but lines are flagged as calibration: taken as embedded': is_flagged
+        and mode == 'interleaved',
+        'the header does not say whether calibration lines belong to the image: they train, and do not enter it': (
+            is_unclear
+        ),
+        f'calibration was measured in repetition {labels[:1, 0].tolist()} only, and serves all': is_shared,
+        f'calibration lines are those of encoding {spaces[-1:]}, with a matrix of their own': any(spaces),
+    }
+    return [note for note, is_due in notes.items() if is_due]
+
+
+def _about_rates(header: Header, lines: Acquisitions) -> list[str]:
+    """Where the header states another acceleration than lines have, along ky, and kz of volumes."""
+    notes = []
+    names = (('kspace_encode_step_1', 'R'), ('kspace_encode_step_2', 'Rz'))
+    for stated, (step, name) in zip(header.first.acceleration, names[: header.first.n_axes - 1], strict=False):
+        spacing = _spacing(lines, step)
+        if stated > 0 and spacing not in (stated, 0):
+            notes.append(f'the header says {name}={stated}, the lines say {name}={spacing}: the lines are believed')
+    return notes
+
+
+def _spacing(lines: Acquisitions, step: str) -> int:
     """Largest gap between neighbouring image lines of the first slice and frame; 0 with fewer than two lines."""
     image = lines.is_image
     first = image & (lines.index('slice') == lines.index('slice')[image].min())
-    first &= (lines.labels() == min(map(tuple, np.unique(lines.labels()[image], axis=0).tolist()))).all(axis=1)
-    return int(np.diff(np.unique(lines.index('kspace_encode_step_1')[first])).max(initial=0))
+    first &= (lines.labels() == lines.labels()[first][0]).all(axis=1)
+    return int(np.diff(np.unique(lines.index(step)[first])).max(initial=0))

@@ -222,10 +222,11 @@ def _require_whole(kspace: np.ndarray, measured: np.ndarray, name: str) -> None:
     A receiver never delivers them; a coil of zeros only is another matter. Few samples show it, all of them prove it.
     """
     n_half = kspace.shape[-1] // 2
+    step = max(1, n_half // SHOWN)
     for half in (kspace[..., :n_half], kspace[..., n_half:]):
-        if not _lost(half[..., :: max(1, n_half // SHOWN)], measured).size:
+        if not _lost(half[..., ::step], kspace[..., ::step], measured).size:
             continue
-        for coil in _lost(half, measured)[:1].tolist():
+        for coil in _lost(half, kspace, measured)[:1].tolist():
             lines = np.flatnonzero(measured & ~half[coil].any(axis=-1))
             raise ScanError(
                 f'{name}: coil {coil} holds zeros on {len(lines)} of {int(measured.sum())} lines, the first is line '
@@ -233,8 +234,8 @@ def _require_whole(kspace: np.ndarray, measured: np.ndarray, name: str) -> None:
             )
 
 
-def _lost(samples: np.ndarray, measured: np.ndarray) -> np.ndarray:
-    """Which coils of samples (coil, line, readout) have none on many lines where others have some, and on others do."""
+def _lost(samples: np.ndarray, whole: np.ndarray, measured: np.ndarray) -> np.ndarray:
+    """Which coils of samples (coil, line, readout) have none on many lines where others have some, but some in all."""
     held = np.asarray(samples.any(axis=-1))[:, measured]
     shares = np.mean(~held & held.any(axis=0), axis=1)
-    return np.flatnonzero((shares > ZERO_SHARE) & (shares < 1))
+    return np.flatnonzero((shares > ZERO_SHARE) & whole.any(axis=(1, 2)))

@@ -40,7 +40,8 @@ def with_readouts(header: Header, lines: Acquisitions) -> tuple[Header, Acquisit
     for number in range(len(encodings)):
         own = np.flatnonzero((lines.is_image | lines.is_calibration) & (spaces == number))
         if len(own):
-            notes += _with_echo(head, own, encodings[number].encoded.matrix[0])
+            if not lines.is_reversed[own].any():
+                notes += _with_echo(head, own, encodings[number].encoded.matrix[0])
             encodings[number], more = _with_matrix(head[own], encodings[number])
             notes += more
     return replace(header, encodings=tuple(encodings)), lines.with_head(head), list(dict.fromkeys(notes))

@@ -34,6 +34,10 @@ class RawChoice:
     """Counters (ky,) or (ky, kz) of the centre of k-space, in place of what the file says."""
 
 
+ALL_BY_FILE = RawChoice()
+"""Nothing said: the file decides."""
+
+
 def scan_file_of(
     header: Header,
     lines: Acquisitions,
@@ -78,10 +82,13 @@ def scan_file_of(
     encoding = header.first
     grid = Grid.of(encoding, encoding.image_shape(2)[1], middle)
     reader = SlabReader(header, lines, grid, calibration_of(header, lines, grid), noise or (header, lines))
+    if not reader.frames:
+        raise ScanError(f'{path}: no repetition, contrast, phase and set has lines in all of the slices {reader.slabs}')
     n_coils = lines.n_coils(lines.is_image)
     shape = (len(reader.slabs), n_coils, *encoding.phase_shape, grid.n_readout)
     memory = require_memory_of_slab(shape, COMPLEX64_BYTES * n_coils * prod(encoding.encoded.matrix[:2]), path)
     decided = [*notes, *about_encodings, *about_readouts, *about_centre]
+    decided += [f'{frame} left out: it has no lines in slices {gaps}' for frame, gaps in reader.incomplete.items()]
     return ScanFile(
         path=path,
         format=name,
@@ -158,13 +165,4 @@ class SlabReader:
 
     @cached_property
     def _noise(self) -> Tensor | None:
-        return noise_of_scan(self.header, self.lines, *self.noise, self._n_averages)
-
-    @cached_property
-    def _n_averages(self) -> float:
-        """How often a line of the image was measured, on average."""
-        lines = self.lines
-        image = lines.is_image
-        names = ('kspace_encode_step_1', 'kspace_encode_step_2', 'slice')
-        counters = np.concatenate([np.stack([lines.index(each) for each in names], axis=1), lines.labels()], axis=1)
-        return float(image.sum() / len(np.unique(counters[image], axis=0)))
+        return noise_of_scan(self.header, self.lines, *self.noise, float(self.lines.n_averages.mean()))

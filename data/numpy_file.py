@@ -1,10 +1,11 @@
 """Arrays of .npy and .npz files, mapped into memory where they are stored plainly; nothing in them is ever executed."""
 
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from math import prod
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -33,18 +34,36 @@ def is_numpy(path: Path) -> bool:
 
 
 @contextmanager
-def opened_numpy(path: str) -> Iterator[dict[str, np.ndarray]]:
+def opened_numpy(path: str) -> Iterator[Mapping[str, np.ndarray]]:
     """Give the arrays of a file by name; the one of a .npy file is `kspace`. A ScanError if they cannot be read."""
     try:
-        yield {'kspace': _mapped(Path(path), 0)} if starts_with(Path(path), NPY) else _archived(Path(path))
+        yield {'kspace': _mapped(Path(path), 0)} if starts_with(Path(path), NPY) else Archive(Path(path))
     except (OSError, zipfile.BadZipFile) as error:
         raise ScanError(f'{path}: cannot be read, it may be truncated or damaged ({error})') from error
 
 
-def _archived(path: Path) -> dict[str, np.ndarray]:
-    with zipfile.ZipFile(path) as archive:
-        members = [member for member in archive.infolist() if member.filename.endswith('.npy')]
-        return {member.filename.removesuffix('.npy'): _member(path, archive, member) for member in members}
+class Archive(Mapping[str, np.ndarray]):
+    """The arrays of a .npz file by name, each read when it is asked for."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with zipfile.ZipFile(path) as archive:
+            members = [member for member in archive.infolist() if member.filename.endswith('.npy')]
+        self._members = {member.filename.removesuffix('.npy'): member for member in members}
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        member = self._members[name]
+        with zipfile.ZipFile(self._path) as archive:
+            return _member(self._path, archive, member)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._members
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._members)
+
+    def __len__(self) -> int:
+        return len(self._members)
 
 
 def _member(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
@@ -56,28 +75,37 @@ def _member(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np
         return _mapped(path, member.header_offset + LOCAL_HEADER + int(lengths))
     require_memory(member.file_size, f'{path}: {member.filename}, which is compressed,')
     with archive.open(member) as file:
-        try:
-            return np.lib.format.read_array(file, allow_pickle=False)
-        except (ValueError, EOFError) as error:
-            raise ScanError(f'{path}: {member.filename} cannot be read as .npy ({error})') from error
+        shape, is_fortran, dtype = _header(file, path)
+        n_bytes = _require_room(shape, dtype, member.file_size - file.tell(), path)
+        return np.frombuffer(file.read(n_bytes), dtype).reshape(shape, order='F' if is_fortran else 'C')
 
 
 def _mapped(path: Path, offset: int) -> np.ndarray:
     """Map the .npy file that begins at `offset` [byte] of a file, for reading."""
     with path.open('rb') as file:
         file.seek(offset)
-        try:
-            version = np.lib.format.read_magic(file)
-            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            shape, is_fortran, dtype = read(file)
-        except ValueError as error:
-            raise ScanError(f'{path}: cannot be read as .npy ({" ".join(str(error).split())})') from error
+        shape, is_fortran, dtype = _header(file, path)
         start = file.tell()
-    n_bytes, room = prod(shape) * dtype.itemsize, path.stat().st_size - start
-    if dtype.hasobject:
-        raise ScanError(f'{path}: holds Python objects, which are never loaded: save a complex array')
-    if n_bytes > room:
-        raise ScanError(f'{path}: truncated, an array {dtype} {shape} needs {n_bytes} bytes, and {room} are there')
-    if n_bytes == 0 or not shape:
+    if not _require_room(shape, dtype, path.stat().st_size - start, path) or not shape:
         return np.zeros(shape, dtype)
     return np.memmap(path, dtype, 'r', start, shape, order='F' if is_fortran else 'C')
+
+
+def _header(file: IO[bytes], path: Path) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, whether the first axis is the fastest, and type; the file then stands at the samples."""
+    try:
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        return read(file)
+    except ValueError as error:
+        raise ScanError(f'{path}: cannot be read as .npy ({" ".join(str(error).split())})') from error
+
+
+def _require_room(shape: tuple[int, ...], dtype: np.dtype, room: int, path: Path) -> int:
+    """Size of an array [byte]; a ScanError if it is none of numbers, or there are fewer bytes."""
+    if dtype.hasobject:
+        raise ScanError(f'{path}: holds Python objects, which are never loaded: save a complex array')
+    n_bytes = prod(shape) * dtype.itemsize
+    if min(shape, default=0) < 0 or n_bytes > room:
+        raise ScanError(f'{path}: truncated, an array {dtype} {shape} needs {n_bytes} bytes, and {room} are there')
+    return n_bytes

@@ -20,7 +20,7 @@ from raki.errors import ScanError
 
 UNCHECKED = 'the layout is that of its documentation, and was not checked on a file of the data set'
 
-CMR_NAME = re.compile(r'kspace_(full|sub\d+)|kspace')
+CMR_NAME = re.compile(r'kspace_(full|sub\d+)|kus|kspace')
 CMR_AXES = ('phase', 'slice', 'coil', 'ky', 'kx')
 
 
@@ -59,7 +59,7 @@ def _open_cmr(path: str, _layout: DatasetLayout | None, mask: str | None) -> Sca
         name = kspace.name.strip('/')
         layout = DatasetLayout(name, CMR_AXES[-kspace.ndim :])
     notes = [f'taken as CMRxRecon: {UNCHECKED}', 'its R does not count the central 16 lines, which are the ACS']
-    if name.startswith('kspace_sub'):
+    if name.startswith(('kspace_sub', 'kus')):
         mask = mask or ZEROS
         notes.append(f'{name} is undersampled: lines of zeros are taken as not measured')
     return open_layout(path, layout, mask, notes=notes, kind=f'CMRxRecon {name}')

@@ -14,7 +14,7 @@ from raki.data.acquisitions import Acquisitions
 from raki.data.generic import DatasetLayout
 from raki.data.header import Header
 from raki.data.mrd_layout import ACQUISITION, bit
-from raki.data.mrd_scan import scan_file_of
+from raki.data.mrd_scan import ALL_BY_FILE, RawChoice, scan_file_of
 from raki.data.scan import ScanFile
 from raki.data.twix_file import Measurement, measurements
 from raki.data.twix_protocol import Protocol, header_of_twix
@@ -30,7 +30,6 @@ FLAGS = {
     23: ('calibration and image',),
     24: ('reversed',),
     25: ('noise',),
-    34: ('surface-coil correction',),
     35: ('surface-coil correction',),
     51: ('dummy',),
     53: ('dummy',),
@@ -81,34 +80,51 @@ class Translated:
     """What people should know, one sentence each."""
 
 
-def open_twix(path: str, layout: DatasetLayout | None = None, mask: str | None = None) -> ScanFile:
-    """Read the headers of the last measurement in the file; noise may be in one before it.
+def open_twix(
+    path: str, layout: DatasetLayout | None = None, mask: str | None = None, choice: RawChoice = ALL_BY_FILE
+) -> ScanFile:
+    """Read the headers of the measurement that is chosen, by default the last; noise may be in one before it.
 
-    A ScanError if the file is damaged, `twixtools` is not installed, it is not one Cartesian scan, or a mask or layout
-    is given.
+    A ScanError if the file is damaged, `twixtools` is not installed, it is not one Cartesian scan, there is no such
+    measurement, or a mask or layout is given.
     """
     if mask is not None or layout is not None:
         raise ScanError(f'{path}: Siemens raw data tell their axes and lines themselves: leave --axes and --mask out')
-    found = translated(path)
+    found = translated(path, choice.measurement)
     name = f'Siemens raw data ({found.line})'
-    return scan_file_of(found.header, found.lines, path, name, notes=found.notes, noise=found.noise)
+    return scan_file_of(
+        found.header, found.lines, path, name, notes=found.notes, centre=choice.centre, noise=found.noise
+    )
 
 
-def translated(path: str) -> Translated:
-    """Translate the headers of a file; samples are read when they are needed. Errors as `open_twix`."""
+def translated(path: str, name: str | None = None) -> Translated:
+    """Translate the headers of the measurement of that name, or number from 0; of the last without it.
+
+    Samples are read when they are needed. Errors as `open_twix`.
+    """
     found = measurements(path)
+    if name is not None:
+        names = [Protocol.of(each.protocol).name for each in found]
+        numbers = [number for number, own in enumerate(names) if name in (own, str(number))]
+        if not numbers:
+            raise ScanError(f'{path}: no measurement {name!r}; the file has {", ".join(names)}')
+        found = found[: numbers[-1] + 1]
     image = found[-1]
     protocol, is_image = Protocol.of(image.protocol), _is_image(image)
     _require_image(image, is_image)
     notes = []
-    if len(found) > 1:
+    if len(found) > 1 and name is None:
         notes.append(f'{len(found)} measurements in the file, the last ({protocol.name or "without a name"}) is read')
     if image.is_truncated:
         notes.append('the file ends within a line: what comes after was not written, or cut off')
     labels = image.channels(int(np.flatnonzero(is_image)[0]))
     header = replace(header_of_twix(protocol, image.heads, is_image, path), coil_labels=tuple(map(str, labels)))
     noise, about_noise = (None, []) if _has(image, NOISE).any() else _noise_before(found[:-1], labels)
-    lines = Acquisitions(_translated(image, protocol), image, path)
+    head = _translated(image, protocol)
+    if (ranks := _ranks_of_slices(head[is_image])) is not None:
+        head['idx']['slice'] = ranks[head['idx']['slice']]
+        notes.append('slices are numbered by their place along the slice direction, not in the order of measurement')
+    lines = Acquisitions(head, image, path)
     return Translated(header, lines, noise, image.format.name, [*notes, *about_noise])
 
 
@@ -200,3 +216,19 @@ def _locate(head: np.ndarray, source: Any) -> None:
     head['phase_dir'] = np.stack([1 - 2 * (y * y + z * z), 2 * (x * y + w * z), 2 * (x * z - w * y)], axis=-1)
     head['read_dir'] = np.stack([2 * (x * y - w * z), 1 - 2 * (x * x + z * z), 2 * (y * z + w * x)], axis=-1)
     head['slice_dir'] = np.stack([2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)], axis=-1)
+
+
+def _ranks_of_slices(image: np.ndarray) -> np.ndarray | None:
+    """Number of a slice along the slice direction, axes (counter,), of lines of the image.
+
+    None where counters are in that order already, or slices are not parallel or not apart.
+    """
+    counters, first = np.unique(image['idx']['slice'], return_index=True)
+    normals, positions = (image[name][first].astype(float) for name in ('slice_dir', 'position'))
+    places = positions @ normals[0]
+    is_stack = np.allclose(normals, normals[0], atol=UNIT) and len(np.unique(places)) == len(places)
+    if not is_stack or bool((np.diff(places) > 0).all()):
+        return None
+    ranks = np.arange(1 << 16)
+    ranks[counters] = counters[places.argsort().argsort()]
+    return ranks

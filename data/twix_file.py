@@ -74,12 +74,11 @@ class Measurement:
             rows = self._rows(data, block)
             return rows[:, where : where + 2].copy().view('<u2').ravel().tolist()
 
-    def read(self, positions: np.ndarray) -> list[np.ndarray]:
-        """Samples (coil, sample) of blocks, complex64."""
+    def read(self, positions: np.ndarray) -> Iterator[np.ndarray]:
+        """Samples (coil, sample) of blocks, complex64, one at a time."""
         with _mapped(self.path) as data:
-            return [
-                self._rows(data, block)[:, self.format.channel :].copy().view('<c8') for block in positions.tolist()
-            ]
+            for block in positions.tolist():
+                yield self._rows(data, block)[:, self.format.channel :].copy().view('<c8')
 
     def _rows(self, data: mmap.mmap, block: int) -> np.ndarray:
         """Bytes of a block, axes (channel, byte)."""

@@ -132,12 +132,7 @@ def _spaces(protocol: Protocol, lines: Any, centre: tuple[int, int], path: str) 
         1 + max(0.0, protocol.number(f'sKSpace.d{axis}OversamplingForDialog') or 0.0) for axis in ('Phase', 'Slice')
     ]
     base = _size(protocol.number('sKSpace.lBaseResolution', 'lBaseResolution'))
-    before = lines['CenterCol'].astype(int) - np.minimum(lines['CutOff']['Pre'], lines['CenterCol'])
-    after = lines['SamplesInScan'].astype(int) - lines['CutOff']['Post'] - lines['CenterCol']
-    n_samples = _holding(int(before.max()), int(after.max()))
-    factor = protocol.number('flReadoutOSFactor') or 2.0
-    if base and n_samples <= round(base * factor):
-        n_samples = round(base * factor)
+    n_samples = _readout(lines, base, protocol.number('flReadoutOSFactor'))
     n_lines = _along(protocol, ('iPEFTLength', 'sKSpace.lPhaseEncodingLines'), lines['Counter']['Lin'], centre[0])
     n_partitions = 1
     if is_volume:
@@ -157,6 +152,21 @@ def _spaces(protocol: Protocol, lines: Any, centre: tuple[int, int], path: str) 
 
 def _size(value: float | None) -> int:
     return int(value) if value and value > 0 else 0
+
+
+def _readout(lines: Any, base: int, factor: float | None) -> int:
+    """Samples of a whole readout: what the protocol says, if that holds those of the lines.
+
+    This vendor samples twice as densely as the matrix needs, where nothing is stated and readouts are not short.
+    """
+    size, echo = lines['SamplesInScan'].astype(int), lines['CenterCol'].astype(int)
+    echo = np.where(echo == 0, size // 2, echo)
+    is_short = bool((size <= base).all() and (echo == size // 2).all())
+    whole = round(base * (factor or (1 if is_short else 2)))
+    if int(size.max()) <= whole:
+        return whole
+    before, after = echo - lines['CutOff']['Pre'], size - lines['CutOff']['Post'] - echo
+    return _holding(int(before.max()), int(after.max()))
 
 
 def _holding(before: int, after: int) -> int:

@@ -16,6 +16,7 @@ from .networks.gated import Gated
 from .networks.iterative import IterativeRaki
 from .networks.raki import RAKI_2019, RAKI_COMPLEX, Raki
 from .networks.residual import ResidualRaki
+from .partial_fourier.methods import Homodyne, Pocs
 from .pipeline import Reconstruction
 from .public import fit, reconstruct
 
@@ -27,11 +28,13 @@ __all__ = [
     'DatasetLayout',
     'Gated',
     'Grappa',
+    'Homodyne',
     'Interpolator',
     'IterativeRaki',
     'Kernel',
     'Lattice',
     'Method',
+    'Pocs',
     'Raki',
     'Reconstruction',
     'ResidualRaki',

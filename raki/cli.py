@@ -80,7 +80,12 @@ def reconstruct(
     contrast: Annotated[int | None, typer.Option(help='Only this contrast (echo).')] = None,
     phase: Annotated[int | None, typer.Option(help='Only this cardiac phase.')] = None,
     set_: Annotated[int | None, typer.Option('--set', help='Only this set.')] = None,
-    combine: Annotated[str, typer.Option(help='rss or walsh (adaptive).')] = 'rss',
+    combine: Annotated[str, typer.Option(help='rss, walsh (adaptive) or espirit.')] = 'rss',
+    partial_fourier: Annotated[
+        str, typer.Option(help='What to do beyond one end of k-space: zero-fill, homodyne or pocs.')
+    ] = 'zero-fill',
+    whiten: Annotated[bool, typer.Option(help='Whiten coils where the scan has noise samples.')] = True,
+    crop: Annotated[bool, typer.Option(help='Crop images to the matrix that the scan asks for.')] = True,
     seed: Annotated[int, typer.Option(help='Seed of the networks.')] = 0,
     keep_kspace: Annotated[bool, typer.Option('--kspace', help='Write the filled k-space, too.')] = False,
     gfactor: Annotated[bool, typer.Option('--gfactor', help='Write g-factor maps, too (grappa).')] = False,
@@ -100,20 +105,9 @@ def reconstruct(
     with as_usage_error():
         chosen, labels = choose_device(device), {'repetition': repetition, 'contrast': contrast, 'phase': phase}
         labels |= {'set': set_}
-        how = (
-            combine,
-            slices or None,
-            labels,
-            keep_kspace,
-            seed,
-            chosen,
-            coils,
-            gfactor,
-            calibration,
-            faithful,
-            keep_phi,
-        )
-        job = Job(method, *how)
+        how = combine, slices or None, labels, keep_kspace, seed, chosen, coils, gfactor, calibration, faithful
+        around = {'partial_fourier': partial_fourier, 'whiten': whiten, 'crop': crop, 'keep_phi': keep_phi}
+        job = Job(method, *how, **around)
     file = source.open(coils)
     with progress_bars() as progress_for:
         manifest = reconstruct_file(file, output, job, progress_for)

@@ -42,10 +42,17 @@ class Source:
         str | None,
         typer.Option('--fft', help='With --axes: zero frequency "centred" at n//2 (default) or "unshifted".'),
     ] = None
+    measurement: Annotated[
+        str | None, typer.Option('--measurement', help='Which of several in a file of raw data; default: the last.')
+    ] = None
+    centre: Annotated[
+        str | None, typer.Option('--centre', help='Central line (and partition) of raw data: KY or KY,KZ.')
+    ] = None
 
     def open(self, coils: int | None = None) -> 'ScanFile':
         """Recognise the file; a UsageError if options do not fit together, or `coils` virtual coils not the scan."""
-        return inputs.open_file(self.scan, self.dataset, self.axes, self.mask, coils, self.fft)
+        how = self.fft, self.measurement, self.centre
+        return inputs.open_file(self.scan, self.dataset, self.axes, self.mask, coils, *how)
 
 
 def reading(command: Callable[..., None]) -> Callable[..., None]:

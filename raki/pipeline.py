@@ -6,21 +6,43 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from raki.coils.combine import Combination, root_sum_of_squares, rss_combination, walsh, walsh_combination
+from raki.coils.agreement import disagreement
+from raki.coils.combine import (
+    Combination,
+    espirit,
+    espirit_combination,
+    root_sum_of_squares,
+    rss_combination,
+    walsh,
+    walsh_combination,
+)
 from raki.coils.noise import known_covariance
 from raki.coils.transform import CoilTransform, coil_transform, require_compressible
 from raki.data.masks import Irregular, Pattern, pattern_of
+from raki.data.sampling import Sampling
 from raki.data.scan import Scan
 from raki.device import choose_device, now
 from raki.errors import CalibrationError
 from raki.fourier import cropped, image_from_kspace
-from raki.interpolation.calibration import Method, Progress, require_learnable, silent
+from raki.interpolation.calibration import Calibration, Method, Progress, require_learnable, silent
 from raki.interpolation.fit import Interpolator, ZeroFilling, fit, require_pattern
+from raki.partial_fourier.acquired import Acquired
+from raki.partial_fourier.complete import Completion, complete
+from raki.partial_fourier.methods import PartialFourier, ZeroFill
 
-COMBINATIONS: Mapping[str, Combination] = {'rss': root_sum_of_squares, 'walsh': walsh}
+COMBINATIONS: Mapping[str, Combination] = {'rss': root_sum_of_squares, 'walsh': walsh, 'espirit': espirit}
 
-COMBINATION_WEIGHTS: Mapping[str, Combination] = {'rss': rss_combination, 'walsh': walsh_combination}
+COMBINATION_WEIGHTS: Mapping[str, Combination] = {
+    'rss': rss_combination,
+    'walsh': walsh_combination,
+    'espirit': espirit_combination,
+}
 """From coil images, and the covariance of their noise, to the weights (coil, y, x) of the same combination."""
+
+ZERO_FILL = ZeroFill()
+
+INTENSITY = 'orthonormal inverse Fourier transform of k-space in the units of the file, which combined coils keep'
+"""What the values of an image mean, in words."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,21 +53,23 @@ class Reconstruction:
     """Magnitude, axes (slice, y, x), float32; the slices of a volume are those along z."""
     kspace: Tensor
     """Filled k-space, axes (slice, coil, ky, kx); measured samples of slices are those of the scan bit for bit. Of a
-    volume kz is transformed away."""
+    volume kz is transformed away. Completed beyond the acquired range by methods that keep these samples (POCS)."""
     interpolators: tuple[Interpolator, ...]
     """The fitted method of every slab."""
     seconds: tuple[float, float]
     """Time spent on fitting and on filling in, all slabs together [s]."""
+    completions: tuple[Completion, ...] = ()
+    """What was done beyond the acquired range of every slab."""
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was done, to the coils before a method learnt and to learn, one sentence each."""
-        return tuple(dict.fromkeys(note for each in self.interpolators for note in each.notes))
+        """What was done to the coils, to learn, and beyond the acquired range, one sentence each."""
+        return tuple(dict.fromkeys(note for each in (*self.interpolators, *self.completions) for note in each.notes))
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """Why it may be worse than usual, one sentence each."""
-        return tuple(dict.fromkeys(text for each in self.interpolators for text in each.warnings))
+        return tuple(dict.fromkeys(text for each in (*self.interpolators, *self.completions) for text in each.warnings))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,17 +114,57 @@ class Slab:
         return self.sampling.acs_block(self.kspace)
 
     @property
+    def acquired(self) -> Acquired:
+        """The block of k-space that is measured or filled in."""
+        return Acquired.of(self.kspace, self.sampling)
+
+    @property
     def transform(self) -> CoilTransform:
         """To the virtual coils to learn in."""
         return coil_transform(self.acs, self.noise, self.coils)
 
+    @property
+    def contradictions(self) -> tuple[str, ...]:
+        """Why separate calibration does not seem to belong to this scan, one sentence each."""
+        if self.calibration is None:
+            return ()
+        measured = self.kspace[:, self.sampling.mask.to(self.kspace.device)]
+        found = disagreement(self.calibration.flatten(1), measured.flatten(1))
+        return () if found is None else (found,)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing within the acquired range is missing."""
+        return bool(self.sampling.mask[self.sampling.inside].all())
+
     def fitted(self, method: Method, progress: Progress = silent) -> Interpolator:
         """Learn how to fill it in."""
-        if isinstance(method, ZeroFilling) or bool(self.sampling.mask[self.sampling.inside].all()):
+        if isinstance(method, ZeroFilling) or self.is_whole:
             return fit(ZeroFilling(), self.kspace, self.sampling)
         require_pattern(method, self.sampling)
         require_learnable(method, self.acs, n_axes=self.kspace.ndim)
-        return fit(method, self.kspace, self.sampling, self.calibration, progress, self.transform)
+        interpolator = fit(method, self.kspace, self.sampling, self.calibration, progress, self.transform)
+        return replace(interpolator, warnings=(*self.contradictions, *interpolator.warnings))
+
+    def completed(self, method: PartialFourier, kspace: Tensor) -> tuple[Tensor, Completion]:
+        """Complete its filled k-space beyond the acquired range; lines measured there, of an ACS, stay measured."""
+        completed, completion = complete(method, kspace, self.acquired)
+        stray = self.sampling.mask & ~self.sampling.inside
+        if method.keeps_measured and bool(stray.any()):
+            completed = torch.where(stray.to(kspace.device)[..., None], kspace, completed)
+        return completed, completion
+
+    def require_feasible(self, method: Method) -> None:
+        """Raise what `fitted` would before it learns: a SamplingError without a lattice, CalibrationErrors."""
+        if isinstance(method, ZeroFilling) or self.is_whole:
+            return
+        require_pattern(method, self.sampling)
+        require_learnable(method, self.acs, n_axes=self.kspace.ndim)
+        acs = self.transform.apply(self.acs)
+        if isinstance(self.sampling, Sampling):
+            smallest = method.smallest(Calibration(acs, self.sampling.lattice, self.sampling))
+            if smallest is not None:
+                smallest.require_fits(acs.shape[1:])
 
 
 def reconstruct(
@@ -109,6 +173,7 @@ def reconstruct(
     *,
     device: torch.device | None = None,
     combine: Combination = root_sum_of_squares,
+    partial_fourier: PartialFourier = ZERO_FILL,
     coils: int | None = None,
     progress: Progress = silent,
 ) -> Reconstruction:
@@ -126,6 +191,8 @@ def reconstruct(
         Where; by default a GPU if there is one. The result is on the CPU.
     combine
         From coil images to one.
+    partial_fourier
+        What is done beyond one end of the acquired range, once all within it is filled in.
     coils
         Number of virtual coils to learn in; None as many as there are.
     progress
@@ -145,21 +212,26 @@ def reconstruct(
     require_compressible(coils, scan.n_coils)
     device = device or choose_device()
     scan = scan.as_slices() if scan.has_full_kz else scan
-    images, filled, interpolators, seconds = [], [], [], [0.0, 0.0]
+    images, filled, interpolators, completions, seconds = [], [], [], [], [0.0, 0.0]
     for index in range(scan.n_slabs):
         slab = Slab.of(scan, index, device, coils)
         start = now(device)
         interpolator = slab.fitted(method, progress)
         fitted = now(device)
         kspace = interpolator.fill(slab.kspace)
+        completed, completion = slab.completed(partial_fourier, kspace)
         seconds = [seconds[0] + fitted - start, seconds[1] + now(device) - fitted]
-        slices = slices_of(kspace, scan)
-        del kspace
+        slices = slices_of(completed, scan)
+        kept = slices.kspace if partial_fourier.keeps_measured else slices_of(kspace, scan).kspace
+        del kspace, completed
         images += [combined_image(each, slices, combine).cpu() for each in slices.kspace]
-        filled.append(slices.kspace.cpu())
+        filled.append(kept.cpu())
         interpolators.append(interpolator)
+        completions.append(completion)
     every = filled[0] if len(filled) == 1 else torch.cat(filled)
-    return Reconstruction(torch.stack(images), every, tuple(interpolators), (seconds[0], seconds[1]))
+    return Reconstruction(
+        torch.stack(images), every, tuple(interpolators), (seconds[0], seconds[1]), tuple(completions)
+    )
 
 
 def slices_of(kspace: Tensor, scan: Scan) -> Scan:

@@ -1,4 +1,4 @@
-"""The Python face: what takes a method takes its name as well."""
+"""The Python face: what takes a method, or a way to complete partial Fourier, takes its name as well."""
 
 import torch
 from torch import Tensor
@@ -6,12 +6,13 @@ from torch import Tensor
 from raki import pipeline
 from raki.coils.combine import Combination, root_sum_of_squares
 from raki.coils.transform import CoilTransform
-from raki.commands.catalogue import method_named
+from raki.commands.catalogue import known, method_named
 from raki.data.sampling import Sampling
 from raki.data.scan import Scan
 from raki.interpolation import fit as interpolation
 from raki.interpolation.calibration import Method, Progress, silent
 from raki.interpolation.fit import Interpolator
+from raki.partial_fourier.methods import PARTIAL_FOURIER, PartialFourier
 from raki.pipeline import Reconstruction
 
 
@@ -21,12 +22,26 @@ def reconstruct(
     *,
     device: torch.device | None = None,
     combine: Combination = root_sum_of_squares,
+    partial_fourier: PartialFourier | str = 'zero-fill',
     coils: int | None = None,
     progress: Progress = silent,
 ) -> Reconstruction:
-    """`raki.pipeline.reconstruct` by a method, or by the name of one, see `raki.commands.catalogue.method_named`."""
-    found = method_named(method)
-    return pipeline.reconstruct(scan, found, device=device, combine=combine, coils=coils, progress=progress)
+    """`raki.pipeline.reconstruct` by a method, or by the name of one, see `raki.commands.catalogue.method_named`.
+
+    So may partial Fourier be a name, see `raki.partial_fourier.methods.PARTIAL_FOURIER`.
+    """
+    found, beyond = method_named(method), partial_fourier
+    if isinstance(beyond, str):
+        beyond = known(PARTIAL_FOURIER, beyond, 'partial Fourier')
+    return pipeline.reconstruct(
+        scan,
+        found,
+        device=device,
+        combine=combine,
+        partial_fourier=beyond,
+        coils=coils,
+        progress=progress,
+    )
 
 
 def fit(

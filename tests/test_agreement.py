@@ -1,6 +1,7 @@
 """Separate calibration is compared with the scan: coils in another order, or of another scan, are named."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from torch import Tensor
 from raki.coils.agreement import disagreement
 from raki.data.load import load_scan
 from raki.data.simulate import Simulation, simulate
+from raki.grappa.method import Grappa
+from raki.pipeline import reconstruct
 
 N_ACS = 24
 
@@ -79,3 +82,12 @@ def test_a_real_separate_calibration_agrees(shared_scan: Callable[[str], Path]) 
     acs, lines = scan.calibration[0].flatten(1), scan.kspace[0].flatten(1)
     assert disagreement(acs, lines) is None
     assert disagreement(acs[[1, 0, *range(2, 16)]], lines) is not None
+
+
+def test_a_reconstruction_warns_of_calibration_of_other_coils(shared_scan: Callable[[str], Path]) -> None:
+    scan = load_scan(shared_scan('xingkong_R2_16.h5'))
+    assert scan.calibration is not None
+    assert reconstruct(scan, Grappa(calibration='measured')).warnings == ()
+    rolled = replace(scan, calibration=scan.calibration.roll(1, 1))
+    [warning] = reconstruct(rolled, Grappa(calibration='measured')).warnings
+    assert 'order' in warning

@@ -112,7 +112,7 @@ def test_info_names_a_problem_instead_of_failing(tmp_path: Path, capsys: Capture
 
 
 @pytest.mark.parametrize('method', ['zero-filled', 'grappa'])
-@pytest.mark.parametrize('combine', ['rss', 'walsh'])
+@pytest.mark.parametrize('combine', ['rss', 'walsh', 'espirit'])
 def test_reconstruct_writes_images_and_how_they_came_about(
     half: Path, tmp_path: Path, method: str, combine: str
 ) -> None:
@@ -129,7 +129,7 @@ def test_reconstruct_writes_images_and_how_they_came_about(
     assert set(json.loads(found['versions'])) >= {'raki', 'torch', 'python'}
 
 
-@pytest.mark.parametrize('combine', ['rss', 'walsh'])
+@pytest.mark.parametrize('combine', ['rss', 'walsh', 'espirit'])
 def test_gfactors_are_written_on_request_as_the_images_are(half: Path, tmp_path: Path, combine: str) -> None:
     """Exact maps of the combination that made the images."""
     output = tmp_path / 'out.h5'
@@ -347,7 +347,7 @@ def test_the_proposed_axes_read_a_scan_with_the_coils_last(tmp_path: Path) -> No
     ('words', 'message'),
     [
         (['--method', 'grapa'], "no method 'grapa': choose from zero-filled, grappa"),
-        (['--combine', 'sum'], "no combination 'sum': choose from rss, walsh"),
+        (['--combine', 'sum'], "no combination 'sum': choose from rss, walsh, espirit"),
         (['--device', 'tpu9'], "no device 'tpu9' on this machine"),
         (['--axes', 'coil,ky,kx'], '--dataset and --axes belong together'),
         (['--dataset', 'kspace'], '--dataset and --axes belong together'),

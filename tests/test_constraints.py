@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from raki.coils.espirit import patches
 from raki.errors import CalibrationError
-from raki.evaluation.espirit import patches
 from raki.fourier import kspace_from_image
 from tests.toys import random_kspace
 

@@ -6,7 +6,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from raki.coils.combine import root_sum_of_squares, rss_combination, walsh, walsh_combination
+from raki.coils.combine import (
+    espirit,
+    espirit_combination,
+    root_sum_of_squares,
+    rss_combination,
+    walsh,
+    walsh_combination,
+)
 from raki.coils.noise import noise_covariance
 from raki.coils.transform import coil_transform
 from raki.data.lattice import Lattice
@@ -24,6 +31,9 @@ from raki.networks.gated import Gated
 from raki.networks.iterative import IterativeRaki
 from raki.networks.raki import Raki
 from raki.networks.residual import ResidualRaki
+from raki.partial_fourier.acquired import Acquired
+from raki.partial_fourier.complete import complete
+from raki.partial_fourier.methods import Homodyne, PartialFourier, Pocs
 from raki.pipeline import COMBINATIONS, reconstruct
 from tests.pretended import DEVICE, elsewhere, here, pretending
 from tests.toys import (
@@ -155,13 +165,29 @@ def test_what_becomes_of_signal_is_that_of_the_cpu(full: Tensor, sampling: Sampl
     assert_equal(here(found_map), expected_map)
 
 
-@pytest.mark.parametrize('combine', [root_sum_of_squares, walsh, rss_combination, walsh_combination])
+COMBINATIONS_AND_WEIGHTS = [
+    *(root_sum_of_squares, walsh, espirit),
+    *(rss_combination, walsh_combination, espirit_combination),
+]
+
+
+@pytest.mark.parametrize('combine', COMBINATIONS_AND_WEIGHTS)
 @pytest.mark.parametrize('is_known', [True, False])
 def test_combinations_are_those_of_the_cpu(combine, is_known: bool) -> None:
     images, covariance = image_from_kspace(LINES), noise_covariance(NOISE) if is_known else None
     with pretending():
         found = here(combine(elsewhere(images), covariance))
     assert torch.equal(found, combine(images, covariance))
+
+
+@pytest.mark.parametrize('method', [Homodyne(), Pocs()])
+def test_completed_k_space_is_that_of_the_cpu(method: PartialFourier) -> None:
+    acquired = Acquired(tuple(LINES.shape[1:]), (range(LINES.shape[1] * 6 // 8), range(LINES.shape[2])))
+    expected, completion = complete(method, LINES, acquired)
+    with pretending():
+        found, found_completion = complete(method, elsewhere(LINES), acquired)
+    assert torch.equal(here(found), expected)
+    assert found_completion == completion
 
 
 def test_mixing_devices_is_noticed() -> None:

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from raki.coils.espirit import espirit_maps, patches, per_pixel
 from raki.data.simulate import Simulation, simulate
-from raki.evaluation.espirit import espirit_maps, patches, per_pixel
 from raki.evaluation.metrics import object_mask
 from raki.fourier import centre_crop, image_from_kspace, kspace_from_image
 from tests.toys import random_kspace
@@ -52,3 +52,10 @@ def test_they_are_those_of_sigpy_on_a_square() -> None:
     inside = object_mask(image_from_kspace(simulated.kspace[0]).norm(dim=0))
     assert float((ours.any(0) != theirs.any(0))[inside].float().mean()) < 1e-3
     assert float(((ours.conj() * theirs).sum(0).abs()[inside] - 1).abs().max()) < 1e-3
+
+
+def test_sensitivities_do_not_see_their_blocks_of_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    acs = random_kspace(3, 12, 10)
+    whole = espirit_maps(acs, (25, 18), 0.5)
+    monkeypatch.setattr('raki.coils.espirit.ELEMENTS_AT_ONCE', 3 * 3 * 18 * 7)
+    torch.testing.assert_close(espirit_maps(acs, (25, 18), 0.5), whole)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from raki.coils.combine import root_sum_of_squares, walsh
+from raki.coils.combine import espirit, root_sum_of_squares, walsh
 from raki.coils.transform import coil_transform
 from raki.data.sampling import undersample
 from raki.data.scan import Scan
@@ -120,7 +120,7 @@ def test_faults_are_reported_by_number_and_filled_accordingly(name: str) -> None
 
 
 @pytest.mark.parametrize('method', [Grappa(regularization=1e-3), RAKI_QUICK], ids=['grappa', 'raki'])
-@pytest.mark.parametrize('combine', [root_sum_of_squares, walsh])
+@pytest.mark.parametrize('combine', [root_sum_of_squares, walsh, espirit])
 def test_every_method_and_combination_survives(method: Method, combine) -> None:
     scan = with_faults(scan_with(8), {0: None, 5: (2, 1)})
     image = reconstruct(scan, method, combine=combine, device=CPU).image

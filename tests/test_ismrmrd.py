@@ -1,5 +1,6 @@
 """ISMRMRD files written by the standard's own Python package, by its own generator, and the real ones."""
 
+import json
 import shutil
 import subprocess
 from collections.abc import Iterable
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+from raki.cli import main
 from raki.coils.combine import root_sum_of_squares
 from raki.coils.noise import noise_covariance
 from raki.data.load import load_scan, open_scan
@@ -354,3 +356,29 @@ def test_files_of_the_standards_own_generator_are_reconstructed(
             for method in (ZeroFilling(), Grappa())
         ]
         assert errors[1] < 0.6 * errors[0]  # at R=4 noise remains, no aliasing
+
+
+def test_a_measurement_and_the_centre_are_chosen_on_the_command_line(tmp_path: Path, capsys) -> None:
+    lines = [Line(ky) for ky in range(8)]
+    for group in ('dataset', 'dataset_1'):
+        write(tmp_path / 'a.h5', lines, group, center=2)
+    chosen = ['--measurement', 'dataset', '--centre', '4']
+    assert main(['info', str(tmp_path / 'a.h5'), '--json', *chosen]) == 0
+    notes = json.loads(capsys.readouterr().out)['notes']
+    assert not any('measurements in the file' in note for note in notes)
+    assert any('line 4 is taken as the centre of k-space, as asked for' in note for note in notes)
+    for wrong, message in [
+        (['--measurement', 'x'], "no measurement 'x'; the file has dataset, dataset_1"),
+        (['--centre', 'x'], '--centre needs'),
+    ]:
+        assert main(['info', str(tmp_path / 'a.h5'), *wrong]) in (2, 3)
+        assert message in ' '.join(capsys.readouterr().err.split())
+
+
+def test_noise_of_an_earlier_measurement_serves_one_without(tmp_path: Path) -> None:
+    noise = random_kspace(N_COILS, 40, seed=4).numpy()
+    write(tmp_path / 'a.h5', [Line(0, (ismrmrd.ACQ_IS_NOISE_MEASUREMENT,), samples=noise)])
+    write(tmp_path / 'a.h5', FULLY, 'dataset_1')
+    scan = load_scan(tmp_path / 'a.h5')
+    assert scan.noise is not None
+    np.testing.assert_array_equal(scan.noise.numpy(), noise)

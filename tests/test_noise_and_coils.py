@@ -1,11 +1,20 @@
 """Covariance, whitening, coil combination, Fourier convention."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from raki.coils.combine import matched_weights, root_sum_of_squares, walsh, walsh_weights
+from raki.coils.combine import (
+    espirit,
+    espirit_weights,
+    matched_weights,
+    root_sum_of_squares,
+    walsh,
+    walsh_weights,
+)
 from raki.coils.noise import (
     coloured_noise,
     covariance_from_periphery,
@@ -121,10 +130,11 @@ def test_noise_that_cannot_be_estimated_is_refused() -> None:
         covariance_from_periphery(kspace, torch.ones(64, dtype=torch.bool))
 
 
-@pytest.mark.parametrize('factor', [1e-12, 1e-7, 1e7, 1e12])
-def test_the_unit_of_an_image_does_not_matter_to_adaptive_combination(factor: float) -> None:
+@pytest.mark.parametrize('combine', [walsh, espirit])
+@pytest.mark.parametrize('factor', [2.0**-40, 2.0**-24, 2.0**24, 2.0**40])
+def test_the_unit_of_an_image_does_not_matter_to_combination(factor: float, combine: Callable[..., Tensor]) -> None:
     images = birdcage_maps(4, (40, 24)) + 0.05 * random_kspace(4, 40, 24)
-    torch.testing.assert_close(walsh(factor * images) / factor, walsh(images), rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(combine(factor * images) / factor, combine(images), rtol=1e-3, atol=1e-5)
 
 
 def test_adaptive_combination_does_not_see_its_blocks_of_rows(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,21 +185,33 @@ def test_adaptive_combination_recovers_the_object_that_the_coils_saw() -> None:
     torch.testing.assert_close(walsh(maps * magnitude), magnitude, rtol=0.02, atol=0)
 
 
-def test_adaptive_combination_has_less_noise_in_air_than_root_sum_of_squares() -> None:
+def test_espirit_recovers_the_object_that_smooth_coils_saw_as_bright_as_root_sum_of_squares() -> None:
+    """Sensitivities of a few waves across, as it can know them; without noise both are sum |c|^2 |m| over the norm."""
+    smooth = torch.zeros(4, 40, 48, dtype=torch.complex64)
+    centre_crop(smooth, (3, 3)).copy_(random_kspace(4, 3, 3))
+    images = image_from_kspace(smooth) * random_kspace(40, 48, seed=2)
+    torch.testing.assert_close(espirit(images), root_sum_of_squares(images), rtol=0.02, atol=0)
+
+
+@pytest.mark.parametrize('combine', [walsh, espirit])
+def test_weighted_combination_has_less_noise_in_air_than_root_sum_of_squares(combine: Callable[..., Tensor]) -> None:
     """Where there is no signal, RSS of n coils averages sqrt(n) times what one combined coil has."""
     images = birdcage_maps(8, (48, 40)) * (torch.arange(48) < 24)[:, None] + 0.05 * random_kspace(8, 48, 40)
     air = (slice(36, 48), slice(None))
-    assert float(walsh(images)[air].mean()) < 0.7 * float(root_sum_of_squares(images)[air].mean())
+    assert float(combine(images)[air].mean()) < 0.7 * float(root_sum_of_squares(images)[air].mean())
 
 
-def test_adaptive_weights_have_unit_norm() -> None:
-    weights = walsh_weights(random_kspace(4, 12, 10))
+@pytest.mark.parametrize('weigh', [walsh_weights, espirit_weights])
+def test_weights_have_unit_norm(weigh: Callable[[Tensor], Tensor]) -> None:
+    """Everywhere, so that no combination is brighter than root sum of squares."""
+    weights = weigh(random_kspace(4, 12, 10))
     torch.testing.assert_close(weights.abs().square().sum(0), torch.ones(12, 10))
 
 
-def test_adaptive_combination_does_not_depend_on_the_coils_gains_once_they_are_whitened() -> None:
+@pytest.mark.parametrize('combine', [walsh, espirit])
+def test_combination_does_not_depend_on_the_coils_gains_once_they_are_whitened(combine: Callable[..., Tensor]) -> None:
     gain = torch.tensor([1.0, 3.0, 0.2, 1.0], dtype=torch.complex64)
     images = birdcage_maps(4, (24, 20)) + 0.05 * random_kspace(4, 24, 20)
     amplified = gain[:, None, None] * images
     covariance = torch.diag(gain.abs() ** 2).to(torch.complex128)
-    torch.testing.assert_close(walsh(amplified, covariance), walsh(images), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(combine(amplified, covariance), combine(images), rtol=1e-3, atol=1e-4)

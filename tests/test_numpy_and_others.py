@@ -1,5 +1,6 @@
 """NumPy files, masks in other files, files of no known format, and files that contradict themselves."""
 
+import zipfile
 from pathlib import Path
 
 import h5py
@@ -57,6 +58,13 @@ def test_objects_and_truncated_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / 'short.npy').write_bytes(whole[:-8])
     with pytest.raises(ScanError, match=r'truncated, an array complex64 \(2, 3, 12, 10\) needs 5760 bytes, and 5752'):
         load_scan(tmp_path / 'short.npy', layout=LAYOUT)
+    giant = whole.replace(b'(2, 3, 12, 10)', b'(9999, 3, 9, )')
+    (tmp_path / 'giant.npy').write_bytes(giant)
+    with zipfile.ZipFile(tmp_path / 'giant.npz', 'w', zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr('kspace.npy', giant)
+    for name in ('giant.npy', 'giant.npz'):
+        with pytest.raises(ScanError, match=r'truncated, an array complex64 \(9999, 3, 9\) needs'):
+            load_scan(tmp_path / name, layout=LAYOUT)
     (tmp_path / 'broken.npy').write_bytes(whole[:20])
     with pytest.raises(ScanError, match=r'cannot be read as \.npy'):
         load_scan(tmp_path / 'broken.npy', layout=LAYOUT)
@@ -86,6 +94,16 @@ def test_a_file_of_another_program_is_named_with_the_way(
     with pytest.raises(ScanError, match=message) as caught:
         open_scan(tmp_path / name)
     assert '\n' not in str(caught.value)
+    with pytest.raises(ScanError, match=message):
+        open_scan(tmp_path / name, LAYOUT)
+
+
+def test_hdf5_of_another_program_is_not_taken_for_what_its_name_says(tmp_path: Path) -> None:
+    for name, message in (('scan.raw', 'none of the known formats'), ('ScanArchive_1.h5', 'a GE ScanArchive')):
+        with h5py.File(tmp_path / name, 'w') as file:
+            file['group/measured'] = KSPACE
+        with pytest.raises(ScanError, match=message):
+            open_scan(tmp_path / name)
 
 
 MASK = np.arange(12) % 2 == 0

@@ -49,11 +49,12 @@ def test_full_cmrxrecon_is_slices_of_several_phases(tmp_path: Path, name: str) -
         assert bool(scan.mask.all())
 
 
-def test_undersampled_cmrxrecon_has_its_own_lines_in_every_phase(tmp_path: Path) -> None:
+@pytest.mark.parametrize('name', ['kspace_sub04', 'kus'])
+def test_undersampled_cmrxrecon_has_its_own_lines_in_every_phase(tmp_path: Path, name: str) -> None:
     masks = np.stack([np.arange(N_LINES) % 4 == phase for phase in range(N_PHASES)])
-    masks[:, 2:18] = True
+    masks[:, 2:18] = True  # 16 central lines
     under = np.where(masks[:, None, None, :, None], CINE, 0)
-    file = open_scan(written(tmp_path / 'a.mat', kspace_sub04=as_matlab(under)))
+    file = open_scan(written(tmp_path / 'a.mat', **{name: as_matlab(under)}))
     assert says(file, 'lines of zeros are taken as not measured')
     mask = written(tmp_path / 'mask.mat', mask=np.repeat(masks[..., None], N_READOUT, axis=-1).astype('f8'))
     for found in (file, open_scan(tmp_path / 'a.mat', mask=str(mask))):

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 import torch
 
+import raki
 from raki.data.generic import DatasetLayout
 from raki.data.load import load_scan, open_scan
 from raki.data.twix import translated
 from raki.errors import ScanError
-from raki.fourier import without_oversampling
+from raki.fourier import READOUT, image_from_kspace, kspace_from_image, without_oversampling
 from tests import siemens
 from tests.siemens import Line, Scan, write_vb, write_vd
 from tests.toys import random_kspace
@@ -137,6 +138,27 @@ def test_an_asymmetric_echo_is_placed_by_its_sample_and_cut_samples_are_left_out
     near(scan.kspace[0], without_oversampling(kept, N_READOUT))
 
 
+@pytest.mark.parametrize('echo', [0, N_READOUT - 1])
+def test_an_echo_that_is_not_stated_or_next_to_the_middle_is_in_it(tmp_path: Path, echo: int) -> None:
+    lines = [replace(line, centre=(echo, *CENTRE[1:])) for line in lines_of()]
+    scan = load_scan(write_vb(tmp_path / 'meas.dat', scan_of(lines)))
+    near(scan.kspace[0], without_oversampling(KSPACE, N_READOUT))
+
+
+def test_a_readout_as_long_as_the_matrix_is_not_oversampled(tmp_path: Path) -> None:
+    lines = [replace(line, centre=(N_READOUT // 2, *CENTRE[1:])) for line in lines_of(KSPACE[..., :N_READOUT])]
+    path = write_vb(tmp_path / 'meas.dat', Scan(lines, VALUES, {}))
+    near(load_scan(path).kspace[0], KSPACE[..., :N_READOUT])
+
+
+def test_oversampling_along_phase_encoding_is_cropped_from_images(tmp_path: Path) -> None:
+    """And is no other voxel size."""
+    file = open_scan(write_vb(tmp_path / 'a.dat', scan_of(lines_of(), sKSpace__dPhaseOversamplingForDialog=0.6)))
+    scan = file.read()
+    assert scan.image_shape == (10, N_READOUT)
+    assert scan.voxel_size == pytest.approx((0.032, 0.02))
+
+
 def test_partitions_are_a_volume(tmp_path: Path) -> None:
     kspace = random_kspace(N_COILS, 6, N_LINES, 2 * N_READOUT)
     lines = [
@@ -161,6 +183,21 @@ def test_slices_repetitions_and_contrasts_are_labelled(tmp_path: Path) -> None:
     assert file.shape == (2, N_COILS, N_LINES, N_READOUT)
     [frame] = file.frames_with(repetition=1, contrast=0)
     near(file.read(frame=frame).kspace, without_oversampling(kspace[1, 0], N_READOUT))
+
+
+def test_slices_are_in_the_order_of_their_places(tmp_path: Path) -> None:
+    """Scanners count slices as they measure them, every second one first."""
+    kspace = random_kspace(4, N_COILS, N_LINES, 2 * N_READOUT)
+    places = [-10.0, 10.0, -20.0, 0.0]
+    lines = [
+        line
+        for counter, (part, place) in enumerate(zip(kspace, places, strict=True))
+        for line in lines_of(part, slice=counter, place=(0, 0, place, 1, 0, 0, 0))
+    ]
+    file = open_scan(write_vd(tmp_path / 'meas.dat', scan_of(lines)))
+    assert [geometry.position[2] for geometry in file.geometries] == pytest.approx([-0.02, -0.01, 0, 0.01])
+    near(file.read().kspace, without_oversampling(kspace[[2, 0, 3, 1]], N_READOUT))
+    assert 'slices are numbered by their place' in file.notes[0]
 
 
 def test_what_is_no_line_of_the_image_is_left_out_and_counted(tmp_path: Path) -> None:
@@ -241,6 +278,7 @@ def test_damage_and_other_files_are_refused(tmp_path: Path, monkeypatch: pytest.
         open_scan(radial)
 
 
+@pytest.mark.filterwarnings('ignore:overflow')  # samples of damaged files may be as large as float32 can hold
 @pytest.mark.parametrize('write', WRITERS)
 def test_a_damaged_file_is_refused_or_read_but_never_worse(tmp_path: Path, write: Write) -> None:
     """Bytes of headers changed at random."""
@@ -278,3 +316,33 @@ def test_a_real_file_equals_its_conversion_to_hdf5(shared_scan) -> None:
     near(1000 * scan.kspace, 1000 * without_oversampling(other.kspace, 160))
     normal = translated(str(shared_scan('twix_gre2.dat'))).lines.head['slice_dir'][0]
     np.testing.assert_allclose(normal, (6.58423005e-09, 0.0383878015, 0.9992629886), atol=1e-6)
+
+
+def test_an_accelerated_scan_gives_the_images_of_the_same_lines_in_an_array(tmp_path: Path) -> None:
+    """R = 2 with embedded reference lines and noise, VB, partial Fourier, oversampled; to the pixel and to rounding."""
+    full = raki.simulate(raki.Simulation(matrix=(48, 40), n_coils=6)).kspace[0]
+    wide = kspace_from_image(torch.nn.functional.pad(image_from_kspace(full, READOUT), (20, 20)), READOUT)
+    acs, first, centre = range(18, 30), 9, (40, 24 - 9, 0)
+    lattice = [*range(first, 48, 2)]
+    noise = [Line(0.02 * random_kspace(6, 512).numpy(), flags=(siemens.NOISE,))]
+    kinds = {(siemens.REFERENCE, siemens.REFERENCE_AND_IMAGE): {*acs} & {*lattice}, (): {*lattice} - {*acs}}
+    kinds[siemens.REFERENCE,] = {*acs} - {*lattice}
+    lines = [
+        Line(wide[:, line].numpy(), line - first, flags, centre)
+        for flags, chosen in kinds.items()
+        for line in sorted(chosen)
+    ]
+    values: dict[str, object] = {
+        'sKSpace.lBaseResolution': 40,
+        'sKSpace.lPhaseEncodingLines': 48,
+        'sPat.lAccelFactPE': 2,
+        'sPat.ucRefScanMode': 2,
+        'sRXSPEC.alDwellTime[0]': 5000,
+    }
+    found = load_scan(write_vb(tmp_path / 'meas.dat', Scan(noise + lines, values, {'iPEFTLength': 48})))
+    mask = torch.zeros(48, dtype=torch.bool)
+    mask[[*lattice, *acs]] = True
+    direct = raki.Scan(torch.where(mask[:, None], full, 0)[None], mask, noise=found.noise)
+    images = [raki.reconstruct(scan, 'grappa').image for scan in (found, direct)]
+    torch.testing.assert_close(images[0], images[1], rtol=0, atol=1e-4 * float(images[1].max()))
+    assert images[0].shape == (1, 48, 40)

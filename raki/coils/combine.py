@@ -5,13 +5,18 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from raki.coils.espirit import espirit_maps
 from raki.coils.noise import whitening_matrix
+from raki.fourier import centre_crop, kspace_from_image
 
 Combination = Callable[[Tensor, Tensor | None], Tensor]
 """From coil images (coil, y, x), and the covariance of their noise where it is known, to one magnitude image (y, x)."""
 
 ROWS_AT_ONCE = 32
 """Rows of an image whose local covariances (coil, coil) are in memory together."""
+
+ESPIRIT_BLOCK = 24
+"""Side of the block in the middle of filled k-space that ESPIRiT learns sensitivities from [sample]."""
 
 
 def root_sum_of_squares(images: Tensor, covariance: Tensor | None = None) -> Tensor:
@@ -72,12 +77,20 @@ def rss_combination(images: Tensor, covariance: Tensor | None = None) -> Tensor:
     return matched_weights(images).conj()
 
 
+def espirit_weights(images: Tensor) -> Tensor:
+    """Sensitivities by ESPIRiT from the central block of the k-space of coil images (coil, y, x), same axes.
+
+    They have unit root sum of squares everywhere, in air as well, where they point anywhere: nothing is cut off that
+    might be signal.
+    """
+    kspace = kspace_from_image(images)
+    block = tuple(min(ESPIRIT_BLOCK, size) for size in images.shape[1:])
+    return espirit_maps(centre_crop(kspace, block), tuple(images.shape[1:]), crop=-1)
+
+
 def walsh_combination(images: Tensor, covariance: Tensor | None = None) -> Tensor:
     """Weights w (coil, y, x) for which |sum w images| is `walsh(images, covariance)`."""
-    if covariance is None:
-        return walsh_weights(images).conj()
-    whitening = whitening_matrix(covariance).to(images)
-    return torch.tensordot(whitening.mT, walsh_weights(torch.tensordot(whitening, images, dims=1)).conj(), dims=1)
+    return _whitened(walsh_weights, images, covariance)
 
 
 def walsh(images: Tensor, covariance: Tensor | None = None) -> Tensor:
@@ -86,3 +99,25 @@ def walsh(images: Tensor, covariance: Tensor | None = None) -> Tensor:
     Coils are whitened first where the `covariance` (coil, coil) of their noise is known.
     """
     return (walsh_combination(images, covariance) * images).sum(0).abs()
+
+
+def espirit_combination(images: Tensor, covariance: Tensor | None = None) -> Tensor:
+    """Weights w (coil, y, x) for which |sum w images| is `espirit(images, covariance)`."""
+    return _whitened(espirit_weights, images, covariance)
+
+
+def espirit(images: Tensor, covariance: Tensor | None = None) -> Tensor:
+    """Magnitude image, axes (y, x), of coil images (coil, y, x) as they are combined by ESPIRiT's sensitivities.
+
+    As bright as RSS where all coils see one object, and less noisy in air, which holds the noise of one channel. Coils
+    are whitened first where the `covariance` (coil, coil) of their noise is known.
+    """
+    return (espirit_combination(images, covariance) * images).sum(0).abs()
+
+
+def _whitened(weights: Callable[[Tensor], Tensor], images: Tensor, covariance: Tensor | None) -> Tensor:
+    """Conjugate weights of coil images for those that are found for white noise between coils."""
+    if covariance is None:
+        return weights(images).conj()
+    whitening = whitening_matrix(covariance).to(images)
+    return torch.tensordot(whitening.mT, weights(torch.tensordot(whitening, images, dims=1)).conj(), dims=1)

@@ -1,4 +1,4 @@
-"""What `raki info` says of a scan: shape, lattice, coils, noise, memory, and what GRAPPA chooses for it."""
+"""What `raki info` says of a scan: shape, lattice, coils, noise, memory, what GRAPPA chooses for it, and a verdict."""
 
 from math import prod
 
@@ -6,6 +6,7 @@ import torch
 
 from raki.coils.noise import noise_covariance
 from raki.commands.inputs import sizes_by_axis
+from raki.commands.outlook import outlook
 from raki.data.hdf5 import reconstruction_bytes
 from raki.data.masks import Irregular, Pattern
 from raki.data.sampling import NAMES, Box, Sampling
@@ -18,13 +19,14 @@ from raki.pipeline import Slab
 
 
 def describe(file: ScanFile) -> dict[str, object]:
-    """What is in a file; for every repetition the lattice of its first slab, and what stands in its way.
+    """What is in a file; for every repetition the lattice of its first slab, and what stands in its way; the verdict.
 
     A volume whose partitions were all measured alike is described as the slices that it is reconstructed as.
     """
     read = (file.read([0], frame) for frame in range(file.n_frames))
     repetitions = [scan.as_slices() if scan.has_full_kz else scan for scan in read]
-    first = repetitions[0]
+    first, patterns = repetitions[0], [_describe_sampling(scan) for scan in repetitions]
+    problems = [str(each['problem']) if each.get('problem') else None for each in patterns]
     return {
         'file': file.path,
         'format': file.format,
@@ -35,9 +37,10 @@ def describe(file: ScanFile) -> dict[str, object]:
         'has_reference': first.reference is not None,
         'memory_needed_gb': float(f'{reconstruction_bytes(file.shape) / 1e9:.2g}'),
         **_learnable(first),
-        'repetitions': [_describe_sampling(scan) for scan in repetitions],
+        'repetitions': patterns,
         'facts': dict(file.facts),
         'notes': list(file.notes),
+        **outlook(file, repetitions, problems),
     }
 
 

@@ -122,12 +122,15 @@ def open_file(
     mask: str | None = None,
     coils: int | None = None,
     fft: str | None = None,
+    measurement: str | None = None,
+    centre: str | None = None,
 ) -> 'ScanFile':
     """Recognise a file; UsageError if options do not fit together, or not this file: more virtual coils than coils."""
     from raki.coils.transform import require_compressible
     from raki.data.convention import CONVENTIONS
     from raki.data.generic import DatasetLayout
     from raki.data.load import open_scan
+    from raki.data.mrd_scan import RawChoice
     from raki.data.numpy_file import is_numpy
 
     if (dataset is None) != (axes is None) and not (axes and is_numpy(scan)):
@@ -137,7 +140,10 @@ def open_file(
     with as_usage_error():
         words = axes.split(',') if axes else ()
         layout = DatasetLayout(dataset or 'kspace', tuple(words), CONVENTIONS[fft or 'centred']) if words else None
-    file = open_scan(scan, layout, mask)
+    if centre is not None and not re.fullmatch(r'\d+(,\d+)?', centre):
+        raise UsageError(f'--centre needs the counter of a line, or of line and partition, such as 64,32, got {centre}')
+    choice = RawChoice(measurement, tuple(map(int, centre.split(','))) if centre else ())
+    file = open_scan(scan, layout, mask, choice)
     with as_usage_error():
         require_compressible(coils, file.shape[1])
     return file

@@ -2,7 +2,7 @@
 
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -25,12 +25,14 @@ from raki.fourier import centre_crop, cropped, image_from_kspace
 from raki.grappa.method import Grappa
 from raki.interpolation.calibration import Method, Progress
 from raki.interpolation.fit import ZeroFilling
-from raki.pipeline import COMBINATION_WEIGHTS, COMBINATIONS, Reconstruction, reconstruct
+from raki.partial_fourier.methods import PARTIAL_FOURIER
+from raki.pipeline import COMBINATION_WEIGHTS, COMBINATIONS, INTENSITY, Reconstruction, reconstruct
 
 SCANNER = ('vendor', 'system', 'field strength [T]')
 """Facts about the machine that go into outputs; others are free text, which may name somebody."""
 
 ALIKE = 'g-factor: without enough noise samples, coils are taken to have equal and independent noise'
+BEYOND = 'g-factor: of what is filled in within the acquired range, before partial Fourier is completed'
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +61,19 @@ class Job:
     """What to learn from, see `raki.commands.catalogue.with_settings`; None as the method does by itself."""
     faithful: float | None = None
     """Least part of small points that must come back, see there; None as the method does by itself [1]."""
+    partial_fourier: str = 'zero-fill'
+    """One of PARTIAL_FOURIER."""
+    whiten: bool = True
+    """Whether coils are whitened where the scan has noise samples; without, it counts as having none."""
+    crop: bool = True
+    """Whether images are cropped within the slice as the scan says."""
     keep_phi: bool = False
     """Whether who the patient is goes into the output, where the scan tells it."""
 
     def __post_init__(self) -> None:
         method = self.prepared
         known(COMBINATIONS, self.combine, 'combination')
+        known(PARTIAL_FOURIER, self.partial_fourier, 'partial Fourier')
         if self.gfactor and not isinstance(method, Grappa | ZeroFilling):
             raise ValueError(f'g-factors of {self.method} need replicas: use raki compare, or --method grappa')
 
@@ -73,6 +82,14 @@ class Job:
         """The method with the seed, if it has one, and with the settings."""
         found = {self.method: method_named(self.method)}
         return with_seed(with_settings(found, self.calibration, self.faithful)[self.method], self.seed)
+
+    def seen(self, scan: Scan) -> Scan:
+        """The scan as far as it is to be looked at."""
+        if not self.whiten:
+            scan = replace(scan, noise=None)
+        if not self.crop and scan.image_shape is not None:
+            scan = replace(scan, image_shape=(*scan.image_shape[:-2], *scan.kspace.shape[-2:]))
+        return scan
 
 
 def reconstruct_file(file: ScanFile, output: Path, job: Job, progress_for: Callable[[str], Progress]) -> dict[str, Any]:
@@ -86,10 +103,12 @@ def reconstruct_file(file: ScanFile, output: Path, job: Job, progress_for: Calla
     frames = file.frames_with(**job.labels)
     places = [file.place(index, frame) for frame in frames for index in slices]
     settings = {'device': job.device, 'combine': COMBINATIONS[job.combine], 'coils': job.coils}
+    settings |= {'partial_fourier': PARTIAL_FOURIER[job.partial_fourier]}
     manifest, waiting = _manifest(file, job, places), iter(enumerate(places))
     keep_kspace = job.keep_kspace or output_of(output).is_kspace
     with reconstruction_writer(output, len(places)) as writer:
-        for name, scan, wanted in _parts(file, slices, frames):
+        for name, whole, wanted in _parts(file, slices, frames):
+            scan = job.seen(whole)
             result = reconstruct(scan, job.prepared, **settings, progress=progress_for(f'{name}: {job.method}'))
             gfactors = gfactor_maps(scan, result, COMBINATION_WEIGHTS[job.combine], job.device) if job.gfactor else None
             for index in wanted:
@@ -103,7 +122,9 @@ def reconstruct_file(file: ScanFile, output: Path, job: Job, progress_for: Calla
             is_assumed = job.gfactor and known_covariance(scan.noise) is None
             transforms = [each.transform for each in result.interpolators]
             manifest['energy_in_virtual_coils'] += [1.0 if each is None else each.energy for each in transforms]
-            for key, texts in (('notes', (ALIKE,) * is_assumed + result.notes), ('warnings', result.warnings)):
+            is_completed = job.gfactor and any(each.weight for each in result.completions)
+            said = (ALIKE,) * is_assumed + (BEYOND,) * is_completed + result.notes
+            for key, texts in (('notes', said), ('warnings', result.warnings)):
                 manifest[key] = list(dict.fromkeys([*manifest[key], *texts]))
             for key, seconds in zip(('seconds_fit', 'seconds_fill'), result.seconds, strict=True):
                 manifest[key] += seconds
@@ -120,6 +141,10 @@ def _manifest(file: ScanFile, job: Job, places: list[Place]) -> dict[str, Any]:
         'combine': job.combine,
         'virtual_coils': job.coils,
         'energy_in_virtual_coils': [],
+        'partial_fourier': job.partial_fourier,
+        'whiten': job.whiten,
+        'crop': job.crop,
+        'intensity': INTENSITY,
         'source_file': shown(Path(file.path).name),
         'scanner': {name: file.facts[name] for name in SCANNER if name in file.facts},
         **({'subject': dict(file.identity)} if job.keep_phi and file.identity else {}),

@@ -23,6 +23,9 @@ MIN_WIDTH = 128
 COMPARISON_WIDTH = 144
 """Columns that the table of a comparison needs."""
 
+SECTIONS = ('repetitions', 'steps', 'cautions', 'verdict')
+"""What of a description has sections of its own, or is part of one."""
+
 
 def escape(text: str) -> str:
     """Text for a table: without markup, and without what a terminal would obey."""
@@ -51,10 +54,10 @@ def progress_bars() -> Iterator[Callable[[str], Callable[[int, int], None]]]:
 
 
 def description_table(description: Mapping[str, object]) -> Table:
-    """What `raki.commands.info.describe` found in a file."""
+    """What `raki.commands.info.describe` found in a file; the verdict comes last."""
     table = Table(show_header=False, title=escape(str(description['file'])), title_justify='left')
     for name, value in description.items():
-        if name not in ('file', 'repetitions') and value not in (None, [], {}):
+        if name not in ('file', *SECTIONS) and value not in (None, [], {}):
             table.add_row(name.replace('_', ' '), escape(_readable(value)))
     for index, repetition in enumerate(description['repetitions']):  # type: ignore[arg-type]
         table.add_section()
@@ -65,7 +68,16 @@ def description_table(description: Mapping[str, object]) -> Table:
                     f'repetition {index}: {label}' if index else label,
                     f'[red]{escape(str(value))}' if name == 'problem' else escape(_readable(value)),
                 )
+    table.add_section()
+    for name, value in description['steps'].items():  # type: ignore[attr-defined]
+        table.add_row(f'step: {name}', escape(value))
+    table.add_section()
+    table.add_row('verdict', f'{_colour(str(description["verdict"]))}{escape(str(description["verdict"]))}')
     return table
+
+
+def _colour(verdict: str) -> str:
+    return '[green]' if verdict == 'ready' else '[yellow]' if verdict.startswith('ready') else '[red]'
 
 
 def _readable(value: object) -> str:

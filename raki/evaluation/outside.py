@@ -6,7 +6,7 @@ of this package does: so they are judged by what they add. Any mask with an ACS 
 
 Sensitivities are zero where ESPIRiT's eigenvalue is below CROP; sigpy's own default of 0.95 also removes pixels of the
 object. They are learnt from a block of up to CALIBRATION_WIDTH samples along each axis, of as many lines as there are:
-sigpy's own ESPIRiT, which takes squares only, fails on few lines; so sigpy gets them from `raki.evaluation.espirit`.
+sigpy's own ESPIRiT, which takes squares only, fails on few lines; so sigpy gets them from `raki.coils.espirit`.
 
 How strong they regularise follows from the noise power, which the ACS tells, and never from a reference. With
 independent Gaussian noise of power n per sample, the most probable image minimises
@@ -29,10 +29,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from raki.coils.espirit import KERNEL, espirit_maps
 from raki.data.masks import Pattern
 from raki.data.sampling import slices
 from raki.errors import CalibrationError, ResourceError
-from raki.evaluation.espirit import KERNEL, espirit_maps
 from raki.fourier import centre_crop, image_from_kspace, kspace_from_image, spatial_axes
 from raki.interpolation.calibration import Calibration
 from raki.interpolation.neighbours import Neighbourhood

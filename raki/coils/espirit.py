@@ -13,6 +13,9 @@ from torch import Tensor
 KERNEL = 6
 """Side of a patch [sample], as sigpy and BART have it by default."""
 
+ELEMENTS_AT_ONCE = 2**22
+"""Entries of matrices at pixels that are in memory together."""
+
 LEAST_SINGULAR_VALUE = 0.02
 """Relative to the largest of the ACS's matrix of patches; what is smaller is noise (sigpy's default) [1]."""
 
@@ -38,11 +41,21 @@ def espirit_maps(acs: Tensor, shape: tuple[int, ...], crop: float) -> Tensor:
     every = patches(acs, sizes)
     energies, vectors = torch.linalg.eigh(every @ every.mH)
     spanning = vectors[:, energies > LEAST_SINGULAR_VALUE**2 * energies.max()]
-    matrices = per_pixel(spanning @ spanning.mH, len(acs), sizes, shape) / prod(sizes)
-    values, directions = torch.linalg.eigh(matrices)
-    maps = directions[..., -1].movedim(-1, 0)
-    phase = torch.polar(torch.ones_like(maps[:1].abs()), -maps[:1].angle())
-    return (maps * phase * (values[..., -1] > crop)).contiguous()
+    lags = lags_of(spanning @ spanning.mH / prod(sizes), len(acs), sizes)
+    n_rows = max(1, ELEMENTS_AT_ONCE // (len(acs) ** 2 * prod(shape[1:])))
+    blocks = [range(start, min(start + n_rows, shape[0])) for start in range(0, shape[0], n_rows)]
+    return torch.cat([_directions(at_pixels(lags, shape, rows), crop) for rows in blocks]).movedim(-1, 0).contiguous()
+
+
+def _directions(matrices: Tensor, crop: float) -> Tensor:
+    """Eigenvectors (..., coil) of the largest eigenvalue of matrices (..., coil, coil), zero where it is below `crop`.
+
+    The first coil is real.
+    """
+    values, vectors = torch.linalg.eigh(matrices)
+    maps = vectors[..., -1]
+    phase = torch.polar(torch.ones_like(maps[..., :1].abs()), -maps[..., :1].angle())
+    return maps * phase * (values[..., -1:] > crop)
 
 
 def patches(kspace: Tensor, sizes: Sequence[int]) -> Tensor:
@@ -71,12 +84,26 @@ def per_pixel(form: Tensor, n_coils: int, sizes: Sequence[int], shape: tuple[int
     shape
         Size of the images.
     """
+    return at_pixels(lags_of(form, n_coils, sizes), shape, range(shape[0]))
+
+
+def lags_of(form: Tensor, n_coils: int, sizes: Sequence[int]) -> Tensor:
+    """The q(d) of `per_pixel`, axes (coil, coil, *d), complex64; d from 1 - size to size - 1 along every axis."""
     parts = form.view(n_coils, *sizes, n_coils, *sizes)
-    lags = form.new_zeros(n_coils, n_coils, *shape)
+    lags = form.new_zeros(n_coils, n_coils, *(2 * size - 1 for size in sizes))
     for place in product(*map(range, sizes)):
-        apart = [
-            torch.arange(-here, size - here) % length for here, size, length in zip(place, sizes, shape, strict=True)
-        ]
-        lags[(slice(None), slice(None), *torch.meshgrid(*apart, indexing='ij'))] += parts[(slice(None), *place)]
-    axes = tuple(range(2, lags.ndim))
-    return torch.fft.fftshift(torch.fft.fftn(lags.to(torch.complex64), dim=axes), dim=axes).movedim((0, 1), (-2, -1))
+        apart = tuple(slice(size - 1 - here, 2 * size - 1 - here) for here, size in zip(place, sizes, strict=True))
+        lags[(slice(None), slice(None), *apart)] += parts[(slice(None), *place)]
+    return lags.to(torch.complex64)
+
+
+def at_pixels(lags: Tensor, shape: tuple[int, ...], rows: range) -> Tensor:
+    """The matrices of `per_pixel` for some rows of the first axis, axes (row, *shape[1:], coil, coil)."""
+    for axis, length in enumerate(shape):
+        pixels = torch.arange(length, device=lags.device) - length // 2
+        reach = lags.shape[2] // 2
+        turns = torch.outer(torch.arange(-reach, reach + 1, device=lags.device), pixels) % length / length
+        waves = torch.polar(torch.ones_like(turns), -2 * torch.pi * turns)
+        waves = waves[:, rows.start : rows.stop] if axis == 0 else waves
+        lags = lags.movedim(2, -1) @ waves
+    return lags.movedim((0, 1), (-2, -1))

@@ -1,0 +1,126 @@
+"""What a reconstruction of a file would do, step by step, and whether anything stands in its way."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+
+from raki.commands.catalogue import METHODS
+from raki.data.masks import Irregular
+from raki.data.scan import Scan, ScanFile
+from raki.errors import CalibrationError, SamplingError
+from raki.partial_fourier.complete import complete
+from raki.partial_fourier.methods import ZeroFill
+from raki.pipeline import INTENSITY, Slab
+
+DEFAULT = 'gated'
+"""The method that is asked whether it can learn."""
+
+ANY_PATTERN = 'spirit'
+"""The method that is asked where there is no lattice."""
+
+READING = {'flags': 'left out', 'oversampling': 'oversampling', 'averages': 'averag'}
+"""Steps of readers, and by what word their notes tell of them."""
+
+DOUBTS = (' taken', ' believed', ' assumed', ' no truth')
+"""Words by which notes of readers tell what a file leaves open, or contradicts."""
+
+
+def outlook(file: ScanFile, scans: Sequence[Scan], problems: Sequence[str | None]) -> dict[str, object]:
+    """Steps by name, and the verdict: ready, ready with cautions, or what is missing; from one slab per frame.
+
+    Parameters
+    ----------
+    file, scans
+        What is to be reconstructed, and of each of its frames the first slab, as slices where kz is fully sampled.
+    problems
+        What is wrong with the pattern of each of them, as far as that is known.
+    """
+    slabs = [Slab.of(scan, 0, torch.device('cpu')) for scan in scans]
+    known = [[problem] if problem else [] for problem in problems]
+    missing = _of_frames(file, [_missing(slab) or others for slab, others in zip(slabs, known, strict=True)])
+    doubts = [note for note in file.notes if any(word in note for word in DOUBTS)]
+    cautions = [*doubts, *_of_frames(file, [_cautions(slab) for slab in slabs])]
+    ready = f'ready with these cautions: {"; ".join(cautions)}' if cautions else 'ready'
+    verdict = f'not ready: {"; ".join(missing)}' if missing else ready
+    return {'steps': steps(file, scans[0]), 'cautions': cautions, 'verdict': verdict}
+
+
+def steps(file: ScanFile, scan: Scan) -> Mapping[str, str]:
+    """What `raki reconstruct` does by default with this scan, in order, and how that is changed."""
+    slab, noise = Slab.of(scan, 0, torch.device('cpu')), scan.noise
+    told = {name: [note for note in file.notes if word in note] for name, word in READING.items()}
+    dead, whitening = 'unknown without an ACS', 'none: there is no ACS'
+    try:
+        transform = slab.transform
+        dead = '; '.join(text for text in transform.warnings if text != transform.not_whitened) or 'none'
+        whitening = '; '.join([*transform.notes, transform.not_whitened or '']).strip('; ')
+    except CalibrationError:
+        pass
+    return {
+        **{name: '; '.join(notes) or 'none' for name, notes in told.items()},
+        'dead coils': dead,
+        'whitening': 'none: the scan has no noise samples' if noise is None else f'{whitening} (--no-whiten)',
+        'compression': f'none: {scan.n_coils} coils (--coils)',
+        'interpolation': _interpolation(slab),
+        'partial Fourier': '; '.join(_beyond(slab)) or 'none: k-space is symmetric around DC',
+        'combination': 'root sum of squares (--combine walsh, --combine espirit)',
+        'crop': _crop(scan),
+        'intensity': INTENSITY,
+    }
+
+
+def _of_frames(file: ScanFile, texts: Sequence[Sequence[str]]) -> list[str]:
+    """Each text once; with the frames that it is about unless all are."""
+    found = []
+    for text in dict.fromkeys(each for of_frame in texts for each in of_frame):
+        where = [str(frame) for frame, of_frame in zip(file.frames, texts, strict=True) if text in of_frame]
+        found.append(text if len(where) == len(texts) else f'{text} ({"; ".join(where)})')
+    return found
+
+
+def _missing(slab: Slab) -> list[str]:
+    """What stands in the way of the default method, and of those for any pattern."""
+    try:
+        slab.require_feasible(METHODS[DEFAULT])
+    except SamplingError as error:
+        others = _missing_of_any(slab)
+        return [str(error), *others]
+    except CalibrationError as error:
+        return [str(error)]
+    return []
+
+
+def _missing_of_any(slab: Slab) -> list[str]:
+    try:
+        slab.require_feasible(METHODS[ANY_PATTERN])
+    except CalibrationError as error:
+        return [str(error)]
+    return []
+
+
+def _cautions(slab: Slab) -> list[str]:
+    """Why the result may be worse than usual, as far as is known before anything is learnt."""
+    try:
+        return [*slab.contradictions, *slab.transform.warnings, *_beyond(slab)]
+    except CalibrationError:
+        return _beyond(slab)
+
+
+def _beyond(slab: Slab) -> list[str]:
+    """Which ends of k-space are missing."""
+    return list(complete(ZeroFill(), slab.kspace, slab.acquired)[1].notes)
+
+
+def _interpolation(slab: Slab) -> str:
+    if slab.is_whole:
+        return 'none: all of the acquired range was measured'
+    mask, inside = slab.sampling.mask, slab.sampling.inside
+    method = f'{ANY_PATTERN} or sparse' if isinstance(slab.sampling, Irregular) else DEFAULT
+    return f'{int((inside & ~mask).sum())} lines from {int(mask.sum())} measured ones, by --method {method}'
+
+
+def _crop(scan: Scan) -> str:
+    shape, size = scan.image_shape, scan.kspace.shape[2:]
+    if shape is None or tuple(shape) == tuple(size):
+        return 'none'
+    return f'{" x ".join(map(str, size))} to {" x ".join(map(str, shape))} (--no-crop)'
