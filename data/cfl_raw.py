@@ -16,6 +16,7 @@ from torch import Tensor
 
 from raki.data.cfl import LABEL_AXES
 from raki.data.cfl_images import dimensions, label_grid
+from raki.data.mrd_header import scanner_of
 from raki.data.place import Frame, Place
 from raki.data.scan import Scan, ScanFile
 from raki.errors import ScanError
@@ -87,6 +88,6 @@ def _lost(scan: ScanFile, first: Scan, grid: Mapping[str, list[int]]) -> list[st
         'the size of a voxel': first.voxel_size is not None,
         'the matrix of the image': tuple(scan.image_shape or scan.shape[2:]) != tuple(scan.shape[2:]),
         f'the counters of {", ".join(counted)}, which start at 0 there': bool(counted),
-        'vendor, system and field strength': any(name in scan.facts for name in ('vendor', 'field strength [T]')),
+        'vendor, system and field strength': bool(scanner_of(scan)),
     }
     return [name for name, is_there in lost.items() if is_there]

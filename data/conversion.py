@@ -37,6 +37,9 @@ TARGETS: Mapping[str, Target] = {
 }
 """Formats by the suffix of their files; the first that fits decides."""
 
+ACQUISITIONS = ('ISMRMRD HDF5', 'Siemens raw data')
+"""Sources whose acquisitions have headers."""
+
 FREE_TEXT = ('protocol', 'source', 'notes')
 """Facts in somebody's own words, which may name the patient."""
 
@@ -63,6 +66,7 @@ def convert(scan: ScanFile, path: Path, *, keep_phi: bool = False) -> list[str]:
     with replacing_all() as new_file:
         lost = target.write(path, scan, subject, new_file)
     text, hidden = [name for name in FREE_TEXT if name in scan.facts], sorted(set(scan.identity) - set(subject))
+    lost += ['time stamps, dwell times and user fields of acquisitions'] * scan.format.startswith(ACQUISITIONS)
     lost += [f'free text of the header ({", ".join(text)})'] * bool(text)
     hint = '' if keep_phi else ': --keep-phi keeps it'
     return lost + [f'who the patient is ({", ".join(hidden)}){hint}'] * bool(hidden)

@@ -12,13 +12,11 @@ import torch
 from torch import Tensor
 
 from raki.data.gathered import label_of
-from raki.data.mrd_header import Description, header_xml
+from raki.data.mrd_header import Description, header_xml, scanner_of
 from raki.data.place import Place
 from raki.data.save import hdf5_in, reserve
 from raki.data.scan import Scan, ScanFile
 from raki.errors import ScanError
-
-SYSTEM_FACTS = ('vendor', 'system', 'field strength [T]')
 
 VOLUME_AXES = 'coil,kz,ky,kx'
 
@@ -70,7 +68,11 @@ class _Growing:
 
 def _write_frame(growing: _Growing, scan: ScanFile, frame: int, subject: Mapping[str, str]) -> list[str]:
     is_volume, first = len(scan.shape) == 5, scan.read([0], frame)
-    lost = _write_volume(growing, scan, first) if is_volume else _write_slices(growing, scan, frame, first, subject)
+    lost = (
+        _write_volume(growing, scan, first, subject)
+        if is_volume
+        else _write_slices(growing, scan, frame, first, subject)
+    )
     if not bool(first.mask.all()):
         growing.file['mask'] = first.mask.numpy()
     if first.noise is not None:
@@ -80,7 +82,7 @@ def _write_frame(growing: _Growing, scan: ScanFile, frame: int, subject: Mapping
     return lost
 
 
-def _write_volume(growing: _Growing, scan: ScanFile, volume: Scan) -> list[str]:
+def _write_volume(growing: _Growing, scan: ScanFile, volume: Scan, subject: Mapping[str, str]) -> list[str]:
     if scan.shape[0] > 1:
         raise ScanError(f'{scan.path}: one file holds one volume, got {scan.shape[0]}: choose .mrd.h5 or .cfl')
     for name, array in (('kspace', volume.kspace), ('reference', volume.reference)):
@@ -89,6 +91,8 @@ def _write_volume(growing: _Growing, scan: ScanFile, volume: Scan) -> list[str]:
             growing.file[name] = _held(array, volume)[0].numpy() if name == 'kspace' else array[0].numpy()
     growing.file['kspace'].attrs['axes'] = VOLUME_AXES
     lost = {'the separate calibration': volume.calibration is not None, 'the size of a voxel': bool(volume.voxel_size)}
+    lost['vendor, system and field strength'] = bool(scanner_of(scan))
+    lost['who the patient is, but for patient_id'] = bool(set(subject) - {'patient_id'})
     lost['the matrix of the image'] = tuple(scan.image_shape or scan.shape[2:]) != tuple(scan.shape[2:])
     return [name for name, is_there in lost.items() if is_there]
 
@@ -106,7 +110,7 @@ def _write_slices(growing: _Growing, scan: ScanFile, frame: int, first: Scan, su
         for name, array in (('acs', read.calibration), ('reference', read.reference)):
             if array is not None:
                 growing.put(name, slab, array[0])
-    if scan.image_shape is None and first.voxel_size is None and not subject:
+    if not (scan.image_shape or first.voxel_size or subject or scanner_of(scan)):
         return []
     growing.file['ismrmrd_header'] = header_xml(_description(scan, first, subject))
     cropped = (scan.image_shape or scan.shape[2:])[1] < scan.shape[-1]
@@ -125,7 +129,7 @@ def _description(scan: ScanFile, first: Scan, subject: Mapping[str, str]) -> Des
         image_shape=(1, scan.image_shape[0] if scan.image_shape else n_y, n_x),
         limits={'kspace_encoding_step_1': _padding(n_y, int(lines[0]), int(lines[-1]))},
         n_coils=scan.shape[1],
-        scanner={name: scan.facts[name] for name in SYSTEM_FACTS if name in scan.facts},
+        scanner=scanner_of(scan),
         subject=subject,
     )
 

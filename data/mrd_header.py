@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
+from raki.data.scan import ScanFile
+
 NAMESPACE = 'http://www.ismrm.org/ISMRMRD'
 
 MM = 1000.0
@@ -51,6 +53,11 @@ class Description:
 
     subject: Mapping[str, str] = field(default_factory=dict)
     """Who the patient is, by the names of the header: only where somebody asked for it."""
+
+
+def scanner_of(scan: ScanFile) -> dict[str, str]:
+    """Facts about the machine that go into outputs; others are free text, which may name somebody."""
+    return {name: scan.facts[name] for name in SYSTEM if name in scan.facts}
 
 
 def header_xml(described: Description) -> str:

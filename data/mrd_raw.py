@@ -17,7 +17,7 @@ from torch import Tensor
 
 from raki.data.masks import Irregular, Pattern, pattern_of
 from raki.data.mrd_geometry import AXES, signs_of
-from raki.data.mrd_header import MM, Description, header_xml
+from raki.data.mrd_header import MM, Description, header_xml, scanner_of
 from raki.data.mrd_layout import ACQUISITION, bit
 from raki.data.place import Frame, Geometry
 from raki.data.sampling import slices
@@ -39,8 +39,6 @@ LARGEST = (1 << 16) - 1
 
 NOISE_SAMPLES = 1024
 """Of one noise acquisition."""
-
-SYSTEM_FACTS = ('vendor', 'system', 'field strength [T]')
 
 
 @dataclass(slots=True, eq=False)
@@ -242,6 +240,6 @@ def _description(scan: ScanFile, found: _Found, subject: Mapping[str, str]) -> D
         calibration_mode=('separate' if found.is_separate else 'embedded') if is_accelerated else '',
         noise_bandwidth=1.0 if found.has_noise else None,
         n_coils=scan.shape[1],
-        scanner={name: scan.facts[name] for name in SYSTEM_FACTS if name in scan.facts},
+        scanner=scanner_of(scan),
         subject=subject,
     )

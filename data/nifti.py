@@ -29,8 +29,6 @@ ALIGNED = 0.01
 
 DESCRIPTION = 'research only, not for diagnosis'
 
-UNKNOWN = 'the scan does not tell its place in space: the affine has voxel sizes only, and code 0'
-
 Stack = list[list[int]]
 """Numbers of the images of one file: of every frame, its slices in order."""
 

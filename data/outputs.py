@@ -1,6 +1,6 @@
 """Formats of reconstructions, by the suffix of their file."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,8 +9,11 @@ from raki.data.dicom import write_dicom
 from raki.data.gathered import Finish, GatheringWriter
 from raki.data.mrd_images import write_mrd_images
 from raki.data.nifti import write_nifti
+from raki.data.place import Place
 from raki.data.png import write_png
 from raki.data.save import ReconstructionWriter, Writer
+
+UNPLACED = 'the scan does not tell its place in space: orientation and position of the images are unknown'
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,22 +32,34 @@ class Output:
     is_kspace: bool = False
     """Whether it is the filled k-space, so that this is always needed."""
 
+    is_placed: bool = False
+    """Whether programs that read it take it for placed in space."""
+
+    can_hold_identity: bool = False
+    """Whether who the patient is has a place in it."""
+
+    def shortcomings(self, places: Sequence[Place], *, is_identity_wanted: bool) -> list[str]:
+        """What is not as its readers, or those who asked for identities, may expect, one sentence each."""
+        is_unknown = self.is_placed and any(place.geometry is None for place in places)
+        unkept = is_identity_wanted and not self.can_hold_identity
+        return [UNPLACED] * is_unknown + [f'{self.name} has no place for who the patient is'] * unkept
+
 
 def _gathering(finish: Finish) -> Callable[[str | Path, int], Writer]:
     """Give a writer that needs all images first."""
     return lambda path, _n_images: GatheringWriter(path, finish)
 
 
-HDF5 = Output('HDF5 in fastMRI layout', ReconstructionWriter, can_hold_kspace=True)
+HDF5 = Output('HDF5 in fastMRI layout', ReconstructionWriter, can_hold_kspace=True, can_hold_identity=True)
 
 WRITERS: Mapping[str, Output] = {
-    '.mrd.h5': Output('ISMRMRD images', _gathering(write_mrd_images)),
+    '.mrd.h5': Output('ISMRMRD images', _gathering(write_mrd_images), is_placed=True, can_hold_identity=True),
     '.h5': HDF5,
     '.hdf5': HDF5,
     '.hdf': HDF5,
-    '.nii': Output('NIfTI', _gathering(write_nifti)),
-    '.nii.gz': Output('NIfTI, compressed', _gathering(write_nifti)),
-    '.dcm': Output('DICOM', _gathering(write_dicom)),
+    '.nii': Output('NIfTI', _gathering(write_nifti), is_placed=True),
+    '.nii.gz': Output('NIfTI, compressed', _gathering(write_nifti), is_placed=True),
+    '.dcm': Output('DICOM', _gathering(write_dicom), is_placed=True, can_hold_identity=True),
     '.png': Output('PNG', _gathering(write_png)),
     '.cfl': Output('filled k-space of BART', _gathering(write_cfl_images), can_hold_kspace=True, is_kspace=True),
 }

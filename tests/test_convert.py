@@ -220,6 +220,26 @@ def test_what_a_format_cannot_hold_is_named(tmp_path: Path) -> None:
     ]
 
 
+def test_what_a_volume_in_hdf5_cannot_hold_is_named(tmp_path: Path) -> None:
+    held = Held(volume_mask()[None], n_acs=4)
+    file = held.file(identity={**PATIENT, 'patient_id': 'abc'}, image_shape=(6, 14, 10), facts={'vendor': 'Acme'})
+    assert convert(file, tmp_path / 'a.h5', keep_phi=True) == [
+        'the separate calibration',
+        'the size of a voxel',
+        'vendor, system and field strength',
+        'who the patient is, but for patient_id',
+        'the matrix of the image',
+        'who the patient is (institutionName)',
+    ]
+    assert attributes(tmp_path / 'a.h5')['patient_id'] == 'abc'
+
+
+def test_headers_of_acquisitions_are_named(tmp_path: Path) -> None:
+    convert(SCANS['full slices'].file(), tmp_path / 'a.mrd.h5')
+    lost = convert(open_scan(tmp_path / 'a.mrd.h5'), tmp_path / 'a.h5')
+    assert lost == ['time stamps, dwell times and user fields of acquisitions']
+
+
 def test_what_cannot_be_found_again_is_refused(tmp_path: Path) -> None:
     held = Held(torch.stack([every_second(), every_second(1)]), n_slabs=2)
     uneven = replace(held.file(), frames=[Frame()], read_slab=lambda slab, _frame: held.slab(slab, slab))

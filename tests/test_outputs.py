@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import h5py
 import ismrmrd
 import nibabel
 import numpy as np
@@ -379,6 +380,29 @@ def test_devices_are_refused(scan: Path, capsys: pytest.CaptureFixture[str]) -> 
     capsys.readouterr()
     assert main(['reconstruct', str(scan), '-o', '/dev/null']) == 2
     assert '-o must name a file, but /dev/null is a device' in capsys.readouterr().err
+
+
+def test_what_a_format_lacks_is_a_warning(scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with h5py.File(scan, 'a') as file:
+        file.attrs['patient_id'] = 'abc'
+    unplaced = 'raki: warning: the scan does not tell its place in space: orientation and position of the images are'
+    unkept = 'raki: warning: NIfTI has no place for who the patient is'
+    for option, expected in ([], [unplaced]), (['--keep-phi'], [unplaced, unkept]):
+        capsys.readouterr()
+        words = ['reconstruct', str(scan), '-o', str(tmp_path / 'out.nii'), '--method', 'zero-filled']
+        assert main([*words, *option]) == 0
+        said = [line for line in capsys.readouterr().err.splitlines() if line.startswith('raki: ')]
+        assert [line.startswith(each) for line, each in zip(said, expected, strict=True)] == [True] * len(expected)
+    assert main(['reconstruct', str(scan), '-o', str(tmp_path / 'out.png'), '--method', 'zero-filled']) == 0
+    assert 'warning' not in capsys.readouterr().err
+
+
+def test_files_written_beside_are_never_the_input(
+    scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(['convert', str(scan), str(tmp_path / 'a.cfl')]) == 0
+    assert main(['reconstruct', str(tmp_path / 'a_noise.cfl'), '-o', str(tmp_path / 'a.cfl')]) == 2
+    assert 'is the input' in capsys.readouterr().err
 
 
 def test_the_sidecar_has_the_names_of_bids(scan: Path, tmp_path: Path) -> None:

@@ -162,9 +162,11 @@ def require_writable(output: Path, source: Path | None = None) -> None:
 
 
 def _base(path: Path) -> Path:
-    """Where a file really is; the two files of BART are one."""
+    """Where a file really is; the files of BART that are written together are one."""
     found = path.resolve()
-    return found.with_suffix('') if found.suffix in ('.cfl', '.hdr') else found
+    if found.suffix not in ('.cfl', '.hdr'):
+        return found
+    return found.with_name(re.sub('_(noise|acs|reference|gfactor)$', '', found.stem))
 
 
 def require_output(output: Path, source: Path, *, keeps_kspace: bool) -> None:

@@ -15,6 +15,7 @@ from raki.coils.noise import known_covariance
 from raki.commands.catalogue import known, method_named, with_settings
 from raki.commands.inputs import shown
 from raki.data.masks import Irregular, pattern_of
+from raki.data.mrd_header import scanner_of
 from raki.data.outputs import output_of, reconstruction_writer
 from raki.data.place import Place, columns
 from raki.data.save import OutputImage
@@ -27,9 +28,6 @@ from raki.interpolation.calibration import Method, Progress
 from raki.interpolation.fit import ZeroFilling
 from raki.partial_fourier.methods import PARTIAL_FOURIER
 from raki.pipeline import COMBINATION_WEIGHTS, COMBINATIONS, INTENSITY, Reconstruction, reconstruct
-
-SCANNER = ('vendor', 'system', 'field strength [T]')
-"""Facts about the machine that go into outputs; others are free text, which may name somebody."""
 
 ALIKE = 'g-factor: without enough noise samples, coils are taken to have equal and independent noise'
 BEYOND = 'g-factor: of what is filled in within the acquired range, before partial Fourier is completed'
@@ -104,8 +102,9 @@ def reconstruct_file(file: ScanFile, output: Path, job: Job, progress_for: Calla
     places = [file.place(index, frame) for frame in frames for index in slices]
     settings = {'device': job.device, 'combine': COMBINATIONS[job.combine], 'coils': job.coils}
     settings |= {'partial_fourier': PARTIAL_FOURIER[job.partial_fourier]}
-    manifest, waiting = _manifest(file, job, places), iter(enumerate(places))
-    keep_kspace = job.keep_kspace or output_of(output).is_kspace
+    manifest, waiting, kind = _manifest(file, job, places), iter(enumerate(places)), output_of(output)
+    keep_kspace = job.keep_kspace or kind.is_kspace
+    manifest['warnings'] += kind.shortcomings(places, is_identity_wanted=job.keep_phi and bool(file.identity))
     with reconstruction_writer(output, len(places)) as writer:
         for name, whole, wanted in _parts(file, slices, frames):
             scan = job.seen(whole)
@@ -146,7 +145,7 @@ def _manifest(file: ScanFile, job: Job, places: list[Place]) -> dict[str, Any]:
         'crop': job.crop,
         'intensity': INTENSITY,
         'source_file': shown(Path(file.path).name),
-        'scanner': {name: file.facts[name] for name in SCANNER if name in file.facts},
+        'scanner': scanner_of(file),
         **({'subject': dict(file.identity)} if job.keep_phi and file.identity else {}),
         'acceleration': [],
         'notes': list(dict.fromkeys(file.notes)),
