@@ -126,3 +126,51 @@ def test_a_point_is_where_the_scanner_put_it(tmp_path: Path, point: tuple[int, i
             words = ['reconstruct', str(source), '--method', 'zero-filled', '-o', str(tmp_path / f'out{suffix}')]
             assert main(words) == 0
             np.testing.assert_allclose(place(tmp_path), expected(point, vendor), atol=1e-3, err_msg=suffix)
+
+
+VOLUME, KEPT_VOLUME = (6, 14, 12), (4, 9, 12)
+"""Size (z, y, x) of a volume and of what is kept of it."""
+
+
+def write_volume(path: Path, point: tuple[int, int, int], vendor: str) -> Path:
+    """The same of a volume, whose partitions are Fourier encoded."""
+    header = HEADER.format(vendor=vendor).replace('<x>24</x>', '<x>12</x>').replace('<x>36</x>', '<x>18</x>')
+    header = header.replace('<z>1</z>', '<z>6</z>', 1).replace('<z>4</z>', '<z>24</z>', 1)
+    head, recon, tail = header.partition('<reconSpace>')
+    tail = tail.replace('<z>1</z>', '<z>4</z>').replace('<z>4</z></fieldOfView', '<z>16</z></fieldOfView')
+    limits = (
+        '<kspace_encoding_step_2><minimum>0</minimum><maximum>5</maximum><center>3</center></kspace_encoding_step_2>'
+    )
+    dataset = ismrmrd.Dataset(str(path), 'dataset')
+    dataset.write_xml_header((head + recon + tail.replace('</encodingLimits>', f'{limits}</encodingLimits>')).encode())
+    image = 0.1 + torch.rand(N_COILS, *VOLUME, generator=torch.Generator().manual_seed(0))
+    at = [whole // 2 - kept // 2 + index for whole, kept, index in zip(VOLUME, KEPT_VOLUME, point, strict=True)]
+    image[:, at[0], at[1], at[2]] = 10
+    kspace = kspace_from_image(image.to(torch.complex64), (-3, -2, -1)).numpy()
+    for partition, line in np.ndindex(VOLUME[:2]):
+        acquisition: Any = ismrmrd.Acquisition.from_array(np.ascontiguousarray(kspace[:, partition, line]))
+        acquisition.idx.kspace_encode_step_1, acquisition.idx.kspace_encode_step_2 = line, partition
+        acquisition.center_sample = VOLUME[2] // 2
+        acquisition.position[:] = tuple(CENTRES[0])
+        acquisition.read_dir[:], acquisition.phase_dir[:] = tuple(READ), tuple(PHASE)
+        acquisition.slice_dir[:] = tuple(SLICE)
+        dataset.append_acquisition(acquisition)
+    dataset.close()
+    return path
+
+
+@pytest.mark.parametrize('vendor', ['GE', 'SIEMENS'])
+@pytest.mark.parametrize('point', [(0, 0, 0), (3, 8, 2)])
+def test_a_point_in_a_volume_is_where_the_scanner_put_it(
+    tmp_path: Path, point: tuple[int, int, int], vendor: str
+) -> None:
+    scan = write_volume(tmp_path / 'scan.h5', point, vendor)
+    sign = -1 if vendor == 'SIEMENS' else 1
+    axes = zip(point, KEPT_VOLUME, VOXEL, (SLICE, PHASE, READ), strict=True)
+    where = CENTRES[0] + sign * sum((index - kept // 2) * size * axis for index, kept, size, axis in axes)
+    for suffix, place in PLACES.items():
+        words = ['reconstruct', str(scan), '--method', 'zero-filled', '-o', str(tmp_path / f'out{suffix}')]
+        assert main(words) == 0
+        np.testing.assert_allclose(place(tmp_path), where, atol=1e-3, err_msg=suffix)
+    image: Any = nibabel.load(tmp_path / 'out.nii.gz')
+    assert image.shape == KEPT_VOLUME[::-1]
