@@ -43,14 +43,19 @@ def kind_of(path: Path) -> str:
 
 
 def _new_beside(path: Path) -> Path:
-    """Make an empty file in the folder of `path`, with the permissions of what it will replace."""
+    """Make an empty file in the folder of `path`; the owner's alone until it replaces another."""
     require_replaceable(path)
     temporary = path.with_name(f'.{path.name}.{token_hex(8)}.part')
-    permissions = S_IMODE(path.stat().st_mode) if path.exists() else None
-    temporary.touch(0o666 if permissions is None else permissions & 0o600, exist_ok=False)
-    if permissions is not None:
-        temporary.chmod(permissions)
+    temporary.touch(0o600 if path.exists() else 0o666, exist_ok=False)
     return temporary
+
+
+def _put(temporary: Path, path: Path) -> None:
+    """Put a file in place of another, with the permissions of that."""
+    require_replaceable(path)
+    if path.exists():
+        temporary.chmod(S_IMODE(path.stat().st_mode))
+    temporary.replace(path)
 
 
 def _flush(path: Path, flags: int) -> None:
@@ -81,8 +86,7 @@ def replacing_all() -> Iterator[Callable[[Path], Path]]:
         for temporary in temporaries.values():
             _flush(temporary, os.O_RDWR)
         for path, temporary in temporaries.items():
-            require_replaceable(path)
-            temporary.replace(path)
+            _put(temporary, path)
         for folder in {path.parent for path in temporaries}:
             _flush(folder, os.O_RDONLY)
     finally:

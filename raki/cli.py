@@ -13,7 +13,7 @@ import typer
 from raki.commands import inputs
 from raki.commands.inputs import UsageError, as_usage_error, shown
 from raki.commands.terminal import COMPARISON_WIDTH, comparison_table, description_table, progress_bars, show
-from raki.errors import CalibrationError, ResourceError, ScanError, TrainingError
+from raki.endings import EXIT_CODES, exit_code, one_line
 from raki.options import (
     CalibrationOption,
     CoilsOption,
@@ -26,18 +26,8 @@ from raki.options import (
     reading,
 )
 
-EXIT_CODES = {
-    typer.BadParameter.__bases__[0]: 2,
-    UsageError: 2,
-    ScanError: 3,
-    CalibrationError: 3,
-    TrainingError: 4,
-    ResourceError: 5,
-    OSError: 5,
-}
 OUTPUT_HELP = 'A .h5, .nii.gz, .dcm, .png, .cfl or .mrd.h5; default: SCAN.raki.h5 here.'
 COMPARED = ['zero-filled', 'grappa', 'gated', 'raki']
-OUT_OF_MEMORY = ('OutOfMemoryError', 'MemoryError')
 
 app = typer.Typer(
     help='Reconstruct undersampled multi-coil MRI k-space from the scan itself, and say how well.',
@@ -243,23 +233,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print('raki: interrupted, nothing was written', file=sys.stderr)
         return 130
     except (*EXIT_CODES, RuntimeError, MemoryError) as error:
-        code = _exit_code(error)
+        code = exit_code(error)
         if is_debugging or code is None:
             raise
-        print(f'raki: {_one_line(error)}', file=sys.stderr)
+        print(f'raki: {one_line(error)}', file=sys.stderr)
         return code
-
-
-def _exit_code(error: Exception) -> int | None:
-    if type(error).__name__ in OUT_OF_MEMORY:
-        return 5
-    return next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), None)
-
-
-def _one_line(error: Exception) -> str:
-    describe = getattr(error, 'format_message', None)
-    text = describe() if describe else str(error) or type(error).__name__
-    return shown(' '.join(text.split()))
 
 
 def _warn(warnings: Sequence[str]) -> None:

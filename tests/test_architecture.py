@@ -17,7 +17,7 @@ FLOORS = [
     ['raki.grappa', 'raki.networks', 'raki.consistency', 'raki.pipeline'],
     ['raki.evaluation'],
     ['raki.commands'],
-    ['raki.options', 'raki.public'],
+    ['raki.options', 'raki.public', 'raki.endings'],
     ['raki.cli'],
 ]
 """Rooms, from the ground up: one imports from lower floors only, never from another on its own."""
@@ -33,7 +33,7 @@ AT_HOME = {
     'jinja2': ('raki.evaluation.web_page',),
     'rich': ('raki.commands.terminal',),
     'twixtools': ('raki.data.twix_file',),
-    'typer': ('raki.cli', 'raki.options'),
+    'typer': ('raki.cli', 'raki.options', 'raki.endings'),
 }
 
 

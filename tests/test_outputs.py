@@ -143,6 +143,8 @@ def test_a_pixel_is_where_the_scanner_says_in_hdf5_and_mrd(tmp_path: Path, pixel
         at + (y - 7 // 2) * size[1] * np.array(list(header.phase_dir)), millimetres(pixel), atol=1e-4
     )
     np.testing.assert_allclose(list(header.slice_dir), SLICE, atol=1e-6)
+    attributes = ismrmrd.Meta.deserialize(image.attribute_string)
+    assert attributes['ImageComments'] == 'raki gated: research only, not for diagnosis'
     dataset.close()
 
 
@@ -298,13 +300,14 @@ def test_gfactors_come_along_and_a_failure_leaves_nothing(tmp_path: Path, suffix
 
 
 @pytest.mark.parametrize('suffix', ['.h5', '.nii', '.dcm'])
-def test_what_is_replaced_keeps_its_permissions(tmp_path: Path, suffix: str) -> None:
+@pytest.mark.parametrize('permissions', [0o600, 0o440, 0o666])
+def test_what_is_replaced_keeps_its_permissions(tmp_path: Path, suffix: str, permissions: int) -> None:
     path = tmp_path / f'a{suffix}'
     path.write_bytes(b'old')
-    path.chmod(0o600)
+    path.chmod(permissions)
     written(path, [OutputImage(torch.ones(SHAPE), place(0))])
     assert path.read_bytes() != b'old'
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.stat().st_mode) == permissions
 
 
 def test_a_set_of_files_is_replaced_by_all_or_none(tmp_path: Path) -> None:
