@@ -1,28 +1,34 @@
 """BART's pairs of .cfl (samples, first axis fastest) and .hdr (sizes of the axes): read by slabs, and written.
 
 The axes of BART (Uecker et al. 2015, Proc ISMRM 23:2486): READ, PHS1, PHS2, COIL, MAPS, TE, COEFF, COEFF2, ITER,
-CSHIFT, TIME, TIME2, LEVEL, SLICE, AVG, BATCH. Zero frequency is at n//2.
+CSHIFT, TIME, TIME2, LEVEL, SLICE, AVG, BATCH. Zero frequency is at n//2. Beside NAME.cfl there may be NAME_noise.cfl
+(samples along READ) and NAME_acs.cfl (separate calibration, with the coils and labels of NAME.cfl).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, replace
 from itertools import pairwise
 from math import prod
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from raki.data.generic import DatasetLayout, open_layout
-from raki.data.hdf5 import COMPLEX64_BYTES
+from raki.data.hdf5 import COMPLEX64_BYTES, finite
 from raki.data.measured import ZEROS
 from raki.data.save import replacing
-from raki.data.scan import ScanFile
+from raki.data.scan import Scan, ScanFile
 from raki.errors import ScanError
 
 N_AXES = 16
 
-AXES = {0: 'kx', 1: 'ky', 2: 'kz', 3: 'coil', 5: 'contrast', 10: 'repetition', 13: 'slice'}
+AXES = {0: 'kx', 1: 'ky', 2: 'kz', 3: 'coil', 5: 'contrast', 10: 'repetition', 11: 'phase', 13: 'slice', 15: 'set'}
 """What axes of BART are here, by their number; the others must have size 1."""
+
+LABEL_AXES = {name: axis for axis, name in AXES.items() if axis > 3}
+"""Axis of BART for each counter of an image, the fastest first."""
 
 NAMES = ('READ', 'PHS1', 'PHS2', 'COIL', 'MAPS', 'TE', 'COEFF', 'COEFF2')
 NAMES += ('ITER', 'CSHIFT', 'TIME', 'TIME2', 'LEVEL', 'SLICE', 'AVG', 'BATCH')
@@ -62,7 +68,42 @@ def open_cfl(path: str, layout: DatasetLayout | None = None, mask: str | None = 
         yield {'kspace': np.memmap(samples, np.complex64, 'r', shape=shape, order='F')}
 
     notes = [] if mask else ['BART files have no mask: lines of zeros are taken as not measured']
-    return open_layout(path, layout, mask or ZEROS, source, notes, 'BART cfl')
+    file = open_layout(path, layout, mask or ZEROS, source, notes, 'BART cfl')
+    return replace(file, read_slab=_with_siblings(path, sizes, file))
+
+
+def _with_siblings(path: str, sizes: list[int], file: ScanFile) -> Callable[[int, int], Scan]:
+    """Read a slab with the noise and separate calibration beside it."""
+    base = _pair(Path(path))[0]
+    noise, acs = (base.with_name(f'{base.stem}_{kind}.cfl') for kind in ('noise', 'acs'))
+    noise_sizes, acs_sizes = (_sizes(str(each)) if each.is_file() else None for each in (noise, acs))
+    if noise_sizes and prod(noise_sizes) != noise_sizes[0] * sizes[3]:
+        raise ScanError(f'{noise}: needs samples along READ of {sizes[3]} coils, got {_words(noise_sizes)}')
+    if acs_sizes and acs_sizes[3:] != sizes[3:]:
+        raise ScanError(f'{acs}: needs the coils and labels of {base.name} {_words(sizes)}, got {_words(acs_sizes)}')
+
+    def read(slab: int, frame: int) -> Scan:
+        scan, at = file.read_slab(slab, frame), {'slice': slab, **asdict(file.frames[frame])}
+        if noise_sizes:
+            samples = torch.from_numpy(_array(noise, noise_sizes).reshape(sizes[3], 1, -1))
+            scan = replace(scan, noise=finite(samples, str(noise))[:, 0])
+        if acs_sizes:
+            chosen = tuple(at.get(AXES.get(axis, ''), 0) if axis > 3 else slice(None) for axis in range(N_AXES))
+            block = finite(torch.from_numpy(_array(acs, acs_sizes, chosen)), str(acs))
+            scan = replace(scan, calibration=(block if sizes[2] > 1 else block[:, 0])[None])
+        return scan
+
+    return read
+
+
+def _array(path: Path, sizes: list[int], chosen: tuple[int | slice, ...] = ()) -> np.ndarray:
+    """Read what is chosen of a file, axes in the reverse of BART's order."""
+    samples = np.memmap(path, np.complex64, 'r', shape=tuple(sizes), order='F')
+    return np.array(samples[chosen].T, order='C')
+
+
+def _words(sizes: list[int]) -> str:
+    return ' x '.join(map(str, sizes))
 
 
 def _sizes(path: str) -> list[int]:

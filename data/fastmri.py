@@ -11,7 +11,17 @@ import numpy as np
 from torch import Tensor
 
 from raki.data.generic import DatasetLayout
-from raki.data.hdf5 import complex_tensor, dataset, facts_of, finite, is_complex, noise_of, opened, require_memory
+from raki.data.hdf5 import (
+    complex_tensor,
+    dataset,
+    facts_of,
+    finite,
+    is_complex,
+    noise_of,
+    opened,
+    require_memory,
+    texts_of,
+)
 from raki.data.header import header_of
 from raki.data.measured import Masking, calibration_block, lines_in_file, measured_only
 from raki.data.scan import Scan, ScanFile
@@ -36,6 +46,7 @@ def open_fastmri(path: str, _layout: DatasetLayout | None = None, mask: str | No
         image_shape = tuple(map(min, header.image_shape(2), (n_lines, crop))) if header else None
         voxel_size = header.voxel_size(2) if header else None
         facts = {**(header.facts if header else {}), **facts_of(file)}
+        identity = {**(header.identity if header else {}), **texts_of(file, ['patient_id'])}
         notes = [f'readout oversampling removed: {n_readout} to {crop} samples'] if crop < n_readout else []
         notes += _mask_note(file, mask or 'mask')
         if header is None and 'reconstruction_rss' in file:
@@ -49,6 +60,7 @@ def open_fastmri(path: str, _layout: DatasetLayout | None = None, mask: str | No
         ),
         image_shape=image_shape,
         facts=facts,
+        identity=identity,
         notes=notes,
         readout_is_rows=header is not None,  # others only have the layout of fastMRI, and lie as other formats do
     )

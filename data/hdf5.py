@@ -59,7 +59,12 @@ def text_of(value: object) -> str:
 
 def facts_of(file: h5py.File) -> dict[str, str]:
     """Attributes of a file that people want to see."""
-    return {name: text_of(file.attrs[name]) for name in ('acquisition', 'source', 'notes') if name in file.attrs}
+    return texts_of(file, ('acquisition', 'source', 'notes'))
+
+
+def texts_of(file: h5py.File, names: Sequence[str]) -> dict[str, str]:
+    """Attributes of a file by these names, as text, where they are."""
+    return {name: text_of(file.attrs[name]) for name in names if name in file.attrs}
 
 
 def dataset_names(file: h5py.File | h5py.Group) -> list[str]:

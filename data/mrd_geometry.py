@@ -34,11 +34,15 @@ def geometries_of(header: Header, lines: Acquisitions, slabs: list[int]) -> list
         return []  # directions that are no axes tell nothing, and a scan can be read without
 
 
+def signs_of(vendor: str, *, is_volume: bool) -> tuple[int, int, int]:
+    """1 where pixels run along a direction of the header (readout, phase, slice) of a vendor, -1 where against it."""
+    sign = -1 if 'siemens' in vendor.lower() else 1
+    return sign, sign, sign if is_volume else 1
+
+
 def _geometry(header: Header, head: np.void, sizes: tuple[float, ...]) -> Geometry:
-    sign = -1 if 'siemens' in header.facts.get('vendor', '').lower() else 1
-    read, phase, along = (
-        _vector(head[axis], sign if axis != 'slice_dir' or header.first.is_volume else 1) for axis in AXES
-    )
+    signs = signs_of(header.facts.get('vendor', ''), is_volume=header.first.is_volume)
+    read, phase, along = (_vector(head[axis], sign) for axis, sign in zip(AXES, signs, strict=True))
     x, y, z = (float(value) * MILLIMETRE for value in head['position'])
     return Geometry((x, y, z), read, phase, along, (sizes[0], sizes[1], sizes[2]))
 

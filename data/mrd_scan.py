@@ -100,6 +100,7 @@ def scan_file_of(
         geometries=geometries_of(header, lines, reader.slabs),
         image_shape=encoding.image_shape(encoding.n_axes),
         facts=dict(header.facts),
+        identity=dict(header.identity),
         notes=[*decided, *notes_of(header, lines, grid), *memory],
     )
 

@@ -68,6 +68,13 @@ class Geometry:
         moved = tuple(at + step * along for at, along in zip(self.position, self.slice_dir, strict=True))
         return replace(self, position=(moved[0], moved[1], moved[2]))
 
+    def first_pixel(self, shape: tuple[int, int]) -> tuple[float, float, float]:
+        """Centre of the first pixel of an image of this size (y, x), LPS [m]."""
+        along_y, along_x = (-(size // 2) * voxel for size, voxel in zip(shape, self.voxel_size[1:], strict=True))
+        axes = zip(self.position, self.phase_dir, self.read_dir, strict=True)
+        moved = [at + along_y * phase + along_x * read for at, phase, read in axes]
+        return (moved[0], moved[1], moved[2])
+
 
 def _dot(one: Direction, other: Direction) -> float:
     return sum(a * b for a, b in zip(one, other, strict=True))

@@ -1,19 +1,25 @@
 """Reconstructions that `raki reconstruct` wrote, read image by image."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import torch
 from torch import Tensor
 
 from raki.data.hdf5 import dataset, opened, text_of
+from raki.data.place import LABELS
 from raki.errors import ScanError
 
 NAME = 'reconstruction'
+
+COUNTERS = ('slice', *LABELS)
+"""Attributes that list a number for every image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +32,16 @@ class ReconstructionFile:
     manifest: Mapping[str, Any]
     """What made the file; lists and settings as they were."""
 
+    pixel_size: tuple[float, float] | None = None
+    """Along (y, x) [m], where the file tells."""
+
     @property
-    def places(self) -> list[tuple[int, int]]:
-        """(slice, repetition) of every image, as the manifest tells; slices in a row where it does not."""
-        slices, repetitions = (self.manifest.get(name) for name in ('slice', 'repetition'))
-        if slices is None or repetitions is None:
-            return [(index, 0) for index in range(self.shape[0])]
-        return list(zip(slices, repetitions, strict=True))
+    def places(self) -> list[dict[str, int]]:
+        """Counters of every image by name, as the manifest tells; slices in a row where it does not."""
+        known = {name: self.manifest[name] for name in COUNTERS if self.manifest.get(name) is not None}
+        if not {'slice', 'repetition'} <= set(known):
+            known = {'slice': list(range(self.shape[0])), 'repetition': [0] * self.shape[0]}
+        return [{name: values[index] for name, values in known.items()} for index in range(self.shape[0])]
 
     def read(self, index: int) -> Tensor:
         """One magnitude image, axes (y, x), in the orientation of the file; a ScanError if it is not finite."""
@@ -57,12 +66,25 @@ def open_reconstruction(path: str | Path) -> ReconstructionFile:
             raise ScanError(f'{path}: {NAME} must hold numbers with axes (image, y, x), got {got}')
         n_images, height, width = images.shape
         manifest = {name: _value(value) for name, value in file.attrs.items()}
-    found = ReconstructionFile(str(path), (n_images, height, width), manifest)
-    for name in ('slice', 'repetition'):
+        size = _pixel_size(file, n_images)
+    found = ReconstructionFile(str(path), (n_images, height, width), manifest, size)
+    for name in COUNTERS:
         numbers = manifest.get(name)
         if numbers is not None and not (isinstance(numbers, list) and len(numbers) == n_images):
             raise ScanError(f'{path}: attribute {name!r} must list a number per image ({n_images}), got {numbers}')
     return found
+
+
+def _pixel_size(file: h5py.File, n_images: int) -> tuple[float, float] | None:
+    """Size (y, x) of the first image's pixels [m] from `voxel_size` along (slice, phase encode, readout)."""
+    stored = file.get('voxel_size')
+    if not isinstance(stored, h5py.Dataset) or stored.shape != (n_images, 3) or stored.dtype.kind != 'f':
+        return None
+    phase, readout = map(float, dataset(file, 'voxel_size')[0, 1:])
+    if not (0 < phase < math.inf and 0 < readout < math.inf):
+        return None
+    is_turned = text_of(file.attrs.get('image_axes', '')).startswith('image, readout')
+    return (readout, phase) if is_turned else (phase, readout)
 
 
 def _value(value: object) -> object:

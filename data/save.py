@@ -1,12 +1,17 @@
-"""To disk, all or nothing: every file is written beside its place, flushed, and then put there in one step."""
+"""To disk, all or nothing: every file is written beside its place, flushed, and then put there in one step.
+
+The formats of reconstructions are in `raki.data.outputs`.
+"""
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from math import nan
 from pathlib import Path
 from secrets import token_hex
+from stat import S_IMODE
 from typing import Any, Protocol, Self
 
 import h5py
@@ -21,19 +26,79 @@ METADATA_BYTES = 1 << 16
 """Room for what a file holds beside its arrays."""
 
 
+def require_replaceable(path: Path) -> None:
+    """Raise an OSError if there is something at `path` that is not an ordinary file: it must not be replaced."""
+    kind = kind_of(path)
+    if kind:
+        raise FileExistsError(f'{path} is {kind}, which is never replaced: name a file')
+
+
+def kind_of(path: Path) -> str:
+    """What is at a path, in words; empty where there is nothing, or an ordinary file."""
+    if path.is_symlink():
+        return 'a link'
+    kinds = {'a folder': path.is_dir, 'a pipe': path.is_fifo, 'a socket': path.is_socket}
+    kinds |= {'a device': lambda: path.is_block_device() or path.is_char_device()}
+    return next((kind for kind, is_it in kinds.items() if is_it()), '')
+
+
+def _new_beside(path: Path) -> Path:
+    """Make an empty file in the folder of `path`; the owner's alone until it replaces another."""
+    require_replaceable(path)
+    temporary = path.with_name(f'.{path.name}.{token_hex(8)}.part')
+    temporary.touch(0o600 if path.exists() else 0o666, exist_ok=False)
+    return temporary
+
+
+def _put(temporary: Path, path: Path) -> None:
+    """Put a file in place of another, with the permissions of that."""
+    require_replaceable(path)
+    if path.exists():
+        temporary.chmod(S_IMODE(path.stat().st_mode))
+    temporary.replace(path)
+
+
+def _flush(path: Path, flags: int) -> None:
+    """Make the disk hold a file, or the names in a folder."""
+    handle = os.open(path, flags)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def replacing_all() -> Iterator[Callable[[Path], Path]]:
+    """Give a function from a path to a new file in the same folder, to be written in its stead.
+
+    If the block succeeds all of them are put in place, none before all are on the disk; otherwise they are removed. A
+    file that is replaced leaves its permissions to the new one. An OSError if something else is there, such as a link.
+    """
+    temporaries: dict[Path, Path] = {}
+
+    def new_file(path: Path) -> Path:
+        if path not in temporaries:
+            temporaries[path] = _new_beside(path)
+        return temporaries[path]
+
+    try:
+        yield new_file
+        for temporary in temporaries.values():
+            _flush(temporary, os.O_RDWR)
+        for path, temporary in temporaries.items():
+            _put(temporary, path)
+        for folder in {path.parent for path in temporaries}:
+            _flush(folder, os.O_RDONLY)
+    finally:
+        for temporary in temporaries.values():
+            temporary.unlink(missing_ok=True)
+
+
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """Give a new file in the same folder; put it in place of `path` if the block succeeds, remove it otherwise."""
-    path = Path(path)
-    temporary = path.with_name(f'.{path.name}.{token_hex(8)}.part')
-    temporary.touch(exist_ok=False)
-    try:
-        yield temporary
-        with temporary.open('rb+') as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing_all() as new_file:
+        yield new_file(Path(path))
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -50,13 +115,19 @@ def reserve(path: Path, n_bytes: int) -> None:
 
 
 @contextmanager
+def hdf5_in(temporary: Path, n_bytes: int = 0) -> Iterator[h5py.File]:
+    """Give an HDF5 file for writing in an empty file, with room for `n_bytes` of samples."""
+    reserve(temporary, n_bytes)
+    with h5py.File(temporary, 'w') as file:
+        reserve(temporary, n_bytes)
+        yield file
+
+
+@contextmanager
 def new_hdf5(path: str | Path, n_bytes: int = 0) -> Iterator[h5py.File]:
     """Give an HDF5 file for writing that appears at `path`, all or nothing, with room for `n_bytes` of samples."""
-    with replacing(path) as temporary:
-        reserve(temporary, n_bytes)
-        with h5py.File(temporary, 'w') as file:
-            reserve(temporary, n_bytes)
-            yield file
+    with replacing(path) as temporary, hdf5_in(temporary, n_bytes) as file:
+        yield file
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,6 +149,9 @@ class OutputImage:
     readout_is_rows: bool = False
     """Whether images of the input file have the readout along their rows."""
 
+    voxel_size: tuple[float, ...] | None = None
+    """Size of a pixel along (y, x) [m], for images of which only this is known."""
+
     @property
     def maps(self) -> dict[str, Tensor]:
         """Image and g-factors by the names they have in files, oriented as in the input file."""
@@ -87,8 +161,6 @@ class OutputImage:
 
 class Writer(Protocol):
     """Writes a reconstruction image by image, as a context; files appear when it ends without an error."""
-
-    def __init__(self, path: str | Path, n_images: int) -> None: ...
 
     def __enter__(self) -> Self: ...
 
@@ -108,7 +180,8 @@ class ReconstructionWriter:
 
     The layout is fastMRI's: `reconstruction` float32 (image, y, x), which fastMRI's evaluation reads unchanged, and
     on request `gfactor`, laid out alike, and `kspace` (image, coil, readout, phase encode), the filled k-space. Images
-    are ordered by frame, then slice.
+    are ordered by frame, then slice. Where they are: `position`, `read_dir`, `phase_dir`, `slice_dir` and `voxel_size`,
+    axes (image, 3), as in `raki.data.place.Geometry`; a size that the file did not tell is NaN.
     """
 
     def __init__(self, path: str | Path, n_images: int) -> None:
@@ -123,7 +196,7 @@ class ReconstructionWriter:
         return self._open.__exit__(*error)
 
     def put(self, index: int, image: OutputImage) -> None:
-        """Write one image, oriented as in the input file, its k-space and its g-factors."""
+        """Write one image, oriented as in the input file, its k-space, its g-factors and its place."""
         arrays = image.maps
         if image.kspace is not None:
             arrays['kspace'] = image.kspace.transpose(-1, -2)
@@ -131,7 +204,7 @@ class ReconstructionWriter:
             reserve(Path(self._file.filename), self._n_images * sum(array.nbytes for array in arrays.values()))
             axes = ('phase encode, readout', 'readout, phase encode')[image.readout_is_rows]
             self._file.attrs['image_axes'] = f'image, {axes}'
-        for name, array in arrays.items():
+        for name, array in (arrays | _where(image)).items():
             values = array.cpu().numpy()
             self._file.require_dataset(name, (self._n_images, *values.shape), values.dtype)[index] = values
 
@@ -141,13 +214,13 @@ class ReconstructionWriter:
             self._file.attrs[name] = value if isinstance(value, str | int | float) else json.dumps(value)
 
 
-WRITERS: Mapping[str, type[Writer]] = {'.h5': ReconstructionWriter}
-"""What writes a reconstruction, by the suffix of its file."""
-
-
-def reconstruction_writer(path: str | Path, n_images: int) -> Writer:
-    """Give the writer for a file; HDF5 where the suffix tells no other."""
-    return WRITERS.get(Path(path).suffix.lower(), ReconstructionWriter)(path, n_images)
+def _where(image: OutputImage) -> dict[str, Tensor]:
+    """Place of an image by the names of `Geometry`, as much as is known."""
+    if image.place.geometry is not None:
+        return {name: torch.tensor(value, dtype=torch.float64) for name, value in asdict(image.place.geometry).items()}
+    return (
+        {} if image.voxel_size is None else {'voxel_size': torch.tensor((nan, *image.voxel_size), dtype=torch.float64)}
+    )
 
 
 def write_scan(path: str | Path, scan: Scan, attributes: Mapping[str, object]) -> None:

@@ -174,6 +174,9 @@ class ScanFile:
     facts: Mapping[str, str] = field(default_factory=dict)
     """What the header states, for people."""
 
+    identity: Mapping[str, str] = field(default_factory=dict)
+    """What may tell who the patient is, by the names in the file. Never shown or written unless asked for."""
+
     notes: Sequence[str] = ()
     """What the reader decided or found remarkable, one sentence each."""
 

@@ -10,7 +10,7 @@ from typing import Annotated, cast
 import typer
 
 from raki.commands import inputs
-from raki.commands.inputs import UsageError, as_usage_error
+from raki.commands.inputs import UsageError, as_usage_error, shown
 from raki.commands.terminal import (
     COMPARISON_WIDTH,
     comparison_table,
@@ -19,7 +19,7 @@ from raki.commands.terminal import (
     show,
     terminable,
 )
-from raki.exits import EXIT_CODES, exit_code, one_line
+from raki.endings import EXIT_CODES, exit_code, one_line
 from raki.options import (
     CalibrationOption,
     CoilsOption,
@@ -27,12 +27,14 @@ from raki.options import (
     FaithfulOption,
     JsonOption,
     MemoryOption,
+    PhiOption,
     ReuseOption,
     SlicesOption,
     Source,
     reading,
 )
 
+OUTPUT_HELP = 'A .h5, .nii.gz, .dcm, .png, .cfl or .mrd.h5; default: SCAN.raki.h5 here.'
 COMPARED = ['zero-filled', 'grappa', 'gated', 'raki']
 
 app = typer.Typer(
@@ -69,7 +71,7 @@ def info(
 @reading
 def reconstruct(
     source: Source,
-    output: Annotated[Path | None, typer.Option('-o', '--output', help='HDF5; default: SCAN.raki.h5 here.')] = None,
+    output: Annotated[Path | None, typer.Option('-o', '--output', help=OUTPUT_HELP)] = None,
     method: Annotated[str, typer.Option(help='gated, grappa, raki, raki-complex, rraki, iraki ...')] = 'gated',
     slices: SlicesOption = None,
     repetition: Annotated[int | None, typer.Option(help='Only this repetition, by its counter.')] = None,
@@ -88,6 +90,7 @@ def reconstruct(
     coils: CoilsOption = None,
     calibration: CalibrationOption = None,
     faithful: FaithfulOption = None,
+    keep_phi: PhiOption = False,
     device: DeviceOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -96,20 +99,36 @@ def reconstruct(
     from raki.device import choose_device
 
     output = output or Path(f'{source.scan.stem}.raki.h5')
-    inputs.require_writable(output, source.scan)
+    inputs.require_output(output, source.scan, keeps_kspace=keep_kspace)
     with as_usage_error():
         chosen, labels = choose_device(device), {'repetition': repetition, 'contrast': contrast, 'phase': phase}
         labels |= {'set': set_}
         how = combine, slices or None, labels, keep_kspace, seed, chosen, coils, gfactor, calibration, faithful
-        around = {'partial_fourier': partial_fourier, 'whiten': whiten, 'crop': crop}
+        around = {'partial_fourier': partial_fourier, 'whiten': whiten, 'crop': crop, 'keep_phi': keep_phi}
         job = Job(method, *how, **around)
     file = source.open(coils)
     with progress_bars() as progress_for:
         manifest = reconstruct_file(file, output, job, progress_for)
     _warn(manifest['warnings'])
     seconds = f'fit {manifest["seconds_fit"]:.1f} s, fill {manifest["seconds_fill"]:.1f} s'
-    told = f'{output}: {len(manifest["slice"])} image(s) by {method}, {seconds}'
+    told = f'{shown(output)}: {len(manifest["slice"])} image(s) by {method}, {seconds}'
     print(json.dumps({'output': str(output), **manifest}, indent=1) if as_json else told)
+
+
+@app.command()
+@reading
+def convert(
+    source: Source,
+    output: Annotated[Path, typer.Argument(help='A .h5 (fastMRI layout), .mrd.h5 (ISMRMRD) or .cfl (BART).')],
+    keep_phi: PhiOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Write raw data in another format, and say what that cannot hold."""
+    from raki.commands.convert import convert_file, require_target, told
+
+    require_target(output, source.scan)
+    report = convert_file(source.open(), output, keep_phi=keep_phi)
+    print(json.dumps(report, indent=1) if as_json else shown('\n'.join(told(report))))
 
 
 @app.command()
@@ -159,7 +178,7 @@ def compare(
         print((output / 'results.json').read_text(encoding='utf-8'))
         return
     show(comparison_table(rows), COMPARISON_WIDTH)
-    print(f'report: {output / "report.html"}\nresults: {output / "results.json"}')
+    print(shown(f'report: {output / "report.html"}\nresults: {output / "results.json"}'))
 
 
 @app.command()
@@ -177,7 +196,7 @@ def view(
     output = output or reconstruction.with_suffix('.html')
     inputs.require_writable(output, reconstruction)
     view_file(reconstruction, output, slices or None)
-    print(output)
+    print(shown(output))
     if not no_open:
         webbrowser.open(output.resolve().as_uri())
 
@@ -205,7 +224,7 @@ def simulate(
         rates = inputs.sizes_of('--rate', rate or ('1x1' if len(size) == 3 else '1'))
         block = inputs.sizes_of('--acs', acs or ('12x24' if len(size) == 3 else '24'))
         what = simulate_file(output, Simulation(size, coils, slices, noise, seed, phantom), rates, block, shift)
-    print(f'{output}: {what}')
+    print(f'{shown(output)}: {what}')
 
 
 @app.command()
@@ -271,7 +290,7 @@ def _log(line: str) -> None:
 
 def _warn(warnings: Sequence[str]) -> None:
     for text in dict.fromkeys(warnings):
-        print(f'raki: warning: {text}', file=sys.stderr)
+        print(f'raki: warning: {shown(text)}', file=sys.stderr)
 
 
 if __name__ == '__main__':

@@ -27,6 +27,7 @@ ReuseOption = Annotated[
     bool, typer.Option('--reuse', help='Learn every slice once, for its later repetitions, too: quicker, less exact.')
 ]
 MemoryOption = Annotated[float, typer.Option(help='The most that the samples of a connection may take [GB].')]
+PhiOption = Annotated[bool, typer.Option('--keep-phi', help='Write who the patient is, too, where the scan tells.')]
 SlicesOption = Annotated[list[int] | None, typer.Option('--slices', '--slice', help='Slices, counted from 0.')]
 
 

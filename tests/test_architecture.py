@@ -17,7 +17,7 @@ FLOORS = [
     ['raki.grappa', 'raki.networks', 'raki.consistency', 'raki.pipeline'],
     ['raki.evaluation', 'raki.inline'],
     ['raki.commands'],
-    ['raki.exits', 'raki.options', 'raki.public'],
+    ['raki.endings', 'raki.options', 'raki.public'],
     ['raki.cli'],
 ]
 """Rooms, from the ground up: one imports from lower floors only, never from another on its own."""
@@ -25,6 +25,8 @@ LEVEL = {room: level for level, rooms in enumerate(FLOORS, start=1) for room in 
 
 AT_HOME = {
     'h5py': ('raki.data',),
+    'nibabel': ('raki.data.nifti',),
+    'pydicom': ('raki.data.dicom',),
     'sigpy': ('raki.data.phantoms', 'raki.evaluation.outside'),
     'skimage': ('raki.evaluation.metrics',),
     'plotly': ('raki.evaluation.web_page',),
@@ -32,7 +34,7 @@ AT_HOME = {
     'mrd': ('raki.inline.version2',),
     'rich': ('raki.commands.terminal',),
     'twixtools': ('raki.data.twix_file',),
-    'typer': ('raki.cli', 'raki.exits', 'raki.options'),
+    'typer': ('raki.cli', 'raki.endings', 'raki.options'),
 }
 
 

@@ -15,7 +15,6 @@ from raki.data.place import Place
 from raki.data.save import (
     OutputImage,
     ReconstructionWriter,
-    reconstruction_writer,
     replacing,
     write_scan,
     write_text,
@@ -47,11 +46,6 @@ def test_a_failed_reconstruction_leaves_no_file(tmp_path: Path) -> None:
         writer.put(0, OutputImage(torch.ones(4, 5), Place(0)))
         raise KeyError
     assert list(tmp_path.iterdir()) == []
-
-
-def test_every_suffix_without_a_writer_of_its_own_is_hdf5(tmp_path: Path) -> None:
-    for name in ('a.h5', 'a.hdf5', 'a'):
-        assert isinstance(reconstruction_writer(tmp_path / name, 1), ReconstructionWriter)
 
 
 @pytest.mark.parametrize('readout_is_rows', [True, False])

@@ -52,7 +52,7 @@ def test_what_was_written_is_read_back(tmp_path: Path, images: torch.Tensor, rea
     file = open_reconstruction(written(tmp_path / 'x.h5', images, MANIFEST, readout_is_rows=readout_is_rows))
     expected = images.transpose(1, 2) if readout_is_rows else images
     assert file.shape == tuple(expected.shape)
-    assert file.places == [(3, 0), (5, 1)]
+    assert file.places == [{'slice': 3, 'repetition': 0}, {'slice': 5, 'repetition': 1}]
     assert {name: file.manifest[name] for name in MANIFEST} == MANIFEST
     for index, image in enumerate(expected):
         assert torch.equal(file.read(index), image)
@@ -61,7 +61,10 @@ def test_what_was_written_is_read_back(tmp_path: Path, images: torch.Tensor, rea
 def test_images_without_a_manifest_are_slices(tmp_path: Path, images: torch.Tensor) -> None:
     with h5py.File(tmp_path / 'x.h5', 'w') as file:
         file['reconstruction'] = images.numpy()
-    assert open_reconstruction(tmp_path / 'x.h5').places == [(0, 0), (1, 0)]
+    assert open_reconstruction(tmp_path / 'x.h5').places == [
+        {'slice': 0, 'repetition': 0},
+        {'slice': 1, 'repetition': 0},
+    ]
 
 
 def test_the_page_holds_every_image_to_12_bits(tmp_path: Path, images: torch.Tensor) -> None:
@@ -90,6 +93,26 @@ def test_slices_and_the_page_can_be_chosen(
     assert opened == [page.as_uri()]
     data, _ = data_of(page)
     assert [panel['place'] for panel in data['panels']] == [{'slice': 5, 'repetition': 1}]
+
+
+def test_every_label_is_an_axis_and_pixels_have_their_size(tmp_path: Path, images: torch.Tensor) -> None:
+    """Of a fastMRI file, whose images have the readout along their rows."""
+    labels = {'slice': [3, 3], 'repetition': [0, 0], 'contrast': [0, 1], 'set': [2, 2]}
+    for is_turned in (False, True):
+        path = tmp_path / f'{is_turned}.h5'
+        with ReconstructionWriter(path, len(images)) as writer:
+            for index, image in enumerate(images):
+                size = (0.002, 0.00125)
+                writer.put(index, OutputImage(image, Place(index), readout_is_rows=is_turned, voxel_size=size))
+            writer.describe(MANIFEST | labels)
+        assert main(['view', str(path), '--no-open']) == 0
+        data, text = data_of(path.with_suffix('.html'))
+        assert data['axes'] == {'slice': [3], 'contrast': [0, 1]}
+        assert [panel['place'] for panel in data['panels']] == [
+            {'slice': 3, 'repetition': 0, 'contrast': echo, 'set': 2} for echo in (0, 1)
+        ]
+        assert data['pixelAspect'] == pytest.approx(1.25 / 2 if is_turned else 2 / 1.25)
+        assert ('pixels of 1.25 × 2 mm' if is_turned else 'pixels of 2 × 1.25 mm') in text
 
 
 @pytest.mark.parametrize(

@@ -167,12 +167,40 @@ def open_file(
 
 def require_writable(output: Path, source: Path | None = None) -> None:
     """Raise a UsageError unless a file can be put there, and it is not the input."""
-    if source is not None and output.resolve() == source.resolve():
+    from raki.data.save import kind_of
+
+    if source is not None and _base(output) == _base(source):
         raise UsageError(f'the output {output} is the input: choose another name')
-    if output.is_dir():
-        raise UsageError(f'-o must name a file, but {output} is a folder')
+    if kind := kind_of(output):
+        raise UsageError(f'-o must name a file, but {output} is {kind}')
     if not output.parent.is_dir():
         raise UsageError(f'cannot write {output}: there is no folder {output.parent}')
+
+
+def _base(path: Path) -> Path:
+    """Where a file really is; the files of BART that are written together are one."""
+    found = path.resolve()
+    if found.suffix not in ('.cfl', '.hdr'):
+        return found
+    return found.with_name(re.sub('_(noise|acs|reference|gfactor)$', '', found.stem))
+
+
+def require_output(output: Path, source: Path, *, keeps_kspace: bool) -> None:
+    """Raise a UsageError unless a reconstruction can be put there, in the format that its suffix asks for."""
+    from raki.data.outputs import WRITERS, output_of
+
+    require_writable(output, source)
+    with as_usage_error():
+        found = output_of(output)
+    if keeps_kspace and not found.can_hold_kspace:
+        able = ', '.join(suffix for suffix, each in WRITERS.items() if each.can_hold_kspace)
+        raise UsageError(f'{found.name} has no place for the filled k-space: leave --kspace out, or choose from {able}')
+
+
+def shown(text: object) -> str:
+    """Text as it may be printed and stored: what is not printable, such as bytes of a name in no coding, is escaped."""
+    is_plain = {each: each.isprintable() or each == '\n' for each in str(text)}
+    return ''.join(each if is_plain[each] else each.encode('unicode_escape').decode('ascii') for each in str(text))
 
 
 def sizes_by_axis(file: 'ScanFile') -> dict[str, int]:

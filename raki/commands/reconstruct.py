@@ -13,8 +13,13 @@ from torch import Tensor
 from raki.coils.combine import Combination
 from raki.coils.noise import known_covariance
 from raki.commands.catalogue import known, method_named, with_settings
+from raki.commands.inputs import shown
+from raki.data.masks import pattern_of
+from raki.data.mrd_header import scanner_of
+from raki.data.outputs import output_of, reconstruction_writer
 from raki.data.place import Place, columns
-from raki.data.save import OutputImage, reconstruction_writer
+from raki.data.sampling import Sampling
+from raki.data.save import OutputImage
 from raki.data.scan import Scan, ScanFile
 from raki.evaluation.compare import with_seed
 from raki.evaluation.noise_maps import analytic_noise_map
@@ -61,6 +66,8 @@ class Job:
     """Whether coils are whitened where the scan has noise samples; without, it counts as having none."""
     crop: bool = True
     """Whether images are cropped within the slice as the scan says."""
+    keep_phi: bool = False
+    """Whether who the patient is goes into the output, where the scan tells it."""
 
     def __post_init__(self) -> None:
         method = self.prepared
@@ -96,17 +103,22 @@ def reconstruct_file(file: ScanFile, output: Path, job: Job, progress_for: Calla
     places = [file.place(index, frame) for frame in frames for index in slices]
     settings = {'device': job.device, 'combine': COMBINATIONS[job.combine], 'coils': job.coils}
     settings |= {'partial_fourier': PARTIAL_FOURIER[job.partial_fourier]}
-    manifest, waiting = _manifest(file, job, places), iter(enumerate(places))
+    manifest, waiting, kind = _manifest(file, job, places), iter(enumerate(places)), output_of(output)
+    keep_kspace = job.keep_kspace or kind.is_kspace
+    manifest['warnings'] += kind.shortcomings(places, is_identity_wanted=job.keep_phi and bool(file.identity))
     with reconstruction_writer(output, len(places)) as writer:
         for name, whole, wanted in _parts(file, slices, frames):
             scan = job.seen(whole)
             result = reconstruct(scan, job.prepared, **settings, progress=progress_for(f'{name}: {job.method}'))
             gfactors = gfactor_maps(scan, result, COMBINATION_WEIGHTS[job.combine], job.device) if job.gfactor else None
             for index in wanted:
-                kspace = result.kspace[index] if job.keep_kspace else None
+                kspace = result.kspace[index] if keep_kspace else None
                 gfactor = None if gfactors is None else gfactors[index]
                 number, place = next(waiting)
-                writer.put(number, OutputImage(result.image[index], place, kspace, gfactor, file.readout_is_rows))
+                size = None if scan.voxel_size is None else scan.voxel_size[-2:]
+                image = OutputImage(result.image[index], place, kspace, gfactor, file.readout_is_rows, size)
+                writer.put(number, image)
+            manifest['acceleration'] = manifest['acceleration'] or _acceleration(scan)
             is_assumed = job.gfactor and known_covariance(scan.noise) is None
             transforms = [each.transform for each in result.interpolators]
             manifest['energy_in_virtual_coils'] += [1.0 if each is None else each.energy for each in transforms]
@@ -133,7 +145,10 @@ def _manifest(file: ScanFile, job: Job, places: list[Place]) -> dict[str, Any]:
         'whiten': job.whiten,
         'crop': job.crop,
         'intensity': INTENSITY,
-        'source_file': Path(file.path).name,
+        'source_file': shown(Path(file.path).name),
+        'scanner': scanner_of(file),
+        **({'subject': dict(file.identity)} if job.keep_phi and file.identity else {}),
+        'acceleration': [],
         'notes': list(dict.fromkeys(file.notes)),
         'warnings': [],
         'versions': versions(),
@@ -142,6 +157,12 @@ def _manifest(file: ScanFile, job: Job, places: list[Place]) -> dict[str, Any]:
         'seconds_fit': 0.0,
         'seconds_fill': 0.0,
     }
+
+
+def _acceleration(scan: Scan) -> list[int]:
+    """Spacing of measured lines, R of slices and (Rz, Ry) of volumes; empty where they are no lattice."""
+    pattern = pattern_of(scan.mask)
+    return list(pattern.lattice.spacing) if isinstance(pattern, Sampling) else []
 
 
 def _parts(file: ScanFile, slices: Sequence[int], frames: Sequence[int]) -> Iterator[tuple[str, Scan, Sequence[int]]]:

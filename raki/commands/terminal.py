@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
+from rich.markup import escape as without_markup
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 if TYPE_CHECKING:
     from raki.evaluation.metrics import Figure
     from raki.evaluation.rows import Row
+
+from raki.commands.inputs import shown
 
 MIN_WIDTH = 128
 """Columns that a table needs; narrower terminals wrap rather than lose figures."""
@@ -25,6 +27,11 @@ COMPARISON_WIDTH = 144
 
 SECTIONS = ('repetitions', 'steps', 'cautions', 'verdict')
 """What of a description has sections of its own, or is part of one."""
+
+
+def escape(text: str) -> str:
+    """Text for a table: without markup, and without what a terminal would obey."""
+    return without_markup(shown(text))
 
 
 def show(table: Table, width: int = MIN_WIDTH) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from raki.data.result import ReconstructionFile, open_reconstruction
+from raki.data.result import COUNTERS, ReconstructionFile, open_reconstruction
 from raki.data.save import write_text
 from raki.errors import ScanError
 from raki.evaluation.pictures import picture, quantile
@@ -34,7 +34,7 @@ def view_file(path: Path, output: Path, slices: Sequence[int] | None = None) -> 
 
 def _chosen(file: ReconstructionFile, slices: Sequence[int] | None) -> list[tuple[int, dict[str, int]]]:
     """Number and place of every image that is wanted."""
-    places = [{'slice': index, 'repetition': repetition} for index, repetition in file.places]
+    places = file.places
     there = sorted({place['slice'] for place in places})
     for index in slices or ():
         if index not in there:
@@ -43,18 +43,22 @@ def _chosen(file: ReconstructionFile, slices: Sequence[int] | None) -> list[tupl
 
 
 def _page(file: ReconstructionFile, panels: Sequence[Panel], window: float) -> Page:
-    manifest = {name: value for name, value in file.manifest.items() if name not in ('slice', 'repetition')}
+    manifest = {name: value for name, value in file.manifest.items() if name not in COUNTERS}
     warnings = manifest.pop('warnings', [])
-    axes = {name: sorted({panel.place[name] or 0 for panel in panels}) for name in ('slice', 'repetition')}
-    size = f'{file.shape[1]} × {file.shape[2]}'
+    axes = {name: sorted({panel.place[name] or 0 for panel in panels}) for name in panels[0].place}
+    size, (height, width) = f'{file.shape[1]} × {file.shape[2]}', file.pixel_size or (1.0, 1.0)
+    extent = f' of {1000 * height:.4g} × {1000 * width:.4g} mm' if file.pixel_size else ''
     orientation = str(manifest.get('image_axes', 'image, y, x')).split(', ')[1:]
     return Page(
         title=Path(file.path).name,
         axes={name: values for name, values in axes.items() if name == 'slice' or len(values) > 1},
         panels=panels,
         scales={'image': window or 1.0},
-        facts=[f'{len(panels)} image(s) of {size} pixels; vertical {orientation[0]}, horizontal {orientation[-1]}.'],
+        facts=[
+            f'{len(panels)} image(s) of {size} pixels{extent}; vertical {orientation[0]}, horizontal {orientation[-1]}.'
+        ],
         caption=['Magnitude in the unit of the file; one window for all images until it is changed.'],
         footer=manifest,
         warnings=warnings if isinstance(warnings, list) else [str(warnings)],
+        pixel_aspect=height / width,
     )

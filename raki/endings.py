@@ -1,8 +1,8 @@
-"""What an error means to the shell: its exit code, and one line."""
+"""How a command ends that cannot do what it was asked: an exit code and one line."""
 
 import typer
 
-from raki.commands.inputs import UsageError
+from raki.commands.inputs import UsageError, shown
 from raki.errors import CalibrationError, ResourceError, ScanError, TrainingError
 
 EXIT_CODES = {
@@ -14,21 +14,18 @@ EXIT_CODES = {
     ResourceError: 5,
     OSError: 5,
 }
-"""2 usage, 3 bad input, 4 numerical failure, 5 resources."""
-
 OUT_OF_MEMORY = ('OutOfMemoryError', 'MemoryError')
-"""Names, for torch is not imported to know its errors."""
 
 
 def exit_code(error: Exception) -> int | None:
-    """Code of an expected error, None of a fault of the program."""
+    """2 usage, 3 bad input, 4 numerical failure, 5 resources; None for what nobody expects."""
     if type(error).__name__ in OUT_OF_MEMORY:
         return 5
     return next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), None)
 
 
 def one_line(error: Exception) -> str:
-    """Its text without line breaks; its kind where it has none."""
+    """What an error says, in one line that any terminal can show."""
     describe = getattr(error, 'format_message', None)
     text = describe() if describe else str(error) or type(error).__name__
-    return ' '.join(text.split())
+    return shown(' '.join(text.split()))

@@ -1,0 +1,72 @@
+"""Raw data from any format that is read to one of those that are written, and what is lost on the way."""
+
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from raki.data.cfl_raw import write_cfl_raw
+from raki.data.fastmri_raw import write_fastmri_raw
+from raki.data.mrd_header import SUBJECT
+from raki.data.mrd_raw import write_mrd_raw
+from raki.data.save import replacing_all
+from raki.data.scan import ScanFile
+
+Conversion = Callable[[Path, ScanFile, Mapping[str, str], Callable[[Path], Path]], list[str]]
+"""Writes (path, scan, who the patient is, what gives a new file in the stead of a path); gives what it had to leave
+out, a few words each."""
+
+
+class Target(NamedTuple):
+    """A format of raw data."""
+
+    write: Conversion
+    """What writes it."""
+
+    identity: Collection[str]
+    """What of the patient it can hold, by the names of MRD's header."""
+
+
+FASTMRI = Target(write_fastmri_raw, (*SUBJECT, 'patient_id'))
+
+TARGETS: Mapping[str, Target] = {
+    '.mrd.h5': Target(write_mrd_raw, SUBJECT),
+    '.h5': FASTMRI,
+    '.hdf5': FASTMRI,
+    '.hdf': FASTMRI,
+    '.cfl': Target(write_cfl_raw, ()),
+}
+"""Formats by the suffix of their files; the first that fits decides."""
+
+ACQUISITIONS = ('ISMRMRD HDF5', 'Siemens raw data')
+"""Sources whose acquisitions have headers."""
+
+FREE_TEXT = ('protocol', 'source', 'notes')
+"""Facts in somebody's own words, which may name the patient."""
+
+
+def target_of(path: str | Path) -> Target:
+    """Give the format that the suffix of a path asks for; a ValueError names the known ones."""
+    name = Path(path).name.lower()
+    found = next((target for suffix, target in TARGETS.items() if name.endswith(suffix) and name != suffix), None)
+    if found is None:
+        raise ValueError(f'{path}: no raw data have this suffix: choose from {", ".join(TARGETS)}')
+    return found
+
+
+def convert(scan: ScanFile, path: Path, *, keep_phi: bool = False) -> list[str]:
+    """Write a scan as it is read, all or nothing; return what was left out, a few words each.
+
+    Memory stays that of one slab. K-space and mask are the same bits, without readout oversampling where the reader
+    removes it.
+    """
+    target, known = target_of(path), dict(scan.identity)
+    if 'patient_id' in known:
+        known.setdefault('patientID', known['patient_id'])
+    subject = {name: text for name, text in known.items() if name in target.identity} if keep_phi else {}
+    with replacing_all() as new_file:
+        lost = target.write(path, scan, subject, new_file)
+    text, hidden = [name for name in FREE_TEXT if name in scan.facts], sorted(set(scan.identity) - set(subject))
+    lost += ['time stamps, dwell times and user fields of acquisitions'] * scan.format.startswith(ACQUISITIONS)
+    lost += [f'free text of the header ({", ".join(text)})'] * bool(text)
+    hint = '' if keep_phi else ': --keep-phi keeps it'
+    return lost + [f'who the patient is ({", ".join(hidden)}){hint}'] * bool(hidden)

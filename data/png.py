@@ -1,0 +1,73 @@
+"""PNG pictures, 8 bit grey, one for each image, oriented as in HDF5.
+
+All of an output have one window, which stands in the text of the picture.
+"""
+
+import struct
+import zlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from raki.data.gathered import Gathered, Waiting
+
+WINDOW = 0.999
+"""White is the largest of all images' quantiles; black is 0."""
+
+SIGNATURE = b'\x89PNG\r\n\x1a\n'
+GREY_8_BIT = (8, 0, 0, 0, 0)
+METRE = 1
+
+COMMENT = 'research only, not for diagnosis'
+
+
+def write_png(path: Path, images: Gathered, new_file: Callable[[Path], Path]) -> None:
+    """Write `NAME.png`, or of several images `NAME_slice003.png` and so on; g-factors as `NAME_gfactor.png`."""
+    for kind, pixels in images.maps:
+        white = _white(pixels, len(images))
+        for index in range(len(images)):
+            target = path.with_name(f'{path.stem}{kind}{images.label(index)}{path.suffix}')
+            new_file(target).write_bytes(_picture(images, index, pixels[index], white))
+
+
+def _white(pixels: Waiting, n_images: int) -> float:
+    values = (np.sort(pixels[index], axis=None) for index in range(n_images))
+    return max(float(each[round(WINDOW * (len(each) - 1))]) for each in values) or 1.0
+
+
+def _picture(images: Gathered, index: int, image: np.ndarray, white: float) -> bytes:
+    size, is_turned = images.pixel_size(index), images.images[index].readout_is_rows
+    grey = np.rint(np.clip(image / white, 0, 1) * 255).astype(np.uint8)
+    method = images.manifest.get('method', '')
+    texts = {'Software': 'raki', 'Description': f'{method}; black 0, white {white:.6g}', 'Comment': COMMENT}
+    if is_turned:
+        return encoded(grey.T, texts, None if size is None else (size[1], size[0]))
+    return encoded(grey, texts, size)
+
+
+def encoded(grey: np.ndarray, texts: Mapping[str, str], pixel_size: tuple[float, float] | None = None) -> bytes:
+    """A PNG file.
+
+    Parameters
+    ----------
+    grey
+        8 bit, axes (y, x).
+    texts
+        Latin-1, by keywords of the PNG specification.
+    pixel_size
+        Along (y, x) [m].
+    """
+    height, width = grey.shape
+    rows = np.concatenate([np.zeros((height, 1), np.uint8), grey], axis=1)
+    chunks = [_chunk(b'IHDR', struct.pack('>2I5B', width, height, *GREY_8_BIT))]
+    if pixel_size is not None:
+        per_metre = [round(1 / size) for size in reversed(pixel_size)]
+        chunks.append(_chunk(b'pHYs', struct.pack('>2IB', *per_metre, METRE)))
+    chunks += [_chunk(b'tEXt', f'{name}\0{text}'.encode('latin-1', 'replace')) for name, text in texts.items()]
+    chunks += [_chunk(b'IDAT', zlib.compress(rows.tobytes())), _chunk(b'IEND', b'')]
+    return SIGNATURE + b''.join(chunks)
+
+
+def _chunk(name: bytes, content: bytes) -> bytes:
+    return struct.pack('>I', len(content)) + name + content + struct.pack('>I', zlib.crc32(name + content))
