@@ -182,6 +182,7 @@ def test_interleaved_frames_train_on_their_average(counter: str) -> None:
     lines = [line(ky, **shifted(counter, ky)) for ky in range(N_LINES)]
     lines += [line(ky, source=4 * FULL, **shifted(counter, ky), average=1) for ky in range(1, N_LINES, 2)]
     file = opened(lines, series)
+    assert f'the mean over every {counter} trains (interleaved calibration, TGRAPPA)' in file.notes
     mean = torch.where(torch.arange(N_LINES)[:, None] % 2 == 0, FULL, 2.5 * FULL)
     for frame in range(2):
         scan = file.read(frame=frame)
