@@ -82,6 +82,10 @@ class Lattice:
         (n_partitions, shift), (_, n_lines) = self.basis
         return (n_partitions, shift - n_lines if 2 * shift > n_lines else shift), (0, n_lines)
 
+    def distance(self, number: int, axis: int = 0) -> int:
+        """Of this number of cells along an axis [line]."""
+        return number * self.spacing[axis]
+
     def joins(self, steps: Tensor) -> Tensor:
         """Whether steps, integers with the phase axes last, lead from one lattice point to another."""
         found = torch.ones(steps.shape[:-1], dtype=torch.bool)

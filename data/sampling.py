@@ -103,6 +103,15 @@ class Sampling:
         """Lattice points that were measured as such, boolean on the matrix."""
         return self.inside & self.lattice.on(self.mask.shape)
 
+    def anchors(self, targets: Sequence[Offset]) -> Tensor:
+        """Lattice points of which a target, an offset, lies in what is to be filled: integers, axes (cell, phase axis).
+
+        In order; on the matrix or just beyond it.
+        """
+        positions, first = self.inside.cpu().nonzero(), torch.tensor(self.lattice.first)
+        anchors = torch.cat([positions - torch.tensor(target) for target in targets])
+        return anchors[self.lattice.joins(anchors - first)].unique(dim=0)
+
     @property
     def net_acceleration(self) -> float:
         """Positions measured or filled over positions measured, R_net, ACS included."""
@@ -286,5 +295,6 @@ def _uneven_message(lines: list[int], acs: range) -> str:
     return (
         f'measured lines must be evenly spaced{block}, '
         f'got gaps of {named}, first between lines {first[0]} and {first[1]}: '
-        'the methods spirit and sparse take any; for others, mask out the lines that break it'
+        'the methods spirit and sparse take any; for others, gaps outside the ACS may differ by one line, as rounding '
+        'makes them, or mask out the lines that break it'
     )

@@ -43,9 +43,10 @@ class Grappa:
 
     def smallest(self, calibration: Calibration) -> Neighbourhood | None:
         """That of the first kernel of those to choose from."""
-        return calibration.neighbourhood(self._kernels(calibration)[0])
+        return calibration.neighbourhood(self.choices(calibration)[0])
 
-    def _kernels(self, calibration: Calibration) -> tuple[Kernel, ...]:
+    def choices(self, calibration: Calibration) -> tuple[Kernel, ...]:
+        """Kernels to choose from, smallest first."""
         if self.kernel != 'auto':
             return (self.kernel,)
         return kernels_for(calibration) if self.regularization == 'auto' else (USUAL,)
@@ -53,7 +54,7 @@ class Grappa:
     def learn(self, calibration: Calibration, progress: Progress) -> Learnt:
         """Solve the normal equations of the ACS once for all coils and offsets."""
         progress(1, 1)
-        kernels, ridge = self._kernels(calibration), self.regularization
+        kernels, ridge = self.choices(calibration), self.regularization
         if ridge == 'auto':
             return learn_linear(calibration, kernels, self.calibration)
         around = calibration.neighbourhood(kernels[0])

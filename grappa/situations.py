@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from raki.interpolation.edges import EdgeMap
-from raki.interpolation.fit import Interpolator
+from raki.interpolation.fit import InnerMap, Interpolator
 from raki.interpolation.least_squares import LinearMap
 
 
@@ -75,24 +75,24 @@ def fillings(interpolator: Interpolator) -> tuple[Filling, ...]:
     ValueError
         If its map is not linear.
     """
-    inner = interpolator.inner
     if interpolator.refinement is not None:
         raise ValueError(
             f'an analytic noise map needs weights and nothing else, got a {type(interpolator.refinement).__name__}: '
             'use jvp_noise_map or replica_noise_map, which take any method'
         )
-    if inner is None:
-        return ()
+    whole = (_as_edge(inner, interpolator.n_readout) for inner in interpolator.inner)
+    every = (part for edge in (*whole, *interpolator.edges) for part in _of_targets(edge))
+    return tuple(part for part in every if len(part.lines) and part.columns)
+
+
+def _as_edge(inner: InnerMap, n_readout: int) -> EdgeMap:
     linear = inner.patch_map if isinstance(inner.patch_map, LinearMap) else getattr(inner.patch_map, 'linear', None)
     if linear is None:
         raise ValueError(
             f'an analytic noise map needs weights, a LinearMap, got a {type(inner.patch_map).__name__}: '
             'use replica_noise_map, which takes any method'
         )
-    columns = inner.cells.neighbourhood.columns(interpolator.n_readout)
-    whole = EdgeMap(inner.cells, columns, linear.weights)
-    every = (part for edge in (whole, *interpolator.edges) for part in _of_targets(edge))
-    return tuple(part for part in every if len(part.lines) and part.columns)
+    return EdgeMap(inner.cells, inner.cells.neighbourhood.columns(n_readout), linear.weights)
 
 
 def _of_targets(edge: EdgeMap) -> Iterator[Filling]:

@@ -44,9 +44,11 @@ from raki.commands.reconstruct import versions
 from raki.data.load import open_scan
 from raki.data.phantoms import HEAD, birdcage_maps, head
 from raki.data.sampling import Sampling
-from raki.evaluation.compare import Bench, Plan, Rate, Row, compare_slab
+from raki.evaluation.compare import Bench, compare_slab
 from raki.evaluation.metrics import nrmse, nrmse_object, object_mask
 from raki.evaluation.outside import Baseline
+from raki.evaluation.plan import Plan, Rate
+from raki.evaluation.rows import Row
 from raki.fourier import centre_crop, image_from_kspace, kspace_from_image
 from raki.interpolation.fit import Interpolator
 from raki.networks import layers as networks
@@ -143,8 +145,7 @@ assert full.reference is not None
 sampling = raki.undersample(full.mask, (RATE,), (24,))
 scan = dataclasses.replace(full, mask=sampling.mask, noise=None)
 result = raki.reconstruct(scan, raki.RAKI_2019.with_iterations(60))
-inner = result.interpolators[0].inner
-assert inner is not None
+(inner,) = result.interpolators[0].inner
 learnt = inner.patch_map
 assert isinstance(learnt, NetworkMap)
 

@@ -165,8 +165,7 @@ def missing(sampling: Sampling) -> Tensor:
 def errors(method: raki.Method) -> dict[str, float]:
     """NRMSE on the fitted ACS lines, on the held-out ones, and on the missing lines."""
     interpolator = raki.fit(method, kspace, sampling, fitted_lines)
-    inner = interpolator.inner
-    assert inner is not None
+    (inner,) = interpolator.inner
     found = {}
     for name, lines in (('fitted', fitted_lines), ('held out', held_out_lines)):
         cells = Cells.inside(inner.cells.neighbourhood, lines.shape[1:2])

@@ -24,8 +24,9 @@ import torch
 import raki
 from raki.coils.combine import matched_weights
 from raki.coils.noise import noise_covariance
-from raki.evaluation.compare import Bench, Plan, Rate, compare_slab
+from raki.evaluation.compare import Bench, compare_slab
 from raki.evaluation.noise_maps import analytic_noise_map
+from raki.evaluation.plan import Plan, Rate
 from raki.fourier import image_from_kspace
 from raki.interpolation.calibration import Calibration, Learnt, Progress
 from raki.interpolation.least_squares import LinearMap

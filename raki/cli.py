@@ -19,7 +19,7 @@ from raki.commands.terminal import (
     show,
     terminable,
 )
-from raki.errors import CalibrationError, ResourceError, ScanError, TrainingError
+from raki.exits import EXIT_CODES, exit_code, one_line
 from raki.options import (
     CalibrationOption,
     CoilsOption,
@@ -33,17 +33,7 @@ from raki.options import (
     reading,
 )
 
-EXIT_CODES = {
-    typer.BadParameter.__bases__[0]: 2,
-    UsageError: 2,
-    ScanError: 3,
-    CalibrationError: 3,
-    TrainingError: 4,
-    ResourceError: 5,
-    OSError: 5,
-}
 COMPARED = ['zero-filled', 'grappa', 'gated', 'raki']
-OUT_OF_MEMORY = ('OutOfMemoryError', 'MemoryError')
 
 app = typer.Typer(
     help='Reconstruct undersampled multi-coil MRI k-space from the scan itself, and say how well.',
@@ -149,7 +139,7 @@ def compare(
     from raki.commands.compare import compare_file
     from raki.data.hdf5 import read_mask
     from raki.device import choose_device
-    from raki.evaluation.compare import Plan
+    from raki.evaluation.plan import Plan
 
     if output.exists() and not output.is_dir():
         raise UsageError(f'-o must name a folder, but {output} is a file')
@@ -157,10 +147,11 @@ def compare(
     with as_usage_error():
         chosen = with_settings(methods_named(methods, iterations), calibration, faithful)
         where = choose_device(device)
-    file = source.open(coils)
+    drawn = inputs.drawn_mask(source.mask, acs)
+    file = (source.without_mask() if drawn else source).open(coils)
     with as_usage_error():
         spacings, blocks = inputs.rates_for(file, rates), inputs.acs_for(file, acs)
-        plan = Plan(chosen, spacings, blocks, seeds, replicas, where, coils, refit, own)
+        plan = Plan(chosen, spacings, blocks, seeds, replicas, where, coils, refit, own, drawn)
     with progress_bars() as progress_for:
         rows = compare_file(file, output, plan, slices or [file.n_slices // 2], progress_for)
     _warn([f'{row.method}, R={row.rate}: {text}' for row in rows for text in row.warnings])
@@ -267,23 +258,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print('raki: interrupted, nothing was written', file=sys.stderr)
         return 130
     except (*EXIT_CODES, RuntimeError, MemoryError) as error:
-        code = _exit_code(error)
+        code = exit_code(error)
         if is_debugging or code is None:
             raise
-        print(f'raki: {_one_line(error)}', file=sys.stderr)
+        print(f'raki: {one_line(error)}', file=sys.stderr)
         return code
-
-
-def _exit_code(error: Exception) -> int | None:
-    if type(error).__name__ in OUT_OF_MEMORY:
-        return 5
-    return next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), None)
-
-
-def _one_line(error: Exception) -> str:
-    describe = getattr(error, 'format_message', None)
-    text = describe() if describe else str(error) or type(error).__name__
-    return ' '.join(text.split())
 
 
 def _log(line: str) -> None:

@@ -4,7 +4,7 @@
 
     ValueError
       ScanError            the file is not one Cartesian multi-coil k-space that we can read
-        SamplingError      the measured lines are not one regular lattice
+        SamplingError      the measured lines are in no order that a method takes
         StreamError        what came over a connection is not the stream of messages that it should be
       CalibrationError     the ACS cannot determine the requested kernel
     ArithmeticError
@@ -19,7 +19,7 @@ class ScanError(ValueError):
 
 
 class SamplingError(ScanError):
-    """The measured lines are not one regular lattice with an ACS block."""
+    """The measured lines are in no order that the method takes, such as a regular lattice with an ACS block."""
 
 
 class StreamError(ScanError):

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, get_type_hints
@@ -39,7 +39,11 @@ class Source:
     axes: Annotated[str | None, typer.Option('--axes', help='Its axes in order, such as slice,coil,ky,kx.')] = None
     mask: Annotated[
         str | None,
-        typer.Option('--mask', help='Dataset or file with the line mask, or "zeros" if lines of zeros are missing.'),
+        typer.Option(
+            '--mask',
+            help='Dataset or file with the line mask, or "zeros" if lines of zeros are missing; compare also draws '
+            'equispaced_fraction, equispaced, magic, magic_fraction, random (:N for another seed).',
+        ),
     ] = None
     fft: Annotated[
         str | None,
@@ -56,6 +60,10 @@ class Source:
         """Recognise the file; a UsageError if options do not fit together, or `coils` virtual coils not the scan."""
         how = self.fft, self.measurement, self.centre
         return inputs.open_file(self.scan, self.dataset, self.axes, self.mask, coils, *how)
+
+    def without_mask(self) -> 'Source':
+        """The same scan as its file says that it was measured."""
+        return replace(self, mask=None)
 
 
 def reading(command: Callable[..., None]) -> Callable[..., None]:

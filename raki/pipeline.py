@@ -18,14 +18,15 @@ from raki.coils.combine import (
 )
 from raki.coils.noise import known_covariance
 from raki.coils.transform import CoilTransform, coil_transform, require_compressible
-from raki.data.masks import Irregular, Pattern, pattern_of
+from raki.data.masks import Pattern, pattern_of
 from raki.data.sampling import Sampling
 from raki.data.scan import Scan
 from raki.device import choose_device, now
 from raki.errors import CalibrationError
 from raki.fourier import cropped, image_from_kspace
 from raki.interpolation.calibration import Calibration, Method, Progress, require_learnable, silent
-from raki.interpolation.fit import Interpolator, ZeroFilling, fit, require_pattern
+from raki.interpolation.fit import Interpolator, ZeroFilling, fit
+from raki.interpolation.patterns import require_pattern
 from raki.partial_fourier.acquired import Acquired
 from raki.partial_fourier.complete import Completion, complete
 from raki.partial_fourier.methods import PartialFourier, ZeroFill
@@ -106,7 +107,7 @@ class Slab:
         if self.calibration is not None:
             return self.calibration
         if not all(self.sampling.acs):
-            lattice = 'no lattice' if isinstance(self.sampling, Irregular) else self.sampling.lattice
+            lattice = self.sampling.lattice if isinstance(self.sampling, Sampling) else 'no lattice'
             raise CalibrationError(
                 f'the scan has {lattice} but no ACS: no two neighbouring lines were measured and there '
                 'is no separate calibration; acquire ACS lines, or add them as dataset "acs"'

@@ -7,7 +7,7 @@ from raki import pipeline
 from raki.coils.combine import Combination, root_sum_of_squares
 from raki.coils.transform import CoilTransform
 from raki.commands.catalogue import known, method_named
-from raki.data.sampling import Sampling
+from raki.data.masks import Pattern
 from raki.data.scan import Scan
 from raki.interpolation import fit as interpolation
 from raki.interpolation.calibration import Method, Progress, silent
@@ -47,7 +47,7 @@ def reconstruct(
 def fit(
     method: Method | str,
     kspace: Tensor,
-    sampling: Sampling,
+    sampling: Pattern,
     calibration: Tensor | None = None,
     progress: Progress = silent,
     transform: CoilTransform | None = None,

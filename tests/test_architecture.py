@@ -17,7 +17,7 @@ FLOORS = [
     ['raki.grappa', 'raki.networks', 'raki.consistency', 'raki.pipeline'],
     ['raki.evaluation', 'raki.inline'],
     ['raki.commands'],
-    ['raki.options', 'raki.public'],
+    ['raki.exits', 'raki.options', 'raki.public'],
     ['raki.cli'],
 ]
 """Rooms, from the ground up: one imports from lower floors only, never from another on its own."""
@@ -32,7 +32,7 @@ AT_HOME = {
     'mrd': ('raki.inline.version2',),
     'rich': ('raki.commands.terminal',),
     'twixtools': ('raki.data.twix_file',),
-    'typer': ('raki.cli', 'raki.options'),
+    'typer': ('raki.cli', 'raki.exits', 'raki.options'),
 }
 
 

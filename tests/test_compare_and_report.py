@@ -27,9 +27,10 @@ from raki.data.scan import Scan, ScanFile
 from raki.data.simulate import Simulation, simulate
 from raki.errors import CalibrationError, SamplingError, ScanError
 from raki.evaluation import metrics
-from raki.evaluation.compare import Bench, Plan, Rate, compare_slab, require_feasible
+from raki.evaluation.compare import Bench, compare_slab
 from raki.evaluation.noise_maps import analytic_noise_map, covariance_without_noise_scan
 from raki.evaluation.pictures import picture
+from raki.evaluation.plan import Plan, Rate, require_feasible
 from raki.evaluation.report import ERROR_QUANTILE, Report, render_report, shown_cell, shown_slice
 from raki.evaluation.rows import Row
 from raki.fourier import image_from_kspace

@@ -17,6 +17,7 @@ from raki.coils.combine import (
 from raki.coils.noise import noise_covariance
 from raki.coils.transform import coil_transform
 from raki.data.lattice import Lattice
+from raki.data.masks import pattern_of
 from raki.data.sampling import Sampling, undersample
 from raki.data.scan import Scan
 from raki.data.simulate import Simulation, simulate
@@ -39,6 +40,7 @@ from tests.pretended import DEVICE, elsewhere, here, pretending
 from tests.toys import (
     METHODS,
     lattice_with_acs,
+    lines_at,
     measured_only,
     point_sources,
     random_kspace,
@@ -193,3 +195,13 @@ def test_completed_k_space_is_that_of_the_cpu(method: PartialFourier) -> None:
 def test_mixing_devices_is_noticed() -> None:
     with pretending(), pytest.raises(RuntimeError, match='expected all tensors to be on the same device'):
         torch.add(elsewhere(LINES), LINES)
+
+
+@pytest.mark.parametrize('method', SEVERAL[:2])
+def test_maps_for_gaps_that_differ_stay_there(method: Method) -> None:
+    pattern = pattern_of(lines_at(54, 0, 3, 7, 11, 14, *range(17, 37), 40, 43, 47, 51))
+    expected = fit(method, LINES, pattern).fill(LINES)
+    with pretending():
+        there = elsewhere(LINES)
+        filled = here(fit(method, there, pattern).fill(there))
+    assert_equal(filled, expected)

@@ -146,11 +146,11 @@ def in_other_coils(interpolator: Interpolator, mixing: Tensor, back: Tensor) -> 
         tensor = weights.to(mixing.dtype).unflatten(0, (N_COILS, -1)).unflatten(2, (N_COILS, -1))
         return torch.einsum('isjm,ik,lj->kslm', tensor, back, mixing).reshape(weights.shape).to(torch.complex64)
 
-    inner = interpolator.inner
-    assert inner is not None
+    (inner,) = interpolator.inner
     assert isinstance(inner.patch_map, LinearMap)
     edges = tuple(replace(edge, weights=told(edge.weights)) for edge in interpolator.edges)
-    return replace(interpolator, inner=replace(inner, patch_map=LinearMap(told(inner.patch_map.weights))), edges=edges)
+    own = replace(inner, patch_map=LinearMap(told(inner.patch_map.weights)))
+    return replace(interpolator, inner=(own,), edges=edges)
 
 
 def explicit_std(interpolator: Interpolator, weights: Tensor) -> Tensor:
@@ -216,7 +216,7 @@ def test_the_map_is_the_diagonal_of_the_reconstructions_matrix(
     calibration = toy_kspace(24, 12, seed=3) if len(acs) == 1 else toy_kspace(9, 14, 8, seed=3)
     method = Grappa(kernel, regularization=1e-2)
     interpolator = fit(method, toy_kspace(*shape), sampling, calibration[..., : max(shape[-1], 1)])
-    assert interpolator.inner is not None
+    assert interpolator.inner
     assert_map_is_that_of_the_matrix(interpolator)
 
 
@@ -232,8 +232,8 @@ def linear_network(*shape: int) -> Interpolator:
 @pytest.mark.parametrize('shape', [(27, 10), (9, 12, 8)])
 def test_the_map_of_a_linear_network_is_that_of_its_matrix(shape: tuple[int, ...]) -> None:
     interpolator = linear_network(*shape)
-    assert interpolator.inner is not None
-    assert isinstance(interpolator.inner.patch_map, NetworkMap)
+    assert interpolator.inner
+    assert isinstance(interpolator.inner[0].patch_map, NetworkMap)
     assert_map_is_that_of_the_matrix(interpolator)
 
 
@@ -335,7 +335,7 @@ def test_far_from_acs_and_edges_it_is_breuers() -> None:
     sampling = lattice_with_acs(n_lines, 2, 0, range(0))
     cells = Cells.on(Neighbourhood.around(sampling.lattice, Kernel(2, 3), (n_lines,), n_readout), sampling)
     inner = InnerMap(cells.at(cells.is_whole), LinearMap(weights))
-    interpolator = Interpolator(sampling, n_readout, N_COILS, inner)
+    interpolator = Interpolator(sampling, n_readout, N_COILS, (inner,))
     tensor = weights.reshape(N_COILS, 2, 3, N_COILS)
     convolution = torch.zeros(N_COILS, N_COILS, n_lines, n_readout, dtype=torch.complex64)
     convolution[:, :, n_lines // 2, n_readout // 2] = torch.eye(N_COILS)

@@ -255,3 +255,16 @@ def test_what_a_scan_has_taught_fills_it_in_as_before(method: str, tmp_path: Pat
     again = reconstruct(scan, method_named(method), fitted=first.interpolators)
     assert torch.equal(first.kspace, again.kspace)
     assert torch.equal(first.image, again.image)
+
+
+def test_an_adjustment_that_sends_no_lines_gets_no_images() -> None:
+    with serving() as (address, log):
+        for configs, xml in (((ConfigText('{"parameters": null}'),), ''), ((), SERIES.xml)):
+            with Client(address) as client:
+                client.send(*configs)
+                if xml:
+                    client.begin(xml)
+                client.end()
+                assert client.rest() == []
+    assert all('0 image(s)' in line for line in log)
+    assert len(log) == 2

@@ -117,9 +117,9 @@ def test_any_rate_will_do(acceleration: int) -> None:
     """The authors' code knows 4 to 6."""
     full, sampling = point_sources(3, 4, 85, 31), lattice_with_acs(85, acceleration, 1, range(28, 58))
     fitted = fit(replace(IRAKI_QUICK, n_extended=40), full, sampling)
-    assert fitted.inner is not None
-    assert isinstance(fitted.inner.patch_map, NetworkMap)
-    around = fitted.inner.cells.neighbourhood
+    assert fitted.inner
+    assert isinstance(fitted.inner[0].patch_map, NetworkMap)
+    around = fitted.inner[0].cells.neighbourhood
     assert (len(around.sources), len(around.samples)) == (4, 11)
 
 

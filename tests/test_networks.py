@@ -92,12 +92,13 @@ def test_a_missing_sample_depends_on_3_acquired_lines_x_7_samples_of_all_coils(m
 def test_on_two_axes_layers_see_a_cells_neighbours_along_both(shift: int) -> None:
     """The first layer sees all lattice points around a cell, the last one as many cells as it is told: by gradients."""
     acs = point_sources(9, 3, 12, 16, 15) + 0.1 * random_kspace(3, 12, 16, 15)
-    calibration = Calibration(acs, Lattice.of((2, 2), shift))
+    lattice = Lattice.of((2, 2), shift)
+    calibration = Calibration(acs, lattice)
     last = replace(LAST, partitions=2)
     stack = Stack.around(calibration, FIRST, last)
     assert stack.first == calibration.neighbourhood(FIRST)
     assert len(stack.steps) == 4
-    assert bool(calibration.lattice.joins(torch.tensor(stack.steps)).all())
+    assert bool(lattice.joins(torch.tensor(stack.steps)).all())
     method = replace(COMPLEX_QUICK, slope=0.5, last=last)
     weights = networks.initial_weights(method.shape(calibration), None, torch.complex64, seed=3)
     network = NetworkMap(method, stack, weights, None, 1.0)

@@ -214,9 +214,9 @@ def test_a_map_that_does_not_know_its_derivative_is_differentiated() -> None:
     kspace, covariance = scan_and_covariance()
     sampling = lattice_with_acs(60, 3, 1, range(20, 40))
     known = network(0, kspace, sampling)
-    assert known.inner is not None
-    called = replace(known.inner, patch_map=partial(_called, known.inner.patch_map))
-    unknown = replace(known, inner=called)
+    assert known.inner
+    called = replace(known.inner[0], patch_map=partial(_called, known.inner[0].patch_map))
+    unknown = replace(known, inner=(called,))
     maps = [jvp_noise_map(each, kspace, covariance, n_probes=3).std for each in (known, unknown)]
     torch.testing.assert_close(maps[0], maps[1], rtol=1e-4, atol=0)
 

@@ -14,7 +14,7 @@ from raki.commands.compare import compare_file
 from raki.data.load import open_scan
 from raki.data.save import write_scan
 from raki.data.simulate import Simulation, simulate
-from raki.evaluation.compare import Plan, Rate
+from raki.evaluation.plan import Plan, Rate
 from raki.grappa.method import Grappa
 from raki.interpolation.calibration import silent
 from raki.interpolation.fit import ZeroFilling

@@ -9,7 +9,8 @@ from raki.coils.transform import coil_transform
 from raki.data.sampling import undersample
 from raki.data.simulate import Simulation, simulate
 from raki.evaluation import tradeoff
-from raki.evaluation.compare import Bench, Plan, Rate
+from raki.evaluation.compare import Bench
+from raki.evaluation.plan import Plan, Rate
 from raki.evaluation.tradeoff import FACTORS, SHARES, strengths
 from raki.grappa.method import Grappa
 from raki.interpolation.calibration import Method, silent
@@ -35,9 +36,9 @@ def test_the_curve_passes_through_what_was_chosen(method: Method, is_compressed:
         if method.regularization != 'auto':
             assert list(swept)[FACTORS.index(1)] == method.regularization
     else:
-        assert fitted.inner is not None
-        assert isinstance(fitted.inner.patch_map, Blend)
-        middle = torch.lerp(*(swept[share].fill(kspace) for share in (0, 1)), fitted.inner.patch_map.share)  # type: ignore[arg-type]
+        assert fitted.inner
+        assert isinstance(fitted.inner[0].patch_map, Blend)
+        middle = torch.lerp(*(swept[share].fill(kspace) for share in (0, 1)), fitted.inner[0].patch_map.share)  # type: ignore[arg-type]
         torch.testing.assert_close(middle, fitted.fill(kspace), rtol=1e-4, atol=1e-4 * float(kspace.abs().max()))
         return
     torch.testing.assert_close(middle.fill(kspace), fitted.fill(kspace), rtol=1e-4, atol=1e-6)

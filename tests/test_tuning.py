@@ -203,10 +203,11 @@ def test_only_kernels_that_the_acs_holds_are_tried() -> None:
     """The first one must fit; of an ACS of three partitions the others do not."""
     lines = of(simulate(SCANS['usual']).kspace[0][:, 34:44], 4)
     assert tune(lines, (Kernel(2, 5), Kernel(4, 5))).neighbourhood == lines.neighbourhood(Kernel(2, 5))
-    flat, flatter = (Calibration(random_kspace(3, n, 20, 19), Lattice.of((2, 2), 1)) for n in (4, 2))
+    lattice = Lattice.of((2, 2), 1)
+    flat, flatter = (Calibration(random_kspace(3, n, 20, 19), lattice) for n in (4, 2))
     assert tune(flat).neighbourhood == flat.neighbourhood(VOLUME_KERNELS[0])
     with pytest.raises(CalibrationError, match='needs an ACS of at least that size, got 2 x 20 x 19'):
-        tune(Calibration(flatter.acs, flatter.lattice, sampled_volume((9, 20), flatter.lattice, NO_ACS)))
+        tune(Calibration(flatter.acs, lattice, sampled_volume((9, 20), lattice, NO_ACS)))
 
 
 def test_kernels_to_choose_from_follow_the_axes_that_are_accelerated() -> None:

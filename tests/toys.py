@@ -69,6 +69,13 @@ def plane_wave(n_coils: int, *shape: int) -> Tensor:
     return point_sources(1, n_coils, *shape)
 
 
+def lines_at(n_lines: int, *measured: int) -> Tensor:
+    """A mask (ky,) with these lines."""
+    mask = torch.zeros(n_lines, dtype=torch.bool)
+    mask[list(measured)] = True
+    return mask
+
+
 def lattice_with_acs(n_lines: int, acceleration: int, first_line: int, acs: range) -> Sampling:
     """Every R-th line from `first_line`, and a block of ACS lines."""
     return sampled_volume((n_lines,), Lattice.of((acceleration,), first=(first_line,)), (acs,))

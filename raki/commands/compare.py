@@ -9,12 +9,14 @@ import torch
 
 from raki.commands.inputs import UsageError, by, sizes_by_axis
 from raki.commands.reconstruct import versions
+from raki.data.masks import Drawn
 from raki.data.sampling import Sampling
 from raki.data.save import write_text
 from raki.data.scan import Scan, ScanFile
 from raki.errors import SamplingError
-from raki.evaluation.compare import Bench, Plan, ProgressFor, compare_slab, labelled, require_feasible
+from raki.evaluation.compare import Bench, ProgressFor, compare_slab
 from raki.evaluation.metrics import OBJECT
+from raki.evaluation.plan import Plan, require_feasible
 from raki.evaluation.report import Report, render_report, shown_cell, shown_slice
 from raki.evaluation.rows import Row
 
@@ -36,8 +38,8 @@ def compare_file(
     Raises
     ------
     UsageError, SamplingError, CalibrationError
-        If more than one slice of a volume is to be shown, the scan is not fully sampled, or a cell's ACS is smaller
-        than a kernel.
+        If more than one slice of a volume is to be shown, the scan is not fully sampled, a cell's ACS is smaller than a
+        kernel, or a method does not take its pattern.
     """
     file.require_known(slices)
     is_volume = len(file.shape) > 4
@@ -61,7 +63,7 @@ def compare_file(
     results = {
         'scan': _scan_summary(file, first),
         'versions': versions(),
-        'settings': _settings(plan),
+        'settings': _settings(plan, first),
         'rows': [row.flat() for row in rows],
     }
     folder.mkdir(parents=True, exist_ok=True)
@@ -93,16 +95,29 @@ def _scan_summary(file: ScanFile, scan: Scan) -> dict[str, object]:
     }
 
 
-def _settings(plan: Plan) -> dict[str, object]:
+def _words(drawn: Drawn) -> str:
+    return (
+        f"lines drawn as {drawn.name} of fastMRI's code, seed {drawn.seed}, with a centre of 0.32 / R of all lines, "
+        'which starts at (n - n_centre + 1) // 2'
+    )
+
+
+def _described(drawn: Drawn, plan: Plan) -> dict[str, object]:
+    fractions = {str(rate): drawn.centre_fraction(rate.spacing[0]) for rate in plan.rates}
+    return {'name': drawn.name, 'seed': drawn.seed, 'centre_fractions': fractions}
+
+
+def _settings(plan: Plan, scan: Scan) -> dict[str, object]:
     return {
         'methods': {name: asdict(method) for name, method in plan.methods.items()},
         'rates': [rate.label for rate in plan.rates],
-        'acs': [labelled(sizes) for sizes in plan.acs],
+        'acs': list(dict.fromkeys(asked.acs for asked in plan.asked(scan))),
         'seeds': list(plan.seeds),
         'n_replicas': plan.n_replicas,
         'weights_of_replicas': 'refitted' if plan.is_refitted else 'fixed',
         'n_threads': torch.get_num_threads(),
-        'lattice': LATTICE[len(plan.acs[0])],
+        'lattice': LATTICE[len(plan.acs[0])] if plan.drawn is None else _words(plan.drawn),
+        'mask': None if plan.drawn is None else _described(plan.drawn, plan),
         'image': 'root sum of squares',
         'coils': 'whitened where the scan has noise samples'
         + ('' if plan.coils is None else f' and compressed to {plan.coils} virtual coils of most energy in the ACS'),

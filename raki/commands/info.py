@@ -1,14 +1,16 @@
 """What `raki info` says of a scan: shape, lattice, coils, noise, memory, what GRAPPA chooses for it, and a verdict."""
 
 from math import prod
+from typing import Any
 
 import torch
 
 from raki.coils.noise import noise_covariance
 from raki.commands.inputs import sizes_by_axis
 from raki.commands.outlook import outlook
+from raki.data.equispaced import Equispaced
 from raki.data.hdf5 import reconstruction_bytes
-from raki.data.masks import Irregular, Pattern
+from raki.data.masks import Irregular, Pattern, pattern_of
 from raki.data.sampling import NAMES, Box, Sampling
 from raki.data.scan import Scan, ScanFile
 from raki.errors import CalibrationError, SamplingError
@@ -53,10 +55,11 @@ def _learnable(scan: Scan) -> dict[str, object]:
         return {'coils': [str(error)]}
     coils: dict[str, object] = {'coils': [*transform.warnings, *transform.notes]}
     sampling = slab.sampling
-    if isinstance(sampling, Irregular) or sampling.acceleration == 1:
+    if isinstance(sampling, Irregular) or (isinstance(sampling, Sampling) and sampling.acceleration == 1):
         return coils
     acs, lines = (transform.apply(samples) for samples in (slab.acs, slab.kspace.flatten(1, -2)))
-    calibration = Calibration(acs, sampling.lattice, sampling, lines)
+    kind = sampling.alike(0, 0)[0] if isinstance(sampling, Equispaced) else sampling
+    calibration = Calibration(acs, kind.lattice, kind, lines)
     try:
         tuned, noise = tune(calibration), noise_power(slab.acs) ** 0.5
     except CalibrationError:
@@ -73,13 +76,16 @@ def _learnable(scan: Scan) -> dict[str, object]:
 
 def _describe_sampling(scan: Scan) -> dict[str, object]:
     n_measured = int(scan.mask.sum())
-    try:
-        sampling = Sampling.from_mask(scan.mask)
-    except SamplingError as error:
-        pattern = Irregular(scan.mask)
-        net = round(pattern.net_acceleration, 3)
-        return {'measured_lines': n_measured, 'net_acceleration': net, **_acs(scan, pattern), 'problem': str(error)}
-    lattice, acs = sampling.lattice, _acs(scan, sampling)
+    sampling = pattern_of(scan.mask)
+    acs, net = _acs(scan, sampling), {'net_acceleration': round(sampling.net_acceleration, 3)}
+    if isinstance(sampling, Equispaced):
+        gaps = {'gaps': ', '.join(f'{size} ({count}x)' for size, count in sampling.gaps.items())}
+        empty = {'empty_lines': len(scan.mask) - len(sampling.filled[0])}
+        problem = {'problem': _too_short(sampling, acs['acs_lines'])}
+        return {'measured_lines': n_measured, **gaps, **net, **acs, **empty, **problem}
+    if isinstance(sampling, Irregular):
+        return {'measured_lines': n_measured, **net, **acs, 'problem': _why_irregular(scan)}
+    lattice = sampling.lattice
     of_lattice = (
         {'acceleration': lattice.rate, 'first_line': lattice.first[0]}
         if scan.n_phase_axes == 1
@@ -92,14 +98,32 @@ def _describe_sampling(scan: Scan) -> dict[str, object]:
     return {
         'measured_lines': n_measured,
         **of_lattice,
-        'net_acceleration': round(sampling.net_acceleration, 3),
+        **net,
         **acs,
         'empty_lines': scan.mask.numel() - prod(map(len, sampling.filled)),
         'problem': None if acs['acs_lines'] or lattice.rate == 1 else 'no ACS: nothing can be learnt',
     }
 
 
-def _acs(scan: Scan, pattern: Pattern) -> dict[str, object]:
+def _too_short(sampling: Equispaced, n_acs: int) -> str | None:
+    """Why there is too little to learn from."""
+    widest = max(kind.lattice.rate for kind in sampling.alike(0, 0))
+    if n_acs > widest:
+        return None
+    if not n_acs:
+        return 'no ACS: nothing can be learnt'
+    return f'a gap of {widest} needs {widest + 1} ACS lines, got {n_acs}: the methods spirit and sparse take any mask'
+
+
+def _why_irregular(scan: Scan) -> str | None:
+    try:
+        Sampling.from_mask(scan.mask)
+    except SamplingError as error:
+        return str(error)
+    return None
+
+
+def _acs(scan: Scan, pattern: Pattern) -> dict[str, Any]:
     """How many lines there are to learn from, and where."""
     if scan.calibration is not None:
         return {'acs_lines': prod(scan.calibration.shape[2:-1]), 'acs': 'separate'}

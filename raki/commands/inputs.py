@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from raki.data.masks import Drawn
     from raki.data.scan import ScanFile
-    from raki.evaluation.compare import Rate
+    from raki.evaluation.plan import Rate
 
 SIZE_LISTS = ('--rates', '--acs', '--seeds', '--slices')
 NAME_LISTS = ('--methods',)
@@ -88,7 +89,7 @@ def by(sizes: Sequence[int]) -> str:
 
 def rates_for(file: 'ScanFile', words: Sequence[str] | None) -> list['Rate']:
     """Accelerations of a comparison: 3 for slices, 2x3s1 (Rz x Ry, CAIPI shift) for volumes; UsageError if not so."""
-    from raki.evaluation.compare import Rate
+    from raki.evaluation.plan import Rate
 
     n_axes, rates = len(file.shape) - 3, list[Rate]()
     for word in words or RATES[n_axes]:
@@ -108,6 +109,21 @@ def acs_for(file: 'ScanFile', words: Sequence[str] | None) -> list[tuple[int, ..
     for word in words:
         _require('--acs', word, len(phase), bool(re.fullmatch(SIZES, word)) and word.count('x') == len(phase) - 1)
     return [sizes_of('--acs', word) for word in words]
+
+
+def drawn_mask(word: str | None, acs: Sequence[str] | None) -> 'Drawn | None':
+    """How a comparison draws lines: a name, or name:seed; None where the word names a dataset, as elsewhere.
+
+    UsageError if an ACS is asked for, too.
+    """
+    from raki.data.masks import MASKS, Drawn
+
+    name, _, seed = (word or '').partition(':')
+    if name not in MASKS or not re.fullmatch(r'\d*', seed):
+        return None
+    if acs:
+        raise UsageError(f'--mask {word} has a centre of its own, 8 % of all lines at R=4, 4 % at R=8: leave out --acs')
+    return Drawn(name, int(seed or 0))
 
 
 def _require(option: str, word: str, n_axes: int, condition: bool) -> None:

@@ -1,10 +1,8 @@
 """Undersample a fully sampled scan, reconstruct it with several methods, and measure."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import product
-from math import prod
 from typing import TypeVar
 
 import torch
@@ -12,19 +10,21 @@ from torch import Tensor
 
 from raki.coils.combine import matched_weights, root_sum_of_squares
 from raki.coils.noise import noise_covariance
-from raki.data.sampling import Sampling, slices, undersample
+from raki.data.masks import Pattern
+from raki.data.sampling import Sampling, slices
 from raki.data.scan import Scan
 from raki.device import now
-from raki.errors import CalibrationError, SamplingError, ScanError
+from raki.errors import ScanError
 from raki.evaluation.lesions import DIAMETERS, USUAL_DIAMETER
 from raki.evaluation.metrics import Judged, figures_of, nrmse_object, object_mask
 from raki.evaluation.noise_maps import NoiseMap, covariance_without_noise_scan, full_noise, replica_noise_map
 from raki.evaluation.outside import Baseline
+from raki.evaluation.plan import Plan
 from raki.evaluation.retention import RetentionMap, derivative_of, retention_map
 from raki.evaluation.rows import Cell, Label, Row
 from raki.evaluation.tradeoff import strengths
 from raki.fourier import centre_crop, cropped, image_from_kspace, spatial_axes
-from raki.interpolation.calibration import Calibration, Method, Progress, silent
+from raki.interpolation.calibration import Method, Progress, silent
 from raki.interpolation.fit import Filler, Interpolator
 from raki.interpolation.settings import has_setting, setting_of, with_setting
 from raki.pipeline import Slab
@@ -36,89 +36,6 @@ AnyMethod = TypeVar('AnyMethod', Method, Method | Baseline)
 
 ProgressFor = Callable[[str], Progress]
 """From the name of a task to what is told its progress."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """A spacing of measured lines."""
-
-    spacing: tuple[int, ...]
-    """(R,) of slices, (Rz, Ry) of a volume [line]."""
-    shift: int = 0
-    """CAIPI shift of a volume [line]."""
-
-    def __str__(self) -> str:
-        return str(self.label)
-
-    @property
-    def label(self) -> Label:
-        """As it stands in results."""
-        return labelled(self.spacing, self.shift)
-
-
-def labelled(sizes: Sequence[int], shift: int = 0) -> Label:
-    """Write the sizes of a rate or an ACS."""
-    return sizes[0] if len(sizes) == 1 else 'x'.join(map(str, sizes)) + (f's{shift}' if shift else '')
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What to compare."""
-
-    methods: Mapping[str, Method | Baseline]
-    """Methods by name."""
-    rates: Sequence[Rate] = (Rate((2,)), Rate((3,)), Rate((4,)), Rate((5,)))
-    """Accelerations."""
-    acs: Sequence[tuple[int, ...]] = ((24,),)
-    """Sizes of the ACS block, one per phase axis [line]."""
-    seeds: Sequence[int] = (0,)
-    """Seeds of methods that have one."""
-    n_replicas: int = 100
-    """Replicas of each noise map; 0 for no noise maps."""
-    device: torch.device = torch.device('cpu')
-    """Where to compute."""
-    coils: int | None = None
-    """Number of virtual coils to learn in; None as many as there are."""
-    is_refitted: bool = False
-    """Whether weights are learnt anew from every replica, and so vary with it."""
-    object_mask: Tensor | None = None
-    """The object, if not found by itself: boolean, axes of the images, or with a first axis over all slices."""
-
-    def __post_init__(self) -> None:
-        if not (self.methods and self.rates and self.acs and self.seeds):
-            raise ValueError('a comparison needs at least one method, rate, ACS length and seed')
-        spacings, sizes = [n for rate in self.rates for n in rate.spacing], [n for size in self.acs for n in size]
-        if min(spacings) < 1 or min(sizes) < 0 or self.n_replicas < 0 or self.n_replicas == 1:
-            raise ValueError(
-                f'rates must be 1 or more, ACS lengths 0 or more, replicas 0 or at least 2, '
-                f'got {", ".join(map(str, self.rates))}, {self.acs}, {self.n_replicas}'
-            )
-
-
-def require_feasible(plan: Plan, scan: Scan) -> None:
-    """Raise before any work if a cell asks for more ACS than there is, or less than a kernel needs."""
-    for rate, n_acs, (name, method) in product(plan.rates, plan.acs, plan.methods.items()):
-        sampling = _undersampled(scan, rate, n_acs)
-        if prod(rate.spacing) == 1:
-            continue
-        acs = scan.kspace.new_empty(1, *map(len, sampling.acs), scan.kspace.shape[-1], device='meta')
-        wanted = method.smallest(Calibration(acs, sampling.lattice, sampling))
-        try:
-            if wanted is not None:
-                wanted.require_fits(acs.shape[1:])
-        except CalibrationError as error:
-            raise CalibrationError(
-                f'{name} at R={rate}, ACS {labelled(n_acs)}: {error}, or leave out that rate'
-            ) from error
-
-
-def _undersampled(scan: Scan, rate: Rate, acs: Sequence[int]) -> Sampling:
-    if not len(rate.spacing) == len(acs) == scan.n_phase_axes:
-        raise SamplingError(
-            'slices need a rate such as 4 and an ACS such as 24, a volume 2x2s1 and 16x24, '
-            f'got {rate} and {labelled(acs)} for {scan.n_phase_axes} phase axes'
-        )
-    return undersample(scan.mask, rate.spacing, acs, rate.shift)
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,7 +122,7 @@ class Bench:
         return cropped(root_sum_of_squares(image_from_kspace(kspace, spatial_axes(kspace))), self.scan.image_shape)
 
     def cell(
-        self, name: str, method: Method | Baseline, sampling: Sampling, labels: tuple[Label, Label], told: Progress
+        self, name: str, method: Method | Baseline, sampling: Pattern, labels: tuple[Label, Label], told: Progress
     ) -> Cell:
         """Reconstruct one cell and measure; labels are those of rate and ACS."""
         device = self.kspace.device
@@ -230,13 +147,13 @@ class Bench:
         return Cell(row, judged.image.cpu(), gfactors, judged.retention.retained.cpu())
 
     def _fitted(
-        self, method: Method | Baseline, sampling: Sampling, kspace: Tensor, progress: Progress = silent
+        self, method: Method | Baseline, sampling: Pattern, kspace: Tensor, progress: Progress = silent
     ) -> Filler:
         if isinstance(method, Baseline):
             return method.calibrate(sampling.acs_block(kspace), sampling, kspace)
         return Slab(kspace, sampling, None, self.scan.noise, self.plan.coils).fitted(method, progress)
 
-    def _noise_map(self, method: Method | Baseline, interpolator: Filler, sampling: Sampling) -> NoiseMap | None:
+    def _noise_map(self, method: Method | Baseline, interpolator: Filler, sampling: Pattern) -> NoiseMap | None:
         """None where none is asked for, there is no noise, or replicas of a slow outside reference would take hours."""
         if not self.plan.n_replicas or not bool(self.covariance.any()) or not isinstance(interpolator, Interpolator):
             return None
@@ -250,10 +167,10 @@ class Bench:
         return replace(noise, **maps)
 
     def _tradeoff(
-        self, method: Method | Baseline, interpolator: Filler, sampling: Sampling
+        self, method: Method | Baseline, interpolator: Filler, sampling: Pattern
     ) -> list[Mapping[str, float]]:
         """Error and retained signal over the strength of a method that has one."""
-        if not isinstance(interpolator, Interpolator) or sampling.acceleration == 1:
+        if not isinstance(interpolator, Interpolator) or bool(sampling.mask[sampling.inside].all()):
             return []
         found = []
         for strength, each in strengths(method, interpolator, self.kspace):
@@ -263,7 +180,7 @@ class Bench:
             found.append({'strength': strength, 'nrmse_object': error, 'retention_mean': retained})
         return found
 
-    def _retention(self, interpolator: Filler, sampling: Sampling) -> RetentionMap:
+    def _retention(self, interpolator: Filler, sampling: Pattern) -> RetentionMap:
         """By few probes of what is slow."""
         push, n_probes = derivative_of(interpolator, self.kspace), 2 if _is_slow(interpolator) else None
         found = retention_map(push, sampling, self.truth, self.whole, n_probes=n_probes)
@@ -278,13 +195,12 @@ def _is_slow(filler: Filler) -> bool:
 def compare_slab(bench: Bench, progress_for: ProgressFor) -> Iterator[Cell]:
     """Go through all cells of a plan for one slab; `progress_for` is called with each task's name before it starts."""
     plan, place = bench.plan, f'slice {bench.index}' if bench.scan.n_phase_axes == 1 else 'volume'
-    for rate, n_acs in product(plan.rates, plan.acs):
-        sampling = _undersampled(bench.scan, rate, n_acs)
-        labels = rate.label, labelled(n_acs)
+    for asked in plan.asked(bench.scan):
+        labels = asked.rate.label, asked.acs
         for name, method in plan.methods.items():
             for seed in plan.seeds if has_seed(method) else (0,):
-                progress = progress_for(f'{place}, R={rate}, ACS {labelled(n_acs)}: {name}')
-                yield bench.cell(name, with_seed(method, seed), sampling, labels, progress)
+                progress = progress_for(f'{place}, {asked}: {name}')
+                yield bench.cell(name, with_seed(method, seed), asked.pattern, labels, progress)
 
 
 def with_seed(method: AnyMethod, seed: int) -> AnyMethod:

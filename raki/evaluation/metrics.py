@@ -15,6 +15,7 @@ from skimage.measure import label
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 
+from raki.data.masks import Pattern
 from raki.data.sampling import Sampling
 from raki.evaluation.fidelity import PointResponse, ghost_index, noise_bias, noise_std, point_response
 from raki.evaluation.lesions import DIAMETERS, USUAL_DIAMETER, LesionResponse, lesion_responses
@@ -126,7 +127,7 @@ class Judged:
     """The same in the whole field of view, axes of k-space without coils."""
     missing: Tensor
     """Lines that were filled in and have a reference: boolean, axes (*phase,)."""
-    sampling: Sampling
+    sampling: Pattern
     """The lines that the reconstruction was given."""
     measured: Tensor
     """What `fill` was applied to, axes of `kspace`."""
@@ -246,7 +247,9 @@ FIGURES = (
            'standard deviation of replicas inside the object, on the scale of NRMSE object', 4),
     Figure('noise_bias', 'bias', lambda of: of.noise and noise_bias(of.noise, of.true_image, of.inside),
            "how far the replicas' mean lies off inside the object, on the scale of NRMSE object", 4, 'low', 'bias'),
-    Figure('ghost_index', 'ghosts', lambda of: ghost_index(of.kspace, of.true_kspace, of.sampling),
+    Figure('ghost_index', 'ghosts',
+           lambda of: (ghost_index(of.kspace, of.true_kspace, of.sampling)
+                       if isinstance(of.sampling, Sampling) else None),
            'share of the error that is copies of the object: 0 noise, 1 ghosts alone', 3, 'low', 'ghost'),
     Figure('point_peak', 'points retained', lambda of: float(of.points.retained.mean()),
            'mean height of small added points beyond what zero filling gives: 0 zero filling, 1 faithful', 3, None,

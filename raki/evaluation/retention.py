@@ -13,7 +13,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from raki.coils.combine import matched_weights
-from raki.data.sampling import Sampling
+from raki.data.masks import Pattern
 from raki.fourier import image_from_kspace, kspace_from_image, spatial_axes
 from raki.interpolation.fit import Filler, Interpolator
 
@@ -47,7 +47,7 @@ class RetentionMap:
 
 def retention_map(
     push: Callable[[Tensor], Tensor],
-    sampling: Sampling,
+    sampling: Pattern,
     truth: Tensor,
     inside: Tensor,
     *,

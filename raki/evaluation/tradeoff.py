@@ -37,8 +37,8 @@ def strengths(method: object, fitted: Interpolator, kspace: Tensor) -> Iterator[
     """What a fitted method would be with other strengths than the one that it chose, from weak to strong.
 
     Of `Grappa` the ridge weight, for the kernel and the weights of equations that it chose; of a map that is a blend of
-    two, its share; of a sparse image the part of its thresholds. Kernels at the edges stay. Of any other method, and of
-    k-space that is too large, nothing.
+    two, its share; of a sparse image the part of its thresholds. Kernels at the edges stay. Of any other method, of
+    lines whose gaps differ, and of k-space that is too large, nothing.
 
     Parameters
     ----------
@@ -47,9 +47,9 @@ def strengths(method: object, fitted: Interpolator, kspace: Tensor) -> Iterator[
     kspace
         To what, axes (coil, phase axes, kx).
     """
-    inner = fitted.inner
-    if inner is None or kspace.numel() > LARGEST:
+    if not fitted.inner or not isinstance(fitted.sampling, Sampling) or kspace.numel() > LARGEST:
         return
+    (inner,) = fitted.inner
     if isinstance(fitted.refinement, SparseImage):
         for strength in THRESHOLDS:
             yield strength, replace(fitted, refinement=replace(fitted.refinement, strength=strength))
@@ -63,7 +63,7 @@ def strengths(method: object, fitted: Interpolator, kspace: Tensor) -> Iterator[
     else:
         return
     for strength, patch_map in maps:
-        yield strength, replace(fitted, inner=replace(inner, patch_map=patch_map))
+        yield strength, replace(fitted, inner=(replace(inner, patch_map=patch_map),))
 
 
 def _ridge(

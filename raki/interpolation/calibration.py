@@ -1,24 +1,27 @@
 """What a method may learn from, and what it gives back: the contract that GRAPPA and the networks share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor
 
+from raki.data.equispaced import Alike, Equispaced, Gaps
 from raki.data.lattice import Lattice
 from raki.data.masks import Irregular, Pattern
-from raki.data.sampling import Box, Sampling, longest_run, slices
+from raki.data.sampling import Sampling, slices
 from raki.errors import CalibrationError, SamplingError
 from raki.interpolation.least_squares import NormalEquations
-from raki.interpolation.neighbours import Cells, Kernel, Neighbourhood
+from raki.interpolation.neighbours import Cells, Kernel, Neighbourhood, grown
 
 PatchMap = Callable[[Tensor, Cells], Tensor]
 """Lines (coil, line, readout), and cells all of whose sources are among them, to the samples of their targets
 (coil, target, cell, column), one column for every readout position where all samples exist."""
+
+Value = TypeVar('Value')
 
 N_FOLDS = 4
 """Blocks of neighbouring places in the ACS that are left out in turn."""
@@ -91,10 +94,10 @@ class Calibration:
     acs: Tensor
     """Fully sampled autocalibration lines, axes (coil, phase axes, readout)."""
 
-    lattice: Lattice
-    """What is to be filled."""
+    lattice: Lattice | Gaps
+    """What is to be filled: of lines whose gaps differ, the cells that have the same gaps around them."""
 
-    sampling: Pattern | None = None
+    sampling: Pattern | Alike | None = None
     """The pattern of the k-space to fill, where that is known."""
 
     lines: Tensor | None = None
@@ -103,7 +106,7 @@ class Calibration:
     is_separate: bool = False
     """Whether the ACS was measured apart from that k-space."""
 
-    _known: dict[Neighbourhood, NormalEquations] = field(default_factory=dict, repr=False)
+    _known: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     @property
     def acs_lines(self) -> Tensor:
@@ -121,6 +124,19 @@ class Calibration:
         if self.sampling is None:
             return self.acs_shape
         return self.matrix if isinstance(self.sampling, Irregular) else tuple(map(len, self.sampling.filled))
+
+    @property
+    def kinds(self) -> 'tuple[Calibration, ...]':
+        """What may be learnt from for each kind of cells of the pattern, itself among them."""
+        if not isinstance(self.sampling, Alike):
+            return (self,)
+        return tuple(replace(self, lattice=each.lattice, sampling=each) for each in self.sampling.kinds)
+
+    def once(self, key: Hashable, value: Callable[[], Value]) -> Value:
+        """What was found before under this key, for cells of whatever kind, or is now."""
+        if key not in self._known:
+            self._known[key] = value()
+        return self._known[key]
 
     @property
     def matrix(self) -> tuple[int, ...]:
@@ -158,9 +174,7 @@ class Calibration:
 
     def normal_equations(self, neighbourhood: Neighbourhood) -> NormalEquations:
         """The linear problem of a neighbourhood, all equations alike, accumulated once."""
-        if neighbourhood not in self._known:
-            self._known[neighbourhood] = NormalEquations.of(self.acs_lines, self.cells(neighbourhood))
-        return self._known[neighbourhood]
+        return self.once(neighbourhood, lambda: NormalEquations.of(self.acs_lines, self.cells(neighbourhood)))
 
     @cached_property
     def point_powers(self) -> Tensor:
@@ -192,7 +206,7 @@ class Calibration:
         known.view(-1)[cells.targets[cells.targets >= 0]] = True
         ends = cells.anchors.max(0).values + torch.tensor(self.lattice.spacing)
         hull = tuple(range(max(0, int(a)), int(b)) for a, b in zip(cells.anchors.min(0).values, ends, strict=True))
-        box = slices(_grown(known, hull, self.pattern.acs, n_lines))
+        box = slices(grown(known, hull, self.pattern.acs, n_lines))
         whole = torch.where(self.known[:, None], lines, filled).unflatten(1, known.shape)
         return replace(self, acs=whole[(slice(None), *box, slice(columns.start, columns.stop))].contiguous(), _known={})
 
@@ -204,9 +218,9 @@ class Calibration:
         return self.lines
 
     @property
-    def pattern(self) -> Sampling:
-        """The lattice of the k-space to fill; a SamplingError if it has none."""
-        if isinstance(self.sampling, Irregular):
+    def pattern(self) -> Sampling | Alike:
+        """The lattice of the k-space to fill, or its cells of one kind; a SamplingError if it has neither."""
+        if isinstance(self.sampling, Irregular | Equispaced):
             raise SamplingError(not_regular(self.sampling))
         if self.sampling is None:
             raise ValueError('the pattern of the k-space to fill is needed, got none')
@@ -228,21 +242,6 @@ class Calibration:
     def points(self) -> Tensor:
         """Which lines are lattice points, boolean, axes (line,), where the ACS is."""
         return self.pattern.points.flatten().to(self.acs.device)
-
-
-def _grown(known: Tensor, hull: Box, acs: Box, n_lines: int) -> Box:
-    """Widen a block along one axis after the other, as evenly as can be, to n_lines at most of known ones in a hull."""
-    box = list(acs)
-    for axis, (side, limits) in enumerate(zip(acs, hull, strict=True)):
-        across = slices((*box[:axis], range(known.shape[axis]), *box[axis + 1 :]))
-        complete = known[across].movedim(axis, 0).reshape(known.shape[axis], -1).all(1)
-        complete[: limits.start], complete[limits.stop :] = False, False
-        complete[side.start : side.stop] = True
-        run = longest_run(complete)
-        size = min(max(n_lines, len(side)), len(run))
-        first = max(run.start, min(side.start - max(0, n_lines - len(side)) // 2, run.stop - size))
-        box[axis] = range(first, first + size)
-    return tuple(box)
 
 
 class Method(Protocol):
@@ -268,7 +267,7 @@ class Refining(Protocol):
         ...
 
 
-def not_regular(sampling: Irregular) -> str:
+def not_regular(sampling: Irregular | Equispaced) -> str:
     """What to do about positions without a lattice."""
     return (
         f'{int(sampling.mask.sum())} of {sampling.mask.numel()} lines were measured, on no regular lattice: '

@@ -13,7 +13,7 @@ from raki.coils.transform import CoilTransform
 from raki.data.lattice import Lattice
 from raki.data.masks import Irregular, Pattern
 from raki.data.sampling import Sampling
-from raki.errors import CalibrationError, SamplingError
+from raki.errors import CalibrationError
 from raki.interpolation.calibration import (
     Calibration,
     Learnt,
@@ -23,7 +23,6 @@ from raki.interpolation.calibration import (
     Progress,
     Refinement,
     Refining,
-    not_regular,
     require_complex64,
     require_learnable,
     silent,
@@ -31,6 +30,7 @@ from raki.interpolation.calibration import (
 from raki.interpolation.edges import EdgeMap, edge_maps
 from raki.interpolation.least_squares import LinearMap
 from raki.interpolation.neighbours import Cells, Neighbourhood, by
+from raki.interpolation.patterns import as_seen_by, kinds_for, learn, require_pattern, several, told
 
 
 class Filler(Protocol):
@@ -117,8 +117,9 @@ class Interpolator:
     n_coils: int | None = None
     """Number of coils it was fitted for; None where any will do, because nothing is filled in."""
 
-    inner: InnerMap | None = None
-    """The learnt map; None where nothing is filled in (zero filling, R=1)."""
+    inner: tuple[InnerMap, ...] = ()
+    """The learnt map, or one for each kind of cells where gaps differ; none where nothing is filled in (zero filling,
+    R=1)."""
 
     edges: tuple[EdgeMap, ...] = ()
     """Linear kernels for the edges of k-space."""
@@ -160,7 +161,7 @@ class Interpolator:
 
     @property
     def _fills(self) -> bool:
-        return self.inner is not None or self.refinement is not None
+        return bool(self.inner) or self.refinement is not None
 
     def _interpolated(self, kspace: Tensor) -> Tensor:
         """What the maps make of k-space, and for a refinement what was measured, axes (virtual coil, line, readout)."""
@@ -168,9 +169,8 @@ class Interpolator:
         if self.transform is not None:
             lines = self.transform.apply(lines)
         target = torch.zeros_like(lines)
-        for part in (self.inner, *self.edges):
-            if part is not None:
-                part.fill(lines, target)
+        for part in (*self.inner, *self.edges):
+            part.fill(lines, target)
         return target if self.refinement is None else torch.where(self._mask(kspace).flatten(0, -2), lines, target)
 
     def derivative(self, kspace: Tensor) -> 'Interpolator':
@@ -183,7 +183,7 @@ class Interpolator:
             return self
         lines = self._measured(kspace)
         virtual = lines if self.transform is None else self.transform.apply(lines)
-        inner = None if self.inner is None else self.inner.derivative(virtual)
+        inner = tuple(each.derivative(virtual) for each in self.inner)
         if self.refinement is None:
             return replace(self, inner=inner)
         return replace(self, inner=inner, refinement=Linearized(self.refinement.derivative(self._interpolated(kspace))))
@@ -217,7 +217,8 @@ def fit(
         The k-space to fill, axes (coil, ky, kx) or (coil, kz, ky, kx), complex64; only measured lines are looked at.
         They also tell how much signal and noise there is at the edges, see `raki.interpolation.edges`.
     sampling
-        The pattern of that k-space: a lattice, or of methods that are `Refining` any mask.
+        The pattern of that k-space: a lattice, of methods that are `Gapwise` also lines whose gaps differ by one, of
+        methods that are `Refining` any mask.
     calibration
         Separately measured autocalibration lines, axes as k-space; by default the ACS of `sampling`.
     transform
@@ -227,7 +228,7 @@ def fit(
     Raises
     ------
     SamplingError
-        If the method needs a lattice, and there is none.
+        If the method needs an order of lines that there is not.
     CalibrationError
         If there is no ACS, or it is smaller than the method's kernel.
     TrainingError
@@ -240,39 +241,32 @@ def fit(
     if isinstance(method, ZeroFilling) or bool(sampling.mask[sampling.inside].all()):
         return Interpolator(sampling, n_readout)
     require_pattern(method, sampling)
+    sampling = as_seen_by(method, sampling)
     require_learnable(method, acs, n_axes=kspace.ndim)
     apply = (lambda each: each) if transform is None else transform.apply
     measured = apply(torch.where(sampling.mask.to(kspace.device)[..., None], kspace, 0).flatten(1, -2))
-    lattice = Lattice.of((1,) * sampling.mask.ndim) if isinstance(sampling, Irregular) else sampling.lattice
+    lattice = sampling.lattice if isinstance(sampling, Sampling) else Lattice.of((1,) * sampling.mask.ndim)
     known = Calibration(apply(acs), lattice, sampling, measured, is_separate=calibration is not None)
     cautions = transform.warnings if transform else ()
-    if isinstance(sampling, Irregular) and isinstance(method, Refining):
+    notes = transform.notes if transform else ()
+    if isinstance(sampling, Irregular):
+        assert isinstance(method, Refining)
         refinement = method.refinement(known, None)
         progress(1, 1)
-        notes = transform.notes if transform else ()
-        return Interpolator(
-            sampling, n_readout, len(kspace), None, (), cautions, notes, transform, refinement=refinement
-        )
-    assert not isinstance(sampling, Irregular)
-    smallest = method.smallest(known)
-    if smallest is not None:
-        smallest.require_fits(acs.shape[1:])
-    learnt = method.learn(known, progress)
-    cells = Cells.on(learnt.neighbourhood, sampling)
-    edges = edge_maps(known, learnt, cells, n_readout)
-    inner = InnerMap(cells.at(cells.is_whole), learnt.patch_map)
-    notes = (*(transform.notes if transform else ()), *learnt.notes)
-    cautions = (*cautions, *_warnings(learnt, acs))
-    return Interpolator(
-        sampling, n_readout, len(kspace), inner, edges, cautions, notes, transform, refinement=learnt.refinement
-    )
+        return Interpolator(sampling, n_readout, len(kspace), (), (), cautions, notes, transform, refinement)
+    kinds = kinds_for(method, known)
+    every = learn(method, kinds, progress)
+    maps = [_maps(kind, learnt, n_readout) for kind, learnt in zip(kinds, every, strict=True)]
+    inner, edges = tuple(own for own, _ in maps), tuple(edge for _, edges in maps for edge in edges)
+    cautions = (*cautions, *told(kinds, [_warnings(learnt, acs) for learnt in every]))
+    notes = (*notes, *several(kinds), *told(kinds, [learnt.notes for learnt in every]))
+    return Interpolator(sampling, n_readout, len(kspace), inner, edges, cautions, notes, transform, every[0].refinement)
 
 
-def require_pattern(method: Method, sampling: Pattern) -> None:
-    """Raise a SamplingError, which says why there is none, if a method needs a lattice."""
-    if isinstance(sampling, Irregular) and not isinstance(method, Refining):
-        Sampling.from_mask(sampling.mask)
-        raise SamplingError(not_regular(sampling))
+def _maps(known: Calibration, learnt: Learnt, n_readout: int) -> tuple[InnerMap, tuple[EdgeMap, ...]]:
+    """What is used where the neighbourhood is whole, and at the edges."""
+    cells = Cells.on(learnt.neighbourhood, known.pattern)
+    return InnerMap(cells.at(cells.is_whole), learnt.patch_map), edge_maps(known, learnt, cells, n_readout)
 
 
 def _warnings(learnt: Learnt, acs: Tensor) -> tuple[str, ...]:

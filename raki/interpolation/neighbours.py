@@ -12,8 +12,9 @@ from itertools import product
 import torch
 from torch import Tensor
 
+from raki.data.equispaced import Alike, Gaps
 from raki.data.lattice import Lattice, Offset
-from raki.data.sampling import Box, Sampling
+from raki.data.sampling import Box, Sampling, longest_run, slices
 from raki.errors import CalibrationError
 
 ELEMENTS_AT_ONCE = 2**23
@@ -61,7 +62,7 @@ class Neighbourhood:
     """Distances along the readout from a sample to its sources [sample]."""
 
     @classmethod
-    def around(cls, lattice: Lattice, kernel: Kernel, shape: Sequence[int], n_readout: int) -> 'Neighbourhood':
+    def around(cls, lattice: Lattice | Gaps, kernel: Kernel, shape: Sequence[int], n_readout: int) -> 'Neighbourhood':
         """The lattice points around the missing positions of a cell.
 
         For lines they are as many before and after the gap as the kernel says, one more after it if it is odd. Where
@@ -74,9 +75,10 @@ class Neighbourhood:
         missing = tuple(target for target in lattice.missing if all(t < n for t, n in zip(target, shape, strict=True)))
         if sum(size > 1 for size in shape) < 2:
             along, before = max(range(len(shape)), key=shape.__getitem__), kernel.lines // 2
-            rows = [row * lattice.spacing[along] for row in range(1 - before, kernel.lines - before + 1)]
+            rows = [lattice.distance(row, along) for row in range(1 - before, kernel.lines - before + 1)]
             sources = [tuple(row * (axis == along) for axis in range(len(shape))) for row in rows]
             return cls(tuple(sources), missing, samples)
+        assert isinstance(lattice, Lattice)  # gaps are those of one axis
         counts = kernel.n_partitions, kernel.lines
         halves = [(count * size - 1) // 2 for count, size in zip(counts, lattice.cell, strict=True)]
         most = [min(half, size - 1) for half, size in zip(halves, shape, strict=True)]
@@ -137,12 +139,9 @@ class Cells:
         return cls(neighbourhood, anchors, tuple(shape), tuple(map(range, shape)))
 
     @classmethod
-    def on(cls, neighbourhood: Neighbourhood, sampling: Sampling) -> 'Cells':
-        """Every place on a lattice where a target lies in what is to be filled, measured or not, in order."""
-        positions, first = sampling.inside.cpu().nonzero(), torch.tensor(sampling.lattice.first)
-        offsets = torch.tensor(neighbourhood.targets)
-        anchors = torch.cat([positions - offset for offset in offsets])
-        anchors = anchors[sampling.lattice.joins(anchors - first)].unique(dim=0)
+    def on(cls, neighbourhood: Neighbourhood, sampling: Sampling | Alike) -> 'Cells':
+        """Every place of a pattern where a target lies in what is to be filled, measured or not, in order."""
+        anchors = sampling.anchors(neighbourhood.targets)
         return cls(neighbourhood, anchors, tuple(sampling.mask.shape), sampling.filled)
 
     def __len__(self) -> int:
@@ -228,6 +227,21 @@ class Cells:
         exists = (numbers >= 0).to(target.device)
         chosen = values.flatten(1, 2)[:, exists]
         target[:, numbers[numbers >= 0].to(target.device), columns.start : columns.stop] = chosen
+
+
+def grown(known: Tensor, hull: Box, acs: Box, n_lines: int) -> Box:
+    """Widen a block along one axis after the other, as evenly as can be, to n_lines at most of known ones in a hull."""
+    box = list(acs)
+    for axis, (side, limits) in enumerate(zip(acs, hull, strict=True)):
+        across = slices((*box[:axis], range(known.shape[axis]), *box[axis + 1 :]))
+        complete = known[across].movedim(axis, 0).reshape(known.shape[axis], -1).all(1)
+        complete[: limits.start], complete[limits.stop :] = False, False
+        complete[side.start : side.stop] = True
+        run = longest_run(complete)
+        size = min(max(n_lines, len(side)), len(run))
+        first = max(run.start, min(side.start - max(0, n_lines - len(side)) // 2, run.stop - size))
+        box[axis] = range(first, first + size)
+    return tuple(box)
 
 
 def by(sizes: Sequence[int]) -> str:

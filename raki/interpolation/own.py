@@ -15,6 +15,7 @@ Equations of the ACS count as much as they are alike: by the inverse of the misf
 the ACS, against what they leave outside. Where one map holds everywhere, the ACS decides; elsewhere, the periphery.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +24,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from raki.data.lattice import Offset
+from raki.data.lattice import Lattice, Offset
 from raki.interpolation.calibration import Calibration, Learnt, PatchMap
 from raki.interpolation.least_squares import LinearMap, NormalEquations
 from raki.interpolation.neighbours import Cells, Kernel, Neighbourhood
@@ -106,29 +107,60 @@ class Outside:
     errors: Tensor
     """Expected |error|^2, summed over targets of a cell, float64, axes (line, readout); zero where measured."""
     moments: Tensor
-    """Of errors in a window along the readout, E conj(e) e', complex128, axes (target, (coil, sample), (coil, sample));
-    those of all targets and coils have the mean square 1 together."""
+    """Of errors in a window along the readout, E conj(e) e', complex128, axes (kind of line, (coil, sample), (coil,
+    sample)): targets of the cells of each kind; those of all targets of a cell and coils have the mean square 1
+    together."""
+    kind: Tensor
+    """Of each line, integers, axes (line,); any where there are no errors."""
+
+    first: int = 0
+    """Number of the first target of the cells to learn for, among kinds of lines."""
 
     @classmethod
     def of(cls, calibration: Calibration, tuned: Tuned, patch_map: PatchMap | None = None) -> 'Outside':
-        """By tuned weights, or by another map of the same extent that is at least as sure."""
-        measured, cells = calibration.measured, calibration.lattice_cells(tuned.neighbourhood)
-        columns, lines = tuned.neighbourhood.columns(measured.shape[-1]), torch.zeros_like(measured)
-        cells.put(lines, (patch_map or tuned.linear)(measured, cells), columns)
-        expected = tuned.misfit.at(patch_power(measured, cells))[None, None]
+        """By tuned weights, or on a lattice by another map of the same extent that is at least as sure.
+
+        Cells of all kinds reconstruct, once for all of them.
+        """
+        if isinstance(calibration.lattice, Lattice):
+            return cls._by([(calibration, tuned)], tuned, patch_map)
+        every = [(kind, tune(kind, tuned.kernels)) for kind in calibration.kinds]
+        width = len(tuned.neighbourhood.samples)
+        found = calibration.once(('outside', width, tuned.kernels), lambda: cls._by(every, tuned))
+        before = itertools.takewhile(lambda each: each[0].lattice != calibration.lattice, every)
+        first = sum(len(other.neighbourhood.targets) for _, other in before)
+        return replace(found, calibration=calibration, neighbourhood=tuned.neighbourhood, first=first)
+
+    @classmethod
+    def _by(
+        cls, every: Sequence[tuple[Calibration, Tuned]], tuned: Tuned, patch_map: PatchMap | None = None
+    ) -> 'Outside':
+        """By cells of every kind, with moments for a neighbourhood as wide as that of tuned weights."""
+        calibration = every[0][0]
+        measured, known = calibration.measured, calibration.known[:, None]
+        lines, is_known, moments = torch.zeros_like(measured), calibration.known.clone(), list[Tensor]()
         errors = torch.zeros(measured.shape[1:], dtype=torch.float64, device=lines.device)
-        cells.put(errors[None], expected.expand(1, cells.targets.shape[1], -1, -1), columns)
-        is_known = calibration.known.clone()
-        is_known[cells.targets[cells.targets >= 0].to(is_known.device)] = True
-        known, kept = calibration.known[:, None], slice(columns.start, columns.stop)
+        kind, reached = torch.zeros(len(is_known), dtype=torch.int64), range(measured.shape[-1])
+        for each, own in every:
+            cells, columns = each.lattice_cells(own.neighbourhood), own.neighbourhood.columns(measured.shape[-1])
+            if len(cells):
+                cells.put(lines, (patch_map or own.linear)(measured, cells), columns)
+                expected = own.misfit.at(patch_power(measured, cells))[None, None]
+                cells.put(errors[None], expected.expand(1, cells.targets.shape[1], -1, -1), columns)
+            is_known[cells.targets[cells.targets >= 0].to(is_known.device)] = True
+            for number, targets in enumerate(cells.targets.mT, start=sum(map(len, moments))):
+                kind[targets[targets >= 0]] = number
+            moments.append(_moments(each, own, len(tuned.neighbourhood.samples)))
+            reached = range(max(reached.start, columns.start), min(reached.stop, columns.stop))
+        kept = slice(reached.start, reached.stop)
         lines, errors = torch.where(known, measured, lines)[..., kept], (errors * ~known)[..., kept]
-        return cls(calibration, tuned.neighbourhood, lines, is_known, errors, _moments(calibration, tuned))
+        return cls(calibration, tuned.neighbourhood, lines, is_known, errors, torch.cat(moments), kind)
 
     def equations(self) -> NormalEquations | None:
         """Of all cells that are known but not all measured, on the lattice and beside it; None without any of these."""
         targets = self.neighbourhood.targets
-        on = self._equations(self._known((0,) * len(targets[0]), self.neighbourhood), None)
-        every = [self._equations(self._known(target, self.neighbourhood), n) for n, target in enumerate(targets)]
+        on = self._equations(self._all_known(self.calibration.lattice_cells(self.neighbourhood)), is_scattered=False)
+        every = [self._equations(self._known(target, self.neighbourhood)) for target in targets]
         beside = [part for part in every if part is not None]
         return sum(beside, on) if on is not None and beside else None
 
@@ -140,10 +172,11 @@ class Outside:
         """
         through = expected = 0.0
         weights, n_targets = tuned.linear.weights.to(torch.complex128), len(self.neighbourhood.targets)
-        parts = self.moments.diagonal(dim1=1, dim2=2).real.sum(1) / len(self.neighbourhood.samples)
+        moments = self.moments[self.first : self.first + n_targets]
+        parts = moments.diagonal(dim1=1, dim2=2).real.sum(1) / len(self.neighbourhood.samples)
         for number in range(n_targets):
             cells, own = self.cells(number, self.neighbourhood), weights[:, number::n_targets]
-            through += float((own.conj() * (self._scatter(cells, number) @ own)).real.sum()) if len(cells) else 0.0
+            through += float((own.conj() * (self._scatter(cells) @ own)).real.sum()) if len(cells) else 0.0
             expected += float(parts[number]) * float(tuned.misfit.at(patch_power(self.lines, cells)).sum())
         return replace(self, errors=self.errors * min(1.0, expected / through)) if through > 0 else self
 
@@ -153,35 +186,38 @@ class Outside:
         return self._known(target, replace(around, targets=(target,)))
 
     def _known(self, back: Offset, around: Neighbourhood) -> Cells:
-        """Places so far before lattice lines where everything is known, but not all measured."""
+        """Places so far before lines of the lattice, or in the order of the spacing."""
         pattern = self.calibration.pattern
         anchors = pattern.points.cpu().nonzero() - torch.tensor(back)
-        every = Cells(around, anchors, tuple(pattern.mask.shape), pattern.filled)
+        return self._all_known(Cells(around, anchors, tuple(pattern.mask.shape), pattern.filled))
+
+    def _all_known(self, every: Cells) -> Cells:
+        """Those of some cells where everything is known, but not all measured."""
         whole = every.at(every.is_whole & (every.targets >= 0).all(1))
         numbers = torch.cat([whole.sources, whole.targets], dim=1)
         known, measured = (each.cpu()[numbers].all(1) for each in (self.is_known, self.calibration.known))
         return whole.at(known & ~measured)
 
-    def _equations(self, cells: Cells, number: int | None) -> NormalEquations | None:
-        """Of some cells whose target of this number is on the lattice; without a number the cells are."""
+    def _equations(self, cells: Cells, *, is_scattered: bool = True) -> NormalEquations | None:
+        """Of some cells, with or without what errors of sources add."""
         n_columns = len(cells.neighbourhood.columns(self.lines.shape[-1]))
         n_sources = len(self.lines) * len(cells.neighbourhood.sources) * len(cells.neighbourhood.samples)
         some = cells.at(slice(None, None, max(1, len(cells) * n_columns * n_sources // MOST_ELEMENTS)))
         if not len(some) or not n_columns or not bool(self.lines[:, some.used[0].to(self.lines.device)].any()):
             return None
         found = NormalEquations.of(self.lines, some)
-        return found if number is None else replace(found, gram=found.gram + self._scatter(some, number))
+        return replace(found, gram=found.gram + self._scatter(some)) if is_scattered else found
 
-    def _scatter(self, cells: Cells, number: int) -> Tensor:
+    def _scatter(self, cells: Cells) -> Tensor:
         """What errors of sources add to the Gram matrix; those of different lines are independent."""
-        targets, width = torch.tensor(self.neighbourhood.targets), len(cells.neighbourhood.samples)
-        opposite = int(self.calibration.lattice.joins(targets + targets[number]).nonzero()[0])
+        width, n_coils, n_sources = len(cells.neighbourhood.samples), len(self.lines), cells.sources.shape[1]
         scale = self.errors.sqrt()[cells.sources.to(self.errors.device)].unfold(-1, self.lines.shape[-1] - width + 1, 1)
-        both = torch.einsum('clax,clbx->lab', scale, scale)
-        moments = self.moments[opposite].view(len(self.lines), width, len(self.lines), width)
-        gram = moments.new_zeros(len(self.lines), len(both), width, len(self.lines), len(both), width)
-        for line, power in enumerate(both):
-            gram[:, line, :, :, line] = moments * power[:, None]
+        moments = self.moments.view(-1, n_coils, width, n_coils, width)
+        gram = moments.new_zeros(n_coils, n_sources, width, n_coils, n_sources, width)
+        for source, numbers in enumerate(cells.sources.mT):
+            for kind in self.kind[numbers].unique():
+                some = scale[(self.kind[numbers] == kind).to(scale.device), source]
+                gram[:, source, :, :, source] += moments[kind] * torch.einsum('cax,cbx->ab', some, some)[:, None]
         return gram.flatten(3).flatten(0, 2)
 
     def drawn(self, generator: torch.Generator) -> Tensor:
@@ -199,12 +235,12 @@ class Outside:
         return found
 
 
-def _moments(calibration: Calibration, tuned: Tuned) -> Tensor:
-    """Of residuals on the ACS, each in units of its expected misfit, see `Outside.moments`."""
+def _moments(calibration: Calibration, tuned: Tuned, width: int) -> Tensor:
+    """Of residuals on the ACS over so many samples, in units of their expected misfit, see `Outside.moments`."""
     cells, lines = calibration.cells(tuned.neighbourhood), calibration.acs_lines
     missed = (cells.values(lines) - tuned.linear(lines, cells)).to(torch.complex128)
     white = missed * tuned.misfit.weight(patch_power(lines, cells)).sqrt()
-    windows = white.unfold(-1, len(tuned.neighbourhood.samples), 1)
+    windows = white.unfold(-1, width, 1)
     rows = windows.permute(1, 2, 3, 0, 4).flatten(3).flatten(1, 2)
     unit = squares(white).sum((0, 1)).mean().clamp(min=torch.finfo(torch.float64).tiny)
     return rows.mH @ rows / (rows.shape[1] * unit)

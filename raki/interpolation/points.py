@@ -13,9 +13,11 @@ from math import ceil
 import torch
 from torch import Tensor
 
+from raki.data.equispaced import Gaps
 from raki.fourier import image_from_kspace, kspace_from_image, spatial_axes
 from raki.interpolation.calibration import Calibration, PatchMap
 from raki.interpolation.neighbours import Cells, Neighbourhood
+from raki.interpolation.tuning import tune
 
 POINTS, CONTRAST, OBJECT = 1 / 64, 0.2, 0.1
 """Points per pixel, their height relative to the image, and the least magnitude of the object, to its largest [1]."""
@@ -40,9 +42,14 @@ class Points:
 
     @classmethod
     def of(cls, calibration: Calibration, neighbourhood: Neighbourhood, patch_map: PatchMap, seed: int = 0) -> 'Points':
-        """In the image that a map fills in."""
+        """In the image that a map fills in, and linear ones of the other kinds of cells where there are any."""
         lines, known = calibration.measured, calibration.known[:, None]
-        filled = torch.where(known, lines, predicted(calibration, neighbourhood, patch_map))
+        predictions = predicted(calibration, neighbourhood, patch_map)
+        for kind in calibration.kinds if isinstance(calibration.lattice, Gaps) else ():
+            if kind.lattice != calibration.lattice:
+                tuned = tune(kind)
+                predictions += predicted(kind, tuned.neighbourhood, tuned.linear)
+        filled = torch.where(known, lines, predictions)
         kspace = filled.unflatten(1, calibration.matrix)
         is_filled = (predicted(calibration, neighbourhood, _ones)[0].abs() > 0) & ~known
         return cls(calibration, neighbourhood, image_from_kspace(kspace, spatial_axes(kspace)), is_filled, seed)

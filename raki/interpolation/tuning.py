@@ -16,6 +16,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from raki.data.lattice import Lattice
 from raki.interpolation.calibration import Calibration, Learnt, PatchMap
 from raki.interpolation.least_squares import LinearMap, NormalEquations, energies, mean_power, pairs
 from raki.interpolation.neighbours import Kernel, Neighbourhood
@@ -128,6 +129,9 @@ class Tuned:
     folds: tuple[NormalEquations, ...]
     """Weighted equations of `Calibration.folds`."""
 
+    kernels: tuple[Kernel, ...] = ()
+    """That were to choose from; `kernels_for` the calibration where there are none."""
+
     @cached_property
     def total(self) -> NormalEquations:
         """Weighted equations of the whole ACS."""
@@ -156,6 +160,7 @@ def kernels_for(calibration: Calibration) -> tuple[Kernel, ...]:
     if not calibration.has_two_axes:
         return LINE_KERNELS
     small, large = VOLUME_KERNELS
+    assert isinstance(calibration.lattice, Lattice)  # gaps are those of one axis
     partitions, lines = calibration.lattice.cell
     if partitions == 1:
         return small, replace(large, lines=small.lines, partitions=large.n_partitions)
@@ -173,6 +178,18 @@ def tune(calibration: Calibration, kernels: Sequence[Kernel] = ()) -> Tuned:
     CalibrationError
         If the ACS does not hold the first kernel, or nothing but zeros.
     """
+    if isinstance(calibration.lattice, Lattice):
+        return _best(calibration, tuple(kernels))
+    return calibration.once(('tuned', calibration.lattice, *kernels), lambda: _best(calibration, tuple(kernels)))
+
+
+def of_all_kinds(calibration: Calibration, tuned: Tuned) -> list[tuple[Calibration, Tuned]]:
+    """What was tuned for one kind of cells, and then for all others of its pattern."""
+    others = (kind for kind in calibration.kinds if kind.lattice != calibration.lattice)
+    return [(calibration, tuned), *((kind, tune(kind, tuned.kernels)) for kind in others)]
+
+
+def _best(calibration: Calibration, kernels: tuple[Kernel, ...]) -> Tuned:
     every = (calibration.neighbourhood(kernel) for kernel in kernels or kernels_for(calibration))
     first, *others = dict.fromkeys(every)
     best, size = _tuned(calibration, first), calibration.acs.shape[1:]
@@ -182,7 +199,7 @@ def tune(calibration: Calibration, kernels: Sequence[Kernel] = ()) -> Tuned:
             if not found.expected_error < best.expected_error:
                 break
             best = found
-    return best
+    return replace(best, kernels=kernels)
 
 
 def _tuned(calibration: Calibration, around: Neighbourhood) -> Tuned:

@@ -76,7 +76,11 @@ class Gated:
 
     def smallest(self, calibration: Calibration) -> Neighbourhood | None:
         """That of the first kernel of those to choose from."""
-        return calibration.neighbourhood((self.kernels or kernels_for(calibration))[0])
+        return calibration.neighbourhood(self.choices(calibration)[0])
+
+    def choices(self, calibration: Calibration) -> tuple[Kernel, ...]:
+        """Kernels to choose from, smallest first."""
+        return self.kernels or kernels_for(calibration)
 
     def learn(self, calibration: Calibration, progress: Progress) -> Learnt:
         """Solve GRAPPA and the network, and decide how far to go from one to the other."""
@@ -96,7 +100,8 @@ class Gated:
 
     def _judged(self, calibration: Calibration, tuned: Tuned, own: Tuned) -> 'tuple[float, Goal | None]':
         """Share of the way to a network that starts from weights of its own, and that network; 0 without one."""
-        noise = noise_power(calibration.acs) if len(tuned.folds) > 1 else 0.0  # one block cannot judge
+        is_used = len(tuned.folds) > 1 and len(calibration.lattice_cells(tuned.neighbourhood))  # one block cannot judge
+        noise = calibration.once('noise', lambda: noise_power(calibration.acs)) if is_used else 0.0
         networks = _networks(calibration, tuned, noise) if noise > 0 else None
         if networks is None:
             return 0.0, None

@@ -9,7 +9,7 @@ step only the same part is gone. On two phase axes, where small matrices have si
 ACS shows comes out too high, the network goes no further than is best on those rows.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -20,9 +20,9 @@ from raki.data.sampling import Box, slices
 from raki.fourier import image_from_kspace
 from raki.interpolation.calibration import Calibration, PatchMap
 from raki.interpolation.least_squares import LinearMap
-from raki.interpolation.neighbours import Cells, Neighbourhood
+from raki.interpolation.neighbours import Cells
 from raki.interpolation.powers import energy, patch_power, squares
-from raki.interpolation.tuning import Tuned
+from raki.interpolation.tuning import Tuned, of_all_kinds
 
 OBJECT = 0.1
 """Least magnitude of what counts as object, relative to the largest [1]."""
@@ -68,7 +68,7 @@ def shares(calibration: Calibration, tuned: Tuned, networks: 'Folds', draws: 'Dr
     weight = _weight(calibration, tuned)
     held_out = _share_on_held_out_rows(calibration, tuned, networks, weight)
     expected = _share_expected_there(calibration, tuned, networks.whole, weight, draws)
-    noise = _share_of_noise(calibration, tuned.neighbourhood, final, draws)
+    noise = _share_of_noise(calibration, tuned, final, draws)
     return Shares(noise, held_out, expected, is_noise_certain=not calibration.has_two_axes)
 
 
@@ -125,10 +125,11 @@ class Draws(NamedTuple):
             yield scale * torch.randn(kspace.shape, dtype=kspace.dtype, generator=generator).to(kspace.device)
 
 
-def _share_of_noise(calibration: Calibration, around: Neighbourhood, step: Step, draws: Draws) -> float:
+def _share_of_noise(calibration: Calibration, tuned: Tuned, step: Step, draws: Draws) -> float:
     """Where the noise that the step saves is worth it: on the lines to fill in, all coils together, in the object."""
-    cells, lines, linear = calibration.lattice_cells(around), calibration.measured, step.start
-    combine, held = _Combination.of(calibration, cells, linear), step.goal.held(lines, cells)
+    cells, lines, linear = calibration.lattice_cells(tuned.neighbourhood), calibration.measured, step.start
+    combine = _Combination.of(calibration, cells, [(cells, linear), *_of_others(calibration, tuned)])
+    held = step.goal.held(lines, cells)
     length = float(combine.in_phase(held(lines, cells).sub_(linear(lines, cells))).square().sum())
     saved, points = 0.0, calibration.points.nonzero().flatten()
     for noise in draws.like(lines[:, points]):
@@ -138,6 +139,13 @@ def _share_of_noise(calibration: Calibration, around: Neighbourhood, step: Step,
         del everywhere
         saved -= float((combine.in_phase(change) * combine.in_phase(passed)).sum()) / draws.number
     return saved / length if length > 0 else 0.0
+
+
+def _of_others(calibration: Calibration, tuned: Tuned) -> list[tuple[Cells, LinearMap]]:
+    """Cells of other kinds, where there are any, and what fills them."""
+    others = of_all_kinds(calibration, tuned)[1:]
+    found = [(each.lattice_cells(first.neighbourhood), first.linear) for each, first in others]
+    return [(cells, linear) for cells, linear in found if len(cells)]
 
 
 def _share_on_held_out_rows(calibration: Calibration, tuned: Tuned, networks: Folds, weight: Tensor) -> float:
@@ -196,13 +204,15 @@ class _Combination:
     """The object, bool, image axes."""
 
     @classmethod
-    def of(cls, calibration: Calibration, cells: Cells, linear: LinearMap) -> '_Combination':
-        """Matched to the centre of k-space, as wide as the ACS, as the linear map fills it."""
-        low, high = cells.anchors.min(0).values, cells.anchors.max(0).values
+    def of(cls, calibration: Calibration, cells: Cells, every: Sequence[tuple[Cells, LinearMap]]) -> '_Combination':
+        """Matched to the centre of k-space, as wide as the ACS, as linear maps fill it."""
+        anchors = torch.cat([each.anchors for each, _ in every])
+        low, high = anchors.min(0).values, anchors.max(0).values
         ends = zip(low.tolist(), high.tolist(), calibration.lattice.spacing, cells.shape, strict=True)
         box = tuple(range(max(0, a), min(b + step, size)) for a, b, step, size in ends)
         full = calibration.measured * calibration.points[:, None]
-        cells.put(full, linear(calibration.measured, cells), cells.neighbourhood.columns(full.shape[-1]))
+        for each, linear in every:
+            each.put(full, linear(calibration.measured, each), each.neighbourhood.columns(full.shape[-1]))
         part = full.unflatten(1, cells.shape)[(slice(None), *slices(box))]
         sizes, axes = calibration.acs_shape, tuple(range(-len(box) - 1, 0))
         window, images = _window(part, (*sizes, max(sizes))), torch.empty_like(part)
