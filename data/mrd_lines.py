@@ -9,16 +9,13 @@ from torch import Tensor
 from raki.data.acquisitions import Acquisitions
 from raki.data.hdf5 import finite
 from raki.data.header import Encoding
-from raki.data.measured import lines_with_samples
+from raki.data.measured import DAMAGED_PART, lines_with_samples
 from raki.data.place import LABELS
 from raki.errors import ScanError
 from raki.fourier import without_oversampling
 
 SHOWN = 4
 """Spacing of the samples that are looked at first, in parts of half a readout."""
-
-ZERO_SHARE = 0.25
-"""Part of its lines on which a coil may hold nothing but zeros while others hold samples [1]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,4 +237,4 @@ def _lost(samples: np.ndarray, whole: np.ndarray, measured: np.ndarray) -> np.nd
     """Which coils of samples (coil, line, readout) have none on many lines where others have some, but some in all."""
     held = np.asarray(samples.any(axis=-1))[:, measured]
     shares = np.mean(~held & held.any(axis=0), axis=1)
-    return np.flatnonzero((shares > ZERO_SHARE) & whole.any(axis=(1, 2)))
+    return np.flatnonzero((shares > DAMAGED_PART) & whole.any(axis=(1, 2)))

@@ -90,6 +90,8 @@ def scan_file_of(
     shape = (len(reader.slabs), n_coils, *encoding.phase_shape, grid.n_readout)
     memory = require_memory_of_slab(shape, COMPLEX64_BYTES * n_coils * prod(encoding.encoded.matrix[:2]), path)
     decided = [*notes, *about_samples, *about_encodings, *about_slices, *about_readouts, *about_centre]
+    if over := reader.calibration.interleaved_over:
+        decided.append(f'the mean over every {over} trains (interleaved calibration, TGRAPPA)')
     decided += [f'{frame} left out: it has no lines in slices {gaps}' for frame, gaps in reader.incomplete.items()]
     return ScanFile(
         path=path,

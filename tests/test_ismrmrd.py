@@ -382,3 +382,20 @@ def test_noise_of_an_earlier_measurement_serves_one_without(tmp_path: Path) -> N
     scan = load_scan(tmp_path / 'a.h5')
     assert scan.noise is not None
     np.testing.assert_array_equal(scan.noise.numpy(), noise)
+
+
+@pytest.mark.skipif(GENERATOR is None, reason='needs Debian package ismrmrd-tools')
+def test_a_generated_series_without_calibration_lines_trains_on_its_average(tmp_path: Path) -> None:
+    """TGRAPPA: lines shift from repetition to repetition, and the header says interleaved."""
+    path = tmp_path / 'generated.h5'
+    sizes = ['-m', '64', '-c', '8', '-a', '3', '-n', '0.001']  # little noise, so that what is left is aliasing
+    subprocess.run([str(GENERATOR), *sizes, '-C', '-o', str(path)], check=True, capture_output=True)
+    for repetition in range(3):
+        scan = load_scan(path, repetition=repetition)
+        assert scan.calibration is not None
+        assert scan.mask.tolist() == [ky % 3 == repetition for ky in range(64)]
+        errors = [
+            nrmse_up_to_scale(reconstruct(scan, method).image[0].numpy(), stored_truth(path))
+            for method in (ZeroFilling(), Grappa())
+        ]
+        assert errors[1] < 0.3 * errors[0]

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from raki.data.acquisitions import Acquisitions, HeldSamples
 from raki.data.header import Encoding, Header, Space, header_from
+from raki.data.load import load_scan
 from raki.data.mrd_layout import ACQUISITION, bit
 from raki.data.mrd_scan import scan_file_of
 from raki.data.place import Frame
@@ -182,6 +183,7 @@ def test_interleaved_frames_train_on_their_average(counter: str) -> None:
     lines = [line(ky, **shifted(counter, ky)) for ky in range(N_LINES)]
     lines += [line(ky, source=4 * FULL, **shifted(counter, ky), average=1) for ky in range(1, N_LINES, 2)]
     file = opened(lines, series)
+    assert f'the mean over every {counter} trains (interleaved calibration, TGRAPPA)' in file.notes
     mean = torch.where(torch.arange(N_LINES)[:, None] % 2 == 0, FULL, 2.5 * FULL)
     for frame in range(2):
         scan = file.read(frame=frame)
@@ -453,3 +455,22 @@ def test_a_header_without_sizes_that_others_have_is_read() -> None:
     """Converters of other vendors leave out the field of view, or what images should be."""
     header = header_from(XML.format(fov='', recon=''), 'a')
     assert (header.image_shape(2), header.voxel_size(2)) == ((20, 16), None)
+
+
+@pytest.mark.parametrize('rate', [1, 2])
+@pytest.mark.parametrize('wrong', [-0.125, 0, 0.125])
+@pytest.mark.parametrize('name', ['pulseq_brain16', 'pulseq_phantom16', 'pulseq_phantom32', 'iraki_prescan16'])
+def test_the_centre_of_measured_scans_is_found_and_a_right_one_is_left(
+    shared_scan, name: str, wrong: float, rate: int
+) -> None:
+    """Cut to 6/8: exact where lines end with the matrix; of spaced lines as near as the peak itself, two lines off."""
+    kspace = load_scan(shared_scan(f'{name}.h5')).kspace[0]
+    n_lines, n_samples = kspace.shape[-2:]
+    first = n_lines // 4
+    rows = [row for row in range(first, n_lines) if (row - first) % rate == 0 or abs(row - n_lines // 2) < 12]
+    lines = [Line(kspace[:, row], row - first) for row in rows]
+    centre, size = n_lines // 2 - first, space(n_samples, n_lines)
+    file = opened(lines, replace(PLAIN, encoded=size, reconstructed=size, ky_centre=centre + round(wrong * n_lines)))
+    found = first - int(file.read().mask.nonzero().min())
+    assert abs(found) <= (2 if wrong and rate > 1 else 0)
+    assert any('centre of k-space' in note for note in file.notes) == bool(wrong)
