@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
 from raki.data.equispaced import Equispaced
-from raki.data.lattice import Lattice
 from raki.data.masks import Irregular, Pattern
 from raki.data.sampling import Sampling
 from raki.errors import CalibrationError, SamplingError
@@ -55,26 +54,25 @@ def kinds_for(method: Method, known: Calibration) -> tuple[Calibration, ...]:
     CalibrationError
         If the ACS does not hold the smallest neighbourhood of each.
     """
-    every = (known,)
-    if isinstance(known.sampling, Equispaced):
-        assert isinstance(method, Gapwise)
-        counts = [kernel.lines for kernel in method.choices(known)]
-        before, after = max(n // 2 for n in counts) - 1, max(n - n // 2 for n in counts) - 1
-        every = tuple(
-            replace(known, lattice=each.lattice, sampling=each) for each in known.sampling.alike(before, after)
-        )
-    for kind in every:
-        smallest = method.smallest(kind)
-        if smallest is not None:
-            try:
-                smallest.require_fits(known.acs.shape[1:])
-            except CalibrationError as error:
-                if isinstance(kind.lattice, Lattice):
-                    raise
-                raise CalibrationError(
-                    f'{kind.lattice}: {error}; the methods spirit and sparse take any mask'
-                ) from error
-    return every
+    if not isinstance(known.sampling, Equispaced):
+        _require_fits(method, known)
+        return (known,)
+    assert isinstance(method, Gapwise)
+    counts = [kernel.lines for kernel in method.choices(known)]
+    before, after = max(n // 2 for n in counts) - 1, max(n - n // 2 for n in counts) - 1
+    every = [replace(known, lattice=each.lattice, sampling=each) for each in known.sampling.alike(before, after)]
+    for kind in sorted(every, key=lambda kind: kind.lattice.rate, reverse=True):  # the widest tells what is needed
+        try:
+            _require_fits(method, kind)
+        except CalibrationError as error:
+            raise CalibrationError(f'{kind.lattice}: {error}; the methods spirit and sparse take any mask') from error
+    return tuple(every)
+
+
+def _require_fits(method: Method, kind: Calibration) -> None:
+    smallest = method.smallest(kind)
+    if smallest is not None:
+        smallest.require_fits(kind.acs.shape[1:])
 
 
 def learn(method: Method, kinds: Sequence[Calibration], progress: Progress) -> list[Learnt]:
