@@ -23,7 +23,7 @@ from quality import stored
 
 from raki.commands.reconstruct import versions
 from raki.data.load import open_scan
-from raki.data.mrd_layout import ACQUISITION, bit
+from raki.data.mrd.layout import ACQUISITION, bit
 
 MEASURED = (
     sys.executable,

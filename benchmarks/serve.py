@@ -32,7 +32,7 @@ from ismrmrd.serialization import ConfigText, ProtocolDeserializer, ProtocolSeri
 
 from raki.commands.catalogue import METHODS
 from raki.commands.reconstruct import versions
-from raki.data.mrd_layout import ACQUISITION, bit
+from raki.data.mrd.layout import ACQUISITION, bit
 from raki.data.sampling import undersample
 from raki.data.scan import Scan
 from raki.data.simulate import Simulation, simulate

@@ -22,8 +22,8 @@ from raki.data.hdf5 import (
     require_memory,
     texts_of,
 )
-from raki.data.header import header_of
 from raki.data.measured import Masking, calibration_block, lines_in_file, measured_only
+from raki.data.mrd.header import header_of
 from raki.data.scan import Scan, ScanFile
 from raki.errors import ScanError
 from raki.fourier import without_oversampling

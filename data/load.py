@@ -12,13 +12,13 @@ from raki.data.fastmri import is_fastmri, open_fastmri
 from raki.data.foreign import advice_on
 from raki.data.generic import DatasetLayout, names_its_axes, open_generic
 from raki.data.hdf5 import COMPLEX64_BYTES, dataset_names, opened, require_memory
-from raki.data.ismrmrd import is_ismrmrd, open_ismrmrd
-from raki.data.mrd_scan import ALL_BY_FILE, RawChoice
+from raki.data.mrd.file import is_ismrmrd, open_ismrmrd
+from raki.data.mrd.scan import ALL_BY_FILE, RawChoice
 from raki.data.numpy_file import is_numpy
 from raki.data.presets import PRESETS
 from raki.data.scan import Scan, ScanFile
-from raki.data.twix import open_twix
-from raki.data.twix_file import is_twix
+from raki.data.twix.file import is_twix
+from raki.data.twix.translation import open_twix
 from raki.errors import ScanError
 
 

@@ -1,6 +1,6 @@
 """To disk, all or nothing: every file is written beside its place, flushed, and then put there in one step.
 
-The formats of reconstructions are in `raki.data.outputs`.
+The formats of reconstructions are in `raki.data.images.outputs`.
 """
 
 import json

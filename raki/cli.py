@@ -285,7 +285,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _log(line: str) -> None:
-    print(f'raki: {line}', file=sys.stderr, flush=True)
+    print(f'raki: {shown(line)}', file=sys.stderr, flush=True)
 
 
 def _warn(warnings: Sequence[str]) -> None:

@@ -25,15 +25,15 @@ LEVEL = {room: level for level, rooms in enumerate(FLOORS, start=1) for room in 
 
 AT_HOME = {
     'h5py': ('raki.data',),
-    'nibabel': ('raki.data.nifti',),
-    'pydicom': ('raki.data.dicom',),
+    'nibabel': ('raki.data.images.nifti',),
+    'pydicom': ('raki.data.images.dicom',),
     'sigpy': ('raki.data.phantoms', 'raki.evaluation.outside'),
     'skimage': ('raki.evaluation.metrics',),
     'plotly': ('raki.evaluation.web_page',),
     'jinja2': ('raki.evaluation.web_page',),
     'mrd': ('raki.inline.version2',),
     'rich': ('raki.commands.terminal',),
-    'twixtools': ('raki.data.twix_file',),
+    'twixtools': ('raki.data.twix.file',),
     'typer': ('raki.cli', 'raki.endings', 'raki.options'),
 }
 

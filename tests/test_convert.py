@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from raki.cli import main
-from raki.data.conversion import TARGETS, convert
 from raki.data.load import open_scan
 from raki.data.place import Frame, Geometry
+from raki.data.raw.conversion import TARGETS, convert
 from raki.data.scan import Scan, ScanFile
 from raki.errors import ScanError
 from tests.toys import attributes, random_kspace, stored

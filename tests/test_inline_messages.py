@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ismrmrd.serialization import ConfigFile, ConfigText, ProtocolDeserializer, ProtocolSerializer
 
-from raki.data.mrd_image import image_attributes, image_header
+from raki.data.mrd.image import image_attributes, image_header
 from raki.errors import StreamError
 from raki.inline.messages import (
     ByteReader,

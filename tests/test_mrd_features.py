@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from raki.data.acquisitions import Acquisitions, HeldSamples
-from raki.data.header import Encoding, Header, Space, header_from
 from raki.data.load import load_scan
-from raki.data.mrd_layout import ACQUISITION, bit
-from raki.data.mrd_scan import scan_file_of
+from raki.data.mrd.acquisitions import Acquisitions, HeldSamples
+from raki.data.mrd.header import Encoding, Header, Space, header_from
+from raki.data.mrd.layout import ACQUISITION, bit
+from raki.data.mrd.scan import scan_file_of
 from raki.data.place import Frame
 from raki.data.scan import ScanFile
 from raki.errors import ScanError

@@ -6,8 +6,8 @@ import ismrmrd
 import numpy as np
 import pytest
 
-from raki.data.mrd_image import attributes_of_method, image_attributes, image_header
-from raki.data.mrd_layout import DATA_TYPES, IMAGE
+from raki.data.mrd.image import attributes_of_method, image_attributes, image_header
+from raki.data.mrd.layout import DATA_TYPES, IMAGE
 
 
 def acquisition_header() -> np.void:

@@ -7,8 +7,8 @@ import ismrmrd.hdf5
 import numpy as np
 import pytest
 
-from raki.data.acquisitions import Acquisitions, HeldSamples
-from raki.data.mrd_layout import ACQUISITION, DATA_TYPES, FLAGS, IMAGE, IMAGE_TYPES, bit, headers
+from raki.data.mrd.acquisitions import Acquisitions, HeldSamples
+from raki.data.mrd.layout import ACQUISITION, DATA_TYPES, FLAGS, IMAGE, IMAGE_TYPES, bit, headers
 
 
 @pytest.mark.parametrize(

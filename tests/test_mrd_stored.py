@@ -8,9 +8,9 @@ import ismrmrd.hdf5
 import numpy as np
 import pytest
 
-from raki.data.mrd_heap import numbers_in_heap
-from raki.data.mrd_layout import ACQUISITION
-from raki.data.mrd_stored import StoredSamples, stored
+from raki.data.mrd.heap import numbers_in_heap
+from raki.data.mrd.layout import ACQUISITION
+from raki.data.mrd.stored import StoredSamples, stored
 from raki.errors import ScanError
 
 SIZES = [(1, 1), (2, 5), (3, 700), (2, 0), (4, 2000), (1, 3), (2, 5)]

@@ -21,7 +21,7 @@ import pytest
 import torch
 
 from raki.cli import main
-from raki.data.outputs import WRITERS, output_of, reconstruction_writer
+from raki.data.images.outputs import WRITERS, output_of, reconstruction_writer
 from raki.data.place import Frame, Geometry, Place
 from raki.data.save import OutputImage
 from raki.errors import ScanError, TrainingError

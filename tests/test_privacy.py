@@ -10,8 +10,8 @@ import pydicom
 import pytest
 
 from raki.cli import main
-from raki.data.conversion import TARGETS
-from raki.data.outputs import WRITERS
+from raki.data.images.outputs import WRITERS
+from raki.data.raw.conversion import TARGETS
 from tests.toys import attributes, random_kspace
 
 SECRETS = {

@@ -14,7 +14,7 @@ import torch
 import raki
 from raki.data.generic import DatasetLayout
 from raki.data.load import load_scan, open_scan
-from raki.data.twix import translated
+from raki.data.twix.translation import translated
 from raki.errors import ScanError
 from raki.fourier import READOUT, image_from_kspace, kspace_from_image, without_oversampling
 from tests import siemens

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from raki.commands.inputs import as_usage_error, by, require_writable, sizes_by_axis
-from raki.data.conversion import convert, target_of
+from raki.data.raw.conversion import convert, target_of
 from raki.data.scan import ScanFile
 
 

@@ -146,7 +146,7 @@ def open_file(
     from raki.data.convention import CONVENTIONS
     from raki.data.generic import DatasetLayout
     from raki.data.load import open_scan
-    from raki.data.mrd_scan import RawChoice
+    from raki.data.mrd.scan import RawChoice
     from raki.data.numpy_file import is_numpy
 
     if (dataset is None) != (axes is None) and not (axes and is_numpy(scan)):
@@ -187,7 +187,7 @@ def _base(path: Path) -> Path:
 
 def require_output(output: Path, source: Path, *, keeps_kspace: bool) -> None:
     """Raise a UsageError unless a reconstruction can be put there, in the format that its suffix asks for."""
-    from raki.data.outputs import WRITERS, output_of
+    from raki.data.images.outputs import WRITERS, output_of
 
     require_writable(output, source)
     with as_usage_error():

@@ -14,9 +14,9 @@ from raki.coils.combine import Combination
 from raki.coils.noise import known_covariance
 from raki.commands.catalogue import known, method_named, with_settings
 from raki.commands.inputs import shown
+from raki.data.images.outputs import output_of, reconstruction_writer
 from raki.data.masks import pattern_of
-from raki.data.mrd_header import scanner_of
-from raki.data.outputs import output_of, reconstruction_writer
+from raki.data.mrd.description import scanner_of
 from raki.data.place import Place, columns
 from raki.data.sampling import Sampling
 from raki.data.save import OutputImage

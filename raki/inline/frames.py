@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from raki.data.header import Encoding, Header
-from raki.data.mrd_layout import NEITHER_IMAGE_NOR_CALIBRATION, bit
+from raki.data.mrd.header import Encoding, Header
+from raki.data.mrd.layout import NEITHER_IMAGE_NOR_CALIBRATION, bit
 from raki.errors import ResourceError, StreamError
 from raki.inline.messages import Line
 

@@ -8,12 +8,12 @@ import numpy as np
 from torch import Tensor
 
 from raki.coils.transform import require_compressible
-from raki.data.acquisitions import Acquisitions, HeldSamples
 from raki.data.hdf5 import COMPLEX64_BYTES
-from raki.data.header import Header
-from raki.data.mrd_image import attributes_of_method, image_header
-from raki.data.mrd_layout import ACQUISITION
-from raki.data.mrd_scan import scan_file_of
+from raki.data.mrd.acquisitions import Acquisitions, HeldSamples
+from raki.data.mrd.header import Header
+from raki.data.mrd.image import attributes_of_method, image_header
+from raki.data.mrd.layout import ACQUISITION
+from raki.data.mrd.scan import scan_file_of
 from raki.data.scan import Scan
 from raki.errors import ResourceError
 from raki.inline.frames import Gathered, image_line
@@ -42,7 +42,7 @@ class MadeImage:
     """One image to send."""
 
     header: np.ndarray
-    """Scalar of `raki.data.mrd_layout.IMAGE`."""
+    """Scalar of `raki.data.mrd.layout.IMAGE`."""
 
     attributes: Mapping[str, object]
     """By name; a list has several values."""

@@ -10,7 +10,7 @@ from enum import IntEnum
 
 import numpy as np
 
-from raki.data.mrd_layout import ACQUISITION
+from raki.data.mrd.layout import ACQUISITION
 from raki.errors import StreamError
 
 CONFIG_NAME_BYTES = 1024
@@ -65,7 +65,7 @@ class Line:
     """One acquisition."""
 
     head: np.void
-    """With the fields of `raki.data.mrd_layout.ACQUISITION`."""
+    """With the fields of `raki.data.mrd.layout.ACQUISITION`."""
 
     samples: np.ndarray
     """complex64, axes (coil, sample)."""
@@ -191,7 +191,7 @@ def text_message(text: str) -> bytes:
 
 
 def image_message(header: np.ndarray, attributes: str, image: np.ndarray) -> bytes:
-    """An image: a scalar of `raki.data.mrd_layout.IMAGE`, XML, and samples (channel, z, y, x), slowest first."""
+    """An image: a scalar of `raki.data.mrd.layout.IMAGE`, XML, and samples (channel, z, y, x), slowest first."""
     text, complete = attributes.encode('utf-8'), header.copy()
     complete['attribute_string_len'] = len(text)
     length = len(text).to_bytes(8, 'little')

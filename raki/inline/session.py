@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 
-from raki.data.header import header_from
-from raki.data.mrd_image import image_attributes
+from raki.data.mrd.header import header_from
+from raki.data.mrd.image import image_attributes
 from raki.errors import StreamError
 from raki.inline.frames import Gathered, Waiting
 from raki.inline.images import ImageMaker, MadeImage

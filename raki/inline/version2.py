@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 import mrd
 import numpy as np
 
-from raki.data.mrd_layout import ACQUISITION
+from raki.data.mrd.layout import ACQUISITION
 from raki.errors import StreamError
 from raki.inline.images import MadeImage
 from raki.inline.messages import Limits, Line, Message, MessageId, Words
@@ -140,7 +140,7 @@ def _put(target: np.ndarray, values: Sequence[float]) -> None:
 
 
 def header_xml(header: mrd.Header) -> str:
-    """What `raki.data.header` reads of a header, as the XML of version 1."""
+    """What `raki.data.mrd.header` reads of a header, as the XML of version 1."""
     root = ElementTree.Element('ismrmrdHeader')
     system = header.acquisition_system_information
     if system is not None:

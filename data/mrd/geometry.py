@@ -10,8 +10,8 @@ given here say so. Nothing else is turned: no conjugate, no flip of pixels.
 
 import numpy as np
 
-from raki.data.acquisitions import Acquisitions
-from raki.data.header import Header
+from raki.data.mrd.acquisitions import Acquisitions
+from raki.data.mrd.header import Header
 from raki.data.place import Direction, Geometry
 from raki.errors import ScanError
 

@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from raki.data.acquisitions import Acquisitions
 from raki.data.generic import DatasetLayout
-from raki.data.header import Header
-from raki.data.mrd_layout import ACQUISITION, bit
-from raki.data.mrd_scan import ALL_BY_FILE, RawChoice, scan_file_of
+from raki.data.mrd.acquisitions import Acquisitions
+from raki.data.mrd.header import Header
+from raki.data.mrd.layout import ACQUISITION, bit
+from raki.data.mrd.scan import ALL_BY_FILE, RawChoice, scan_file_of
 from raki.data.scan import ScanFile
-from raki.data.twix_file import Measurement, measurements
-from raki.data.twix_protocol import Protocol, header_of_twix
+from raki.data.twix.file import Measurement, measurements
+from raki.data.twix.protocol import Protocol, header_of_twix
 from raki.errors import ScanError
 
 FLAGS = {

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from raki.data.gathered import Gathered, Waiting
+from raki.data.images.gathered import Gathered, Waiting
 
 WINDOW = 0.999
 """White is the largest of all images' quantiles; black is 0."""

@@ -10,9 +10,9 @@ from typing import Any
 import h5py
 import numpy as np
 
-from raki.data.gathered import Gathered, Waiting
-from raki.data.mrd_header import MM, Description, header_xml
-from raki.data.mrd_image import attributes_of_method, image_attributes, image_header
+from raki.data.images.gathered import Gathered, Waiting
+from raki.data.mrd.description import MM, Description, header_xml
+from raki.data.mrd.image import attributes_of_method, image_attributes, image_header
 from raki.data.place import Geometry
 from raki.data.save import hdf5_in
 

@@ -10,7 +10,7 @@ from defusedxml import DTDForbidden, EntitiesForbidden, ExternalReferenceForbidd
 from defusedxml.ElementTree import fromstring
 
 from raki.data.hdf5 import dataset, text_of
-from raki.data.mrd_layout import XYZ
+from raki.data.mrd.layout import XYZ
 from raki.errors import ScanError
 
 ROUNDED = 0.01

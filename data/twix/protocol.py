@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from raki.data.header import Encoding, Header, Space
+from raki.data.mrd.header import Encoding, Header, Space
 from raki.errors import ScanError
 
 NOISE_BANDWIDTH = 0.79

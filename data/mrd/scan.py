@@ -8,16 +8,16 @@ from math import prod
 import numpy as np
 from torch import Tensor
 
-from raki.data.acquisitions import Acquisitions
 from raki.data.hdf5 import COMPLEX64_BYTES, require_memory_of_slab
-from raki.data.header import Header
-from raki.data.mrd_calibration import Calibration, calibration_of
-from raki.data.mrd_centre import centre_of
-from raki.data.mrd_checks import notes_of, require_handled
-from raki.data.mrd_geometry import geometries_of
-from raki.data.mrd_lines import Grid, joined, placed
-from raki.data.mrd_noise import noise_of_scan
-from raki.data.mrd_readout import with_image_encoding, with_readouts, with_samples, with_slices
+from raki.data.mrd.acquisitions import Acquisitions
+from raki.data.mrd.calibration import Calibration, calibration_of
+from raki.data.mrd.centre import centre_of
+from raki.data.mrd.checks import notes_of, require_handled
+from raki.data.mrd.geometry import geometries_of
+from raki.data.mrd.header import Header
+from raki.data.mrd.lines import Grid, joined, placed
+from raki.data.mrd.noise import noise_of_scan
+from raki.data.mrd.readout import with_image_encoding, with_readouts, with_samples, with_slices
 from raki.data.place import LABELS, Frame
 from raki.data.scan import Scan, ScanFile
 from raki.errors import ScanError

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from raki.data.masks import Pattern, pattern_of
-from raki.data.mrd_geometry import AXES, signs_of
-from raki.data.mrd_header import MM, Description, header_xml, scanner_of
-from raki.data.mrd_layout import ACQUISITION, bit
+from raki.data.mrd.description import MM, Description, header_xml, scanner_of
+from raki.data.mrd.geometry import AXES, signs_of
+from raki.data.mrd.layout import ACQUISITION, bit
 from raki.data.place import Frame, Geometry
 from raki.data.sampling import Sampling, slices
 from raki.data.save import hdf5_in, reserve

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from raki.data.mrd_layout import NEITHER_IMAGE_NOR_CALIBRATION, bit, headers
+from raki.data.mrd.layout import NEITHER_IMAGE_NOR_CALIBRATION, bit, headers
 from raki.data.place import LABELS, Frame
 from raki.errors import ScanError
 
@@ -44,7 +44,7 @@ class Acquisitions:
     """Headers of all acquisitions, what their flags say, and where their samples are."""
 
     head: np.ndarray
-    """Headers, axes (acquisition,), of the type `raki.data.mrd_layout.ACQUISITION`."""
+    """Headers, axes (acquisition,), of the type `raki.data.mrd.layout.ACQUISITION`."""
 
     source: SampleSource
     """Where samples come from."""
@@ -75,7 +75,7 @@ class Acquisitions:
         return len(self.head)
 
     def has(self, flag: str) -> np.ndarray:
-        """Which acquisitions have this flag of `raki.data.mrd_layout.FLAGS`, axes (acquisition,)."""
+        """Which acquisitions have this flag of `raki.data.mrd.layout.FLAGS`, axes (acquisition,)."""
         return (self.flags & bit(flag)) != 0
 
     @cached_property

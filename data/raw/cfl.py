@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from raki.data.cfl import LABEL_AXES
-from raki.data.cfl_images import dimensions, label_grid
-from raki.data.mrd_header import scanner_of
+from raki.data.images.cfl import dimensions, label_grid
+from raki.data.mrd.description import scanner_of
 from raki.data.place import Frame, Place
 from raki.data.scan import Scan, ScanFile
 from raki.errors import ScanError

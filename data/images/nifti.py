@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from raki.data.gathered import Gathered, Waiting
+from raki.data.images.gathered import Gathered, Waiting
 from raki.data.place import Geometry
 from raki.errors import ScanError
 

@@ -4,9 +4,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from raki.data.acquisitions import Acquisitions
 from raki.data.hdf5 import finite
-from raki.data.header import Header
+from raki.data.mrd.acquisitions import Acquisitions
+from raki.data.mrd.header import Header
 from raki.errors import ScanError
 
 WORD = 64

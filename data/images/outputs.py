@@ -4,13 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from raki.data.cfl_images import write_cfl_images
-from raki.data.dicom import write_dicom
-from raki.data.gathered import Finish, GatheringWriter
-from raki.data.mrd_images import write_mrd_images
-from raki.data.nifti import write_nifti
+from raki.data.images.cfl import write_cfl_images
+from raki.data.images.dicom import write_dicom
+from raki.data.images.gathered import Finish, GatheringWriter
+from raki.data.images.mrd import write_mrd_images
+from raki.data.images.nifti import write_nifti
+from raki.data.images.png import write_png
 from raki.data.place import Place
-from raki.data.png import write_png
 from raki.data.save import ReconstructionWriter, Writer
 
 UNPLACED = 'the scan does not tell its place in space: orientation and position of the images are unknown'

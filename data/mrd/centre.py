@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from raki.data.acquisitions import Acquisitions
-from raki.data.header import Header
+from raki.data.mrd.acquisitions import Acquisitions
+from raki.data.mrd.header import Header
 
 STEPS = ('kspace_encode_step_1', 'kspace_encode_step_2')
 USER = (5, 6)

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from raki.data.acquisitions import Acquisitions
 from raki.data.hdf5 import finite
-from raki.data.header import Encoding
 from raki.data.measured import DAMAGED_PART, lines_with_samples
+from raki.data.mrd.acquisitions import Acquisitions
+from raki.data.mrd.header import Encoding
 from raki.data.place import LABELS
 from raki.errors import ScanError
 from raki.fourier import without_oversampling

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from raki.data.acquisitions import Acquisitions
-from raki.data.header import Encoding, Header, Space
+from raki.data.mrd.acquisitions import Acquisitions
+from raki.data.mrd.header import Encoding, Header, Space
 
 
 def with_image_encoding(header: Header, lines: Acquisitions) -> tuple[Header, Acquisitions, list[str]]:

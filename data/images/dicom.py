@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from raki.data.gathered import Gathered, Waiting
+from raki.data.images.gathered import Gathered, Waiting
 from raki.data.place import Geometry
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from raki.data.cfl import LABEL_AXES, N_AXES
-from raki.data.gathered import KSPACE, Gathered, Waiting
+from raki.data.images.gathered import KSPACE, Gathered, Waiting
 from raki.data.place import Place
 from raki.errors import ScanError
 

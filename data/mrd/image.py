@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from raki.data.mrd_layout import DATA_TYPES, IMAGE, IMAGE_TYPES
+from raki.data.mrd.layout import DATA_TYPES, IMAGE, IMAGE_TYPES
 
 FROM_ACQUISITION = (
     'measurement_uid',
@@ -35,7 +35,7 @@ def image_header(
     acquisition: np.void | None = None,
     fields: Mapping[str, object] = MappingProxyType({}),
 ) -> np.ndarray:
-    """Make the header of one image, a scalar of `raki.data.mrd_layout.IMAGE`.
+    """Make the header of one image, a scalar of `raki.data.mrd.layout.IMAGE`.
 
     Parameters
     ----------

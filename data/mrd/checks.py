@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from raki.data.acquisitions import Acquisitions
-from raki.data.header import Header
-from raki.data.mrd_lines import Grid
+from raki.data.mrd.acquisitions import Acquisitions
+from raki.data.mrd.header import Header
+from raki.data.mrd.lines import Grid
 from raki.errors import ScanError
 
 

@@ -49,7 +49,7 @@ class Description:
     """Number of receiver channels."""
 
     scanner: Mapping[str, str] = field(default_factory=dict)
-    """Vendor, system and field strength, by the names in `raki.data.header`."""
+    """Vendor, system and field strength, by the names in `raki.data.mrd.header`."""
 
     subject: Mapping[str, str] = field(default_factory=dict)
     """Who the patient is, by the names of the header: only where somebody asked for it."""

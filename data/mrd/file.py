@@ -5,12 +5,12 @@ Inati et al. 2017, Magn Reson Med 77:411. The headers are read once and in bulk,
 
 import h5py
 
-from raki.data.acquisitions import Acquisitions
 from raki.data.generic import DatasetLayout
 from raki.data.hdf5 import dataset, opened
-from raki.data.header import Header, header_of
-from raki.data.mrd_scan import ALL_BY_FILE, RawChoice, scan_file_of
-from raki.data.mrd_stored import stored
+from raki.data.mrd.acquisitions import Acquisitions
+from raki.data.mrd.header import Header, header_of
+from raki.data.mrd.scan import ALL_BY_FILE, RawChoice, scan_file_of
+from raki.data.mrd.stored import stored
 from raki.data.scan import ScanFile
 from raki.errors import ScanError
 

@@ -11,8 +11,8 @@ import h5py
 import torch
 from torch import Tensor
 
-from raki.data.gathered import label_of
-from raki.data.mrd_header import Description, header_xml, scanner_of
+from raki.data.images.gathered import label_of
+from raki.data.mrd.description import Description, header_xml, scanner_of
 from raki.data.place import Place
 from raki.data.save import hdf5_in, reserve
 from raki.data.scan import Scan, ScanFile

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import h5py
 import numpy as np
 
-from raki.data.acquisitions import Acquisitions
 from raki.data.hdf5 import dataset, opened
-from raki.data.mrd_heap import REFERENCE, numbers_in_heap, refers_as_described
+from raki.data.mrd.acquisitions import Acquisitions
+from raki.data.mrd.heap import REFERENCE, numbers_in_heap, refers_as_described
 from raki.errors import ScanError
 
 NEEDED = {'flags', 'idx', 'active_channels', 'number_of_samples'}
@@ -32,10 +32,10 @@ class StoredSamples:
     """The dataset of acquisitions in it."""
 
     references: np.ndarray | None = None
-    """Where they are, of the type `raki.data.mrd_heap.REFERENCE`, axes (acquisition,); None where it is not known."""
+    """Where they are, of the type `raki.data.mrd.heap.REFERENCE`, axes (acquisition,); None where it is not known."""
 
     def read(self, positions: np.ndarray) -> Iterator[np.ndarray]:
-        """As `raki.data.acquisitions.SampleSource.read`; the file is open until the last is taken."""
+        """As `raki.data.mrd.acquisitions.SampleSource.read`; the file is open until the last is taken."""
         with opened(self.path) as file:
             if self.references is None:
                 yield from self._through_the_library(file, positions)

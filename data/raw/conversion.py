@@ -4,10 +4,10 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from raki.data.cfl_raw import write_cfl_raw
-from raki.data.fastmri_raw import write_fastmri_raw
-from raki.data.mrd_header import SUBJECT
-from raki.data.mrd_raw import write_mrd_raw
+from raki.data.mrd.description import SUBJECT
+from raki.data.raw.cfl import write_cfl_raw
+from raki.data.raw.fastmri import write_fastmri_raw
+from raki.data.raw.mrd import write_mrd_raw
 from raki.data.save import replacing_all
 from raki.data.scan import ScanFile
 

@@ -1,0 +1,1 @@
+"""Reconstructions to disk, one module per format."""

@@ -1,0 +1,1 @@
+"""Siemens raw data: translated to acquisitions of MRD."""
