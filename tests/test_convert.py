@@ -83,6 +83,7 @@ SCANS = {
     'full slices': Held(torch.ones(1, N_LINES, dtype=torch.bool), n_slabs=3),
     'accelerated, noise': Held(every_second()[None], n_slabs=2, n_noise=1500),
     'partial Fourier': Held(every_second(start=4)[None], n_slabs=2),
+    'uneven': Held(torch.isin(torch.arange(N_LINES), torch.tensor([0, 2, 5, 6, 7, 8, 10, 13]))[None]),
     'separate calibration': Held(every_second(1, (0, 0))[None], n_slabs=2, n_acs=6),
     'frames': Held(torch.stack([every_second(), every_second(1)]), n_slabs=2, n_noise=20),
     'frames with separate calibration': Held(torch.stack([every_second(0, (0, 0))] * 2), n_slabs=2, n_acs=4),
