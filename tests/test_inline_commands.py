@@ -146,10 +146,18 @@ def test_version_2_without_its_package_is_named(monkeypatch: pytest.MonkeyPatch,
     )
 
 
+STARTER = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that starts tests in the background ignores it
+from raki.cli import main
+sys.exit(main())
+"""
+
+
 @contextmanager
 def served(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], tuple[str, int]]]:
     """The program on a free port, once it says that it listens."""
-    command = [*RAKI, 'serve', '--port', '0', *arguments]
+    command = [sys.executable, '-c', STARTER, 'serve', '--port', '0', *arguments]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT
     ) as process:

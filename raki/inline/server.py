@@ -149,10 +149,10 @@ class Server:
             told = f'closed, {one_line(error)}'
         finally:
             _linger(connection)
+            self._log(f'{name}: {told}, {time.monotonic() - started:.1f} s')  # while a server that ends waits for it
             with self._lock:
                 del self._connections[connection]
             connection.close()
-            self._log(f'{name}: {told}, {time.monotonic() - started:.1f} s')
 
 
 class _Incoming:
