@@ -48,4 +48,4 @@ def grappas(
             except CalibrationError:
                 continue
             inner = InnerMap(every.at(every.is_whole), patch_map)
-            yield kernel, ridge, Interpolator(sampling, n_readout, n_coils, inner, edges)
+            yield kernel, ridge, Interpolator(sampling, n_readout, n_coils, (inner,), edges)
