@@ -135,7 +135,9 @@ def test_an_asymmetric_echo_is_placed_by_its_sample_and_cut_samples_are_left_out
     kept = KSPACE.clone()
     kept[..., :6], kept[..., -1:] = 0, 0
     scan = load_scan(write_vb(tmp_path / 'meas.dat', scan_of(short)))
-    near(scan.kspace[0], without_oversampling(kept, N_READOUT))
+    expected = without_oversampling(kept, N_READOUT)
+    expected[..., :3] = 0
+    near(scan.kspace[0], expected)
 
 
 @pytest.mark.parametrize('echo', [0, N_READOUT - 1])
