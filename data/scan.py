@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from raki.data.notes import Note
 from raki.data.place import Frame, Geometry, Place
 from raki.errors import SamplingError, ScanError
 from raki.fourier import centre_crop, image_from_kspace
@@ -177,8 +178,8 @@ class ScanFile:
     identity: Mapping[str, str] = field(default_factory=dict)
     """What may tell who the patient is, by the names in the file. Never shown or written unless asked for."""
 
-    notes: Sequence[str] = ()
-    """What the reader decided or found remarkable, one sentence each."""
+    notes: Sequence[Note] = ()
+    """What the reader decided or found remarkable, one sentence each; some are cautions."""
 
     readout_is_rows: bool = False
     """Whether the file's own images have the readout along their rows (fastMRI); results are written likewise."""

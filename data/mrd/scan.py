@@ -18,6 +18,7 @@ from raki.data.mrd.header import Header
 from raki.data.mrd.lines import Grid, joined, placed
 from raki.data.mrd.noise import noise_of_scan
 from raki.data.mrd.readout import with_image_encoding, with_readouts, with_samples, with_slices
+from raki.data.notes import LEFT_OUT, Note, caution
 from raki.data.place import LABELS, Frame
 from raki.data.scan import Scan, ScanFile
 from raki.errors import ScanError
@@ -44,7 +45,7 @@ def scan_file_of(
     path: str,
     name: str,
     *,
-    notes: Sequence[str] = (),
+    notes: Sequence[Note] = (),
     centre: Sequence[int] = (),
     noise: tuple[Header, Acquisitions] | None = None,
 ) -> ScanFile:
@@ -91,8 +92,11 @@ def scan_file_of(
     memory = require_memory_of_slab(shape, COMPLEX64_BYTES * n_coils * prod(encoding.encoded.matrix[:2]), path)
     decided = [*notes, *about_samples, *about_encodings, *about_slices, *about_readouts, *about_centre]
     if over := reader.calibration.interleaved_over:
-        decided.append(f'the mean over every {over} trains (interleaved calibration, TGRAPPA)')
-    decided += [f'{frame} left out: it has no lines in slices {gaps}' for frame, gaps in reader.incomplete.items()]
+        decided.append(Note(f'the mean over every {over} trains (interleaved calibration, TGRAPPA)'))
+    decided += [
+        caution(f'{frame} left out: it has no lines in slices {gaps}', LEFT_OUT)
+        for frame, gaps in reader.incomplete.items()
+    ]
     return ScanFile(
         path=path,
         format=name,

@@ -6,6 +6,7 @@ import torch
 
 from raki.commands.catalogue import METHODS
 from raki.data.masks import Irregular
+from raki.data.notes import STEPS, about, cautions_of
 from raki.data.scan import Scan, ScanFile
 from raki.errors import CalibrationError, SamplingError
 from raki.partial_fourier.complete import complete
@@ -18,15 +19,9 @@ DEFAULT = 'gated'
 ANY_PATTERN = 'spirit'
 """The method that is asked where there is no lattice."""
 
-READING = {'flags': 'left out', 'oversampling': 'oversampling', 'averages': 'averag'}
-"""Steps of readers, and by what word their notes tell of them."""
-
-DOUBTS = (' taken', ' believed', ' assumed', ' no truth')
-"""Words by which notes of readers tell what a file leaves open, or contradicts."""
-
 
 def outlook(file: ScanFile, scans: Sequence[Scan], problems: Sequence[str | None]) -> dict[str, object]:
-    """Steps by name, and the verdict: ready, ready with cautions, or what is missing; from one slab per frame.
+    """Steps by name, and the verdict: ready, ready with so many cautions, or what is missing; from one slab per frame.
 
     Parameters
     ----------
@@ -38,17 +33,18 @@ def outlook(file: ScanFile, scans: Sequence[Scan], problems: Sequence[str | None
     slabs = [Slab.of(scan, 0, torch.device('cpu')) for scan in scans]
     known = [[problem] if problem else [] for problem in problems]
     missing = _of_frames(file, [_missing(slab) or others for slab, others in zip(slabs, known, strict=True)])
-    doubts = [note for note in file.notes if any(word in note for word in DOUBTS)]
-    cautions = [*doubts, *_of_frames(file, [_cautions(slab) for slab in slabs])]
-    ready = f'ready with these cautions: {"; ".join(cautions)}' if cautions else 'ready'
-    verdict = f'not ready: {"; ".join(missing)}' if missing else ready
+    cautions = [*cautions_of(file.notes), *_of_frames(file, [_cautions(slab) for slab in slabs])]
+    verdict = f'not ready: {"; ".join(missing)}' if missing else _ready(len(cautions))
     return {'steps': steps(file, scans[0]), 'cautions': cautions, 'verdict': verdict}
+
+
+def _ready(n_cautions: int) -> str:
+    return f'ready with {n_cautions} caution{"s" * (n_cautions > 1)}' if n_cautions else 'ready'
 
 
 def steps(file: ScanFile, scan: Scan) -> Mapping[str, str]:
     """What `raki reconstruct` does by default with this scan, in order, and how that is changed."""
     slab, noise = Slab.of(scan, 0, torch.device('cpu')), scan.noise
-    told = {name: [note for note in file.notes if word in note] for name, word in READING.items()}
     dead, whitening = 'unknown without an ACS', 'none: there is no ACS'
     try:
         transform = slab.transform
@@ -57,7 +53,7 @@ def steps(file: ScanFile, scan: Scan) -> Mapping[str, str]:
     except CalibrationError:
         pass
     return {
-        **{name: '; '.join(notes) or 'none' for name, notes in told.items()},
+        **{step: '; '.join(about(step, file.notes)) or 'none' for step in STEPS},
         'dead coils': dead,
         'whitening': 'none: the scan has no noise samples' if noise is None else f'{whitening} (--no-whiten)',
         'compression': f'none: {scan.n_coils} coils (--coils)',

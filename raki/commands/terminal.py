@@ -74,6 +74,9 @@ def description_table(description: Mapping[str, object]) -> Table:
     for name, value in description['steps'].items():  # type: ignore[attr-defined]
         table.add_row(f'step: {name}', escape(value))
     table.add_section()
+    for caution in description['cautions']:  # type: ignore[attr-defined]
+        table.add_row('caution', f'[yellow]{escape(caution)}')
+    table.add_section()
     table.add_row('verdict', f'{_colour(str(description["verdict"]))}{escape(str(description["verdict"]))}')
     return table
 
