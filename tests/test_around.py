@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -153,6 +154,50 @@ def test_info_sends_lines_without_a_lattice_to_methods_that_take_them(tmp_path: 
     assert found['verdict'].startswith('not ready: ')
     assert 'spirit and sparse' in found['verdict']
     assert found['steps']['interpolation'].endswith('by --method spirit or sparse')
+
+
+def series(path: Path, masks: np.ndarray) -> Path:
+    """Repetitions of noise, each with its own lines: masks (repetition, ky)."""
+    kspace = random_kspace(len(masks), 4, masks.shape[1], 32).numpy() * masks[:, None, :, None]
+    with h5py.File(path, 'w') as file:
+        file['kspace'], file['mask'] = kspace, masks
+        file['kspace'].attrs['axes'] = 'repetition,coil,ky,kx'
+    return path
+
+
+def screen(path: Path, capsys: Capture) -> list[str]:
+    assert main(['info', str(path)]) == 0
+    return capsys.readouterr().out.splitlines()
+
+
+@pytest.mark.parametrize('n_kinds', [1, 2, 3])
+def test_info_describes_frames_that_are_alike_once(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch, n_kinds: int
+) -> None:
+    """Sixty frames fill no more lines than as many as there are kinds; JSON has all of them."""
+    monkeypatch.setenv('COLUMNS', '80')
+    ky, frame = np.arange(48), np.arange(60)[:, None] % n_kinds
+    masks = (ky % 4 == frame) | (abs(ky - 24) < 9)
+    path = series(tmp_path / 'a.h5', masks)
+    shown, found = screen(path, capsys), told(path, capsys)
+    names = [f'repetitions {first}, {first + n_kinds} ... {60 - n_kinds + first}' for first in range(n_kinds)]
+    named = [line.split('│')[2].strip() for line in shown if line.startswith('│ frames')]
+    assert named == (['repetitions 0 to 59'] if n_kinds == 1 else names)
+    assert max(map(len, shown)) <= 80
+    assert len(shown) == len(screen(series(tmp_path / 'b.h5', masks[: 2 * n_kinds]), capsys))
+    assert [each['frame']['repetition'] for each in found['repetitions']] == list(range(60))
+    assert found['verdict'] == 'ready'
+
+
+def test_info_of_a_series_of_random_lines_stays_on_a_screen(tmp_path: Path, capsys: Capture) -> None:
+    """Every frame is of a kind of its own, and none is a lattice: one by one they would fill hundreds of lines."""
+    masks = np.random.default_rng(0).random((60, 48)) < 0.3
+    path = series(tmp_path / 'a.h5', masks)
+    shown, found = screen(path, capsys), told(path, capsys)
+    assert len(shown) < 100
+    assert any('more kinds: --json lists all' in line for line in shown)
+    assert len(found['repetitions']) == 60
+    assert found['verdict'] == f'not ready: {found["missing"][0]}; and {len(found["missing"]) - 1} more'
 
 
 def test_info_tells_what_the_reader_did(capsys: Capture) -> None:

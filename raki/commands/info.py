@@ -1,5 +1,7 @@
 """What `raki info` says of a scan: shape, lattice, coils, noise, memory, what GRAPPA chooses for it, and a verdict."""
 
+from dataclasses import asdict
+from itertools import chain
 from math import prod
 from typing import Any
 
@@ -7,7 +9,7 @@ import torch
 
 from raki.coils.noise import noise_covariance
 from raki.commands.inputs import sizes_by_axis
-from raki.commands.outlook import outlook
+from raki.commands.outlook import Prospect, outlook
 from raki.data.equispaced import Equispaced
 from raki.data.hdf5 import reconstruction_bytes
 from raki.data.masks import Irregular, Pattern, pattern_of
@@ -21,14 +23,13 @@ from raki.pipeline import Slab
 
 
 def describe(file: ScanFile) -> dict[str, object]:
-    """What is in a file; for every repetition the lattice of its first slab, and what stands in its way; the verdict.
+    """What is in a file; for every frame the lattice of its first slab, and what stands in its way; the verdict.
 
     A volume whose partitions were all measured alike is described as the slices that it is reconstructed as.
     """
-    read = (file.read([0], frame) for frame in range(file.n_frames))
-    repetitions = [scan.as_slices() if scan.has_full_kz else scan for scan in read]
-    first, patterns = repetitions[0], [_describe_sampling(scan) for scan in repetitions]
-    problems = [str(each['problem']) if each.get('problem') else None for each in patterns]
+    first = _first_slab(file, 0)
+    others = (_first_slab(file, frame) for frame in range(1, file.n_frames))
+    patterns, prospects = zip(*map(_found, chain([first], others)), strict=True)
     return {
         'file': file.path,
         'format': file.format,
@@ -39,11 +40,25 @@ def describe(file: ScanFile) -> dict[str, object]:
         'has_reference': first.reference is not None,
         'memory_needed_gb': float(f'{reconstruction_bytes(file.shape) / 1e9:.2g}'),
         **_learnable(first),
-        'repetitions': patterns,
+        'repetitions': [
+            {'frame': asdict(frame), **pattern} for frame, pattern in zip(file.frames, patterns, strict=True)
+        ],
         'facts': dict(file.facts),
         'notes': list(file.notes),
-        **outlook(file, repetitions, problems),
+        **outlook(file, first, prospects),
     }
+
+
+def _first_slab(file: ScanFile, frame: int) -> Scan:
+    scan = file.read([0], frame)
+    return scan.as_slices() if scan.has_full_kz else scan
+
+
+def _found(scan: Scan) -> tuple[dict[str, object], Prospect]:
+    """The lattice of a frame, and what is to be expected of it."""
+    pattern = _describe_sampling(scan)
+    problem = pattern.get('problem')
+    return pattern, Prospect.of(scan, None if problem is None else str(problem))
 
 
 def _learnable(scan: Scan) -> dict[str, object]:
