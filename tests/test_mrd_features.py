@@ -144,7 +144,7 @@ def test_a_frame_without_all_slices_is_left_out_and_named() -> None:
     lines = [line(ky, repetition=repetition, slice=index) for repetition, index in places for ky in range(N_LINES)]
     file = opened(lines)
     assert (file.shape[0], list(file.frames)) == (2, [Frame()])
-    assert 'repetition 1 left out: it has no lines in slices [1]' in file.notes
+    assert 'repetition 1 left out: no lines in slices [1]' in file.notes
     with pytest.raises(ScanError, match=r'has lines in all of the slices \[0, 1\]'):
         opened([line(ky, repetition=own, slice=own) for own in range(2) for ky in range(N_LINES)])
 

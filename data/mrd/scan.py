@@ -19,7 +19,7 @@ from raki.data.mrd.lines import Grid, joined, placed
 from raki.data.mrd.noise import noise_of_scan
 from raki.data.mrd.readout import with_image_encoding, with_readouts, with_samples, with_slices
 from raki.data.notes import LEFT_OUT, Note, caution
-from raki.data.place import LABELS, Frame
+from raki.data.place import LABELS, Frame, named
 from raki.data.scan import Scan, ScanFile
 from raki.errors import ScanError
 
@@ -94,8 +94,8 @@ def scan_file_of(
     if over := reader.calibration.interleaved_over:
         decided.append(Note(f'the mean over every {over} trains (interleaved calibration, TGRAPPA)'))
     decided += [
-        caution(f'{frame} left out: it has no lines in slices {gaps}', LEFT_OUT)
-        for frame, gaps in reader.incomplete.items()
+        caution(f'{named(frames)} left out: no lines in slices {list(gaps)}', LEFT_OUT)
+        for gaps, frames in reader.incomplete.items()
     ]
     return ScanFile(
         path=path,
@@ -135,10 +135,13 @@ class SlabReader:
         return [frame for frame, slabs in self._slabs_of.items() if len(slabs) == len(self.slabs)]
 
     @cached_property
-    def incomplete(self) -> dict[Frame, list[int]]:
-        """Counters of the slabs that a frame lacks, of those that lack any."""
-        missing = {frame: sorted(set(self.slabs) - slabs) for frame, slabs in self._slabs_of.items()}
-        return {frame: slabs for frame, slabs in missing.items() if slabs}
+    def incomplete(self) -> dict[tuple[int, ...], list[Frame]]:
+        """Frames that lack slabs, by the counters of these."""
+        found: dict[tuple[int, ...], list[Frame]] = {}
+        for frame, slabs in self._slabs_of.items():
+            if missing := tuple(sorted(set(self.slabs) - slabs)):
+                found.setdefault(missing, []).append(frame)
+        return found
 
     @cached_property
     def _slabs_of(self) -> dict[Frame, set[int]]:
