@@ -18,6 +18,7 @@ import torch
 from raki.data.generic import DatasetLayout, open_layout
 from raki.data.hdf5 import COMPLEX64_BYTES, finite
 from raki.data.measured import ZEROS
+from raki.data.notes import caution
 from raki.data.save import replacing
 from raki.data.scan import Scan, ScanFile
 from raki.errors import ScanError
@@ -67,7 +68,7 @@ def open_cfl(path: str, layout: DatasetLayout | None = None, mask: str | None = 
         samples, _ = _pair(Path(path))
         yield {'kspace': np.memmap(samples, np.complex64, 'r', shape=shape, order='F')}
 
-    notes = [] if mask else ['BART files have no mask: lines of zeros are taken as not measured']
+    notes = [] if mask else [caution('BART files have no mask: lines of zeros are taken as not measured')]
     file = open_layout(path, layout, mask or ZEROS, source, notes, 'BART cfl')
     return replace(file, read_slab=_with_siblings(path, sizes, file))
 

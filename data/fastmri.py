@@ -22,11 +22,11 @@ from raki.data.hdf5 import (
     require_memory,
     texts_of,
 )
-from raki.data.measured import Masking, calibration_block, lines_in_file, measured_only
+from raki.data.measured import Masking, calibration_block, lines_in_file, measured_only, over_field_of_view
 from raki.data.mrd.header import header_of
+from raki.data.notes import LEFT_OUT, Note, oversampling_removed
 from raki.data.scan import Scan, ScanFile
 from raki.errors import ScanError
-from raki.fourier import without_oversampling
 
 
 def is_fastmri(file: h5py.File) -> bool:
@@ -47,10 +47,12 @@ def open_fastmri(path: str, _layout: DatasetLayout | None = None, mask: str | No
         voxel_size = header.voxel_size(2) if header else None
         facts = {**(header.facts if header else {}), **facts_of(file)}
         identity = {**(header.identity if header else {}), **texts_of(file, ['patient_id'])}
-        notes = [f'readout oversampling removed: {n_readout} to {crop} samples'] if crop < n_readout else []
+        notes = [oversampling_removed(n_readout, crop)] if crop < n_readout else []
         notes += _mask_note(file, mask or 'mask')
         if header is None and 'reconstruction_rss' in file:
-            notes.append('images have phase encoding vertical, reconstruction_rss of the file has the readout vertical')
+            notes.append(
+                Note('images have phase encoding vertical, reconstruction_rss of the file has the readout vertical')
+            )
     return ScanFile(
         path=path,
         format='fastMRI-layout HDF5',
@@ -81,7 +83,7 @@ def _require_layout(kspace: h5py.Dataset, path: str) -> None:
         )
 
 
-def _mask_note(file: h5py.File, mask: str) -> list[str]:
+def _mask_note(file: h5py.File, mask: str) -> list[Note]:
     """Say so where a mask calls lines missing that hold samples: of the first slice, the line nearest to the middle."""
     kspace = dataset(file, 'kspace')
     stated = np.squeeze(dataset(file, mask)[()]) if mask in file else np.ones(0)
@@ -90,13 +92,14 @@ def _mask_note(file: h5py.File, mask: str) -> list[str]:
     missing = np.flatnonzero(stated == 0)
     line = int(missing[np.abs(missing - len(stated) // 2).argmin()])
     has_samples = bool(np.any(kspace[0, :, :, line] != np.zeros((), kspace.dtype)))
-    return [f'the mask calls lines missing that hold samples, such as line {line}: they are left out'] * has_samples
+    text = f'the mask calls lines missing that hold samples, such as line {line}: they are left out'
+    return [Note(text, LEFT_OUT)] * has_samples
 
 
 def _read_slice(path: str, index: int, n_readout: int, mask: str | None) -> Scan:
     name = f'{path}: slice {index}'
     with opened(path) as file:
-        kspace = without_oversampling(_lines(dataset(file, 'kspace')[index], name), n_readout)
+        kspace = over_field_of_view(_lines(dataset(file, 'kspace')[index], name), n_readout)
         measured = lines_in_file(file, kspace, Masking(mask), name)
         return Scan(
             kspace=measured_only(kspace, measured)[None],
@@ -118,7 +121,7 @@ def _reference(file: h5py.File, index: int, n_readout: int, name: str) -> Tensor
     reference, shape = dataset(file, 'reference'), dataset(file, 'kspace').shape
     if reference.shape != shape:
         raise ScanError(f'{name}: reference must have the shape of kspace {shape}, got {reference.shape}')
-    return without_oversampling(_lines(reference[index], f'{name} of the reference'), n_readout)[None]
+    return over_field_of_view(_lines(reference[index], f'{name} of the reference'), n_readout)[None]
 
 
 def _calibration(file: h5py.File, index: int, n_readout: int, path: str) -> Tensor | None:

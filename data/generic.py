@@ -30,6 +30,7 @@ from raki.data.hdf5 import (
     text_of,
 )
 from raki.data.measured import Masking, lines_in_file, measured_only
+from raki.data.notes import Note
 from raki.data.numpy_file import is_numpy, opened_numpy
 from raki.data.place import LABELS, Frame
 from raki.data.scan import Scan, ScanFile
@@ -126,7 +127,7 @@ def open_layout(
     layout: DatasetLayout,
     mask: str | None = None,
     source: Source = opened_arrays,
-    notes: Sequence[str] = (),
+    notes: Sequence[Note] = (),
     kind: str | None = None,
 ) -> ScanFile:
     """Read the headers of what `source` opens at `path`: an array with the axes of `layout`.

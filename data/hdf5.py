@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from raki.data.notes import Note
 from raki.errors import ResourceError, ScanError
 
 COMPLEX64_BYTES = 8
@@ -117,7 +118,7 @@ def reconstruction_bytes(shape: Sequence[int]) -> int:
     return WORKING_BYTES + COPIES * COMPLEX64_BYTES * prod(shape[1:])
 
 
-def require_memory_of_slab(shape: Sequence[int], n_bytes: int, path: str) -> list[str]:
+def require_memory_of_slab(shape: Sequence[int], n_bytes: int, path: str) -> list[Note]:
     """Note what a volume, `shape` (slab, coil, kz, ky, kx), takes; a ResourceError if the machine has less.
 
     Of slices, axes (slab, coil, ky, kx), nothing is noted; one takes `n_bytes` to read.
@@ -131,7 +132,7 @@ def require_memory_of_slab(shape: Sequence[int], n_bytes: int, path: str) -> lis
             f'{path}: a volume of {" x ".join(map(str, shape[1:]))} (coil, kz, ky, kx) is read whole and needs '
             f'{gigabytes:.1f} GB, of {memory:.1f} GB of memory: use a larger machine'
         )
-    return [f'a volume is read whole and needs {gigabytes:.2g} GB of memory']
+    return [Note(f'a volume is read whole and needs {gigabytes:.2g} GB of memory')]
 
 
 def finite(kspace: Tensor, name: str) -> Tensor:

@@ -191,17 +191,39 @@ def lines_with_samples(held: Tensor, mask: Tensor | None, path: str) -> Tensor:
     return stated
 
 
+def over_field_of_view(kspace: Tensor, n_readout: int) -> Tensor:
+    """K-space (..., line, readout) without readout oversampling, zero where no readout reached.
+
+    Samples at the ends that no coil and line measured (asymmetric echo) would get a little of their neighbours, and
+    count as measured. Without oversampling, samples come back bit for bit.
+    """
+    if n_readout == kspace.shape[-1]:
+        return kspace
+    inside = without_oversampling(kspace, n_readout)
+    reached = _reached(kspace, inside.shape[-1])
+    return inside if bool(reached.all()) else torch.where(reached, inside, 0)
+
+
 def calibration_block(lines: Tensor, n_readout: int) -> Tensor:
     """Separate calibration (..., line, readout) over the field of view of `n_readout` samples.
 
     Readout samples at the ends that no coil and line measured (asymmetric echo) are cut off: zeros are nothing to
     learn from.
     """
-    n_samples = lines.shape[-1]
-    held = (lines != 0).flatten(0, -2).any(dim=0).nonzero().flatten()
     inside = without_oversampling(lines, n_readout)
-    if len(held) == 0:
-        return inside
-    spacing = n_samples / inside.shape[-1]
-    position = n_samples // 2 + (torch.arange(inside.shape[-1]) - inside.shape[-1] // 2) * spacing
-    return inside[..., (position >= held[0]) & (position <= held[-1])]
+    return inside[..., _reached(lines, inside.shape[-1])]
+
+
+def _reached(kspace: Tensor, n_readout: int) -> Tensor:
+    """Which of `n_readout` samples over the same width lie between the first and the last that hold anything.
+
+    Boolean, axes (readout,); all of them where nothing does.
+    """
+    n_samples, ends = kspace.shape[-1], kspace[..., (0, -1)]
+    if bool((ends != 0).flatten(0, -2).any(dim=0).all()):
+        return torch.ones(n_readout, dtype=torch.bool, device=kspace.device)
+    held = (kspace != 0).flatten(0, -2).any(dim=0).nonzero().flatten()
+    first, last = (held[0], held[-1]) if len(held) else (0, n_samples)
+    steps = torch.arange(n_readout, device=kspace.device) - n_readout // 2
+    position = n_samples // 2 + steps * n_samples / n_readout
+    return (position >= first) & (position <= last)

@@ -1,7 +1,9 @@
 """Where an image belongs: its label among those of a scan, and its place in the patient's space."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
+from math import prod
 
 from raki.errors import ScanError
 
@@ -29,6 +31,28 @@ class Frame:
 
 LABELS = tuple(asdict(Frame()))
 """Names of the counters of a frame."""
+
+
+def named(frames: Collection[Frame]) -> str:
+    """Name many frames in few words, such as `repetitions 0 to 59`, or `repetition 0, phases 0 to 24`."""
+    counters = {name: sorted({getattr(frame, name) for frame in frames}) for name in LABELS}
+    if prod(map(len, counters.values())) == len(set(frames)):
+        return ', '.join(_counted(*each) for each in counters.items() if each[0] == LABELS[0] or each[1] != [0])
+    slowest = next(name for name in reversed(LABELS) if len(counters[name]) > 1)
+    parts = ([each for each in frames if getattr(each, slowest) == value] for value in counters[slowest])
+    return '; '.join(map(named, parts))
+
+
+def _counted(name: str, values: Sequence[int]) -> str:
+    """A counter and its values, in ascending order; evenly spaced ones by their ends."""
+    steps = {after - before for before, after in pairwise(values)}
+    if len(values) == 1:
+        return f'{name} {values[0]}'
+    if len(values) > 2 and steps == {1}:
+        return f'{name}s {values[0]} to {values[-1]}'
+    if len(values) > 3 and len(steps) == 1:
+        return f'{name}s {values[0]}, {values[1]} ... {values[-1]}'
+    return f'{name}s {", ".join(map(str, values))}'
 
 
 @dataclass(frozen=True, slots=True)

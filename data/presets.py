@@ -15,9 +15,11 @@ from raki.data.convention import MODULATED, UNSHIFTED, Convention
 from raki.data.generic import DatasetLayout, open_layout
 from raki.data.hdf5 import dataset, is_complex, opened
 from raki.data.measured import ZEROS
+from raki.data.notes import Note, caution
 from raki.data.scan import ScanFile
 from raki.errors import ScanError
 
+TRANSFORMED = 'the readout was transformed to an image already: it is transformed back'
 UNCHECKED = 'the layout is that of its documentation, and was not checked on a file of the data set'
 
 CMR_NAME = re.compile(r'kspace_(full|sub\d+)|kus|kspace')
@@ -58,10 +60,13 @@ def _open_cmr(path: str, _layout: DatasetLayout | None, mask: str | None) -> Sca
             raise ScanError(f'{path}: no k-space of CMRxRecon')
         name = kspace.name.strip('/')
         layout = DatasetLayout(name, CMR_AXES[-kspace.ndim :])
-    notes = [f'taken as CMRxRecon: {UNCHECKED}', 'its R does not count the central 16 lines, which are the ACS']
+    notes = [
+        caution(f'taken as CMRxRecon: {UNCHECKED}'),
+        Note('its R does not count the central 16 lines, which are the ACS'),
+    ]
     if name.startswith(('kspace_sub', 'kus')):
         mask = mask or ZEROS
-        notes.append(f'{name} is undersampled: lines of zeros are taken as not measured')
+        notes.append(caution(f'{name} is undersampled: lines of zeros are taken as not measured'))
     return open_layout(path, layout, mask, notes=notes, kind=f'CMRxRecon {name}')
 
 
@@ -76,11 +81,13 @@ def _open_calgary(path: str, _layout: DatasetLayout | None, mask: str | None) ->
         convention = _convention_of(dataset(file, 'kspace'))
     origin = 'index 0' if convention.is_rolled else 'n//2'
     notes = [
-        f'taken as Calgary-Campinas: {UNCHECKED}',
-        f'most energy is at {origin} of ky and kz: zero frequency is taken to be there, and the image is that of an '
-        'inverse transform without shifts',
-        'the readout was transformed to an image already: it is transformed back',
-        'the last partitions are zero in this data set: they count as not measured',
+        caution(f'taken as Calgary-Campinas: {UNCHECKED}'),
+        caution(
+            f'most energy is at {origin} of ky and kz: zero frequency is taken to be there, and the image is that of '
+            'an inverse transform without shifts'
+        ),
+        Note(TRANSFORMED),
+        Note('the last partitions are zero in this data set: they count as not measured'),
     ]
     layout = DatasetLayout('kspace', ('x', 'ky', 'kz', 'coil-complex'), convention)
     return open_layout(path, layout, mask, notes=notes, kind='Calgary-Campinas')
@@ -103,9 +110,12 @@ def _is_skm_tea(file: h5py.File) -> bool:
 
 def _open_skm_tea(path: str, _layout: DatasetLayout | None, mask: str | None) -> ScanFile:
     notes = [
-        f'taken as SKM-TEA: {UNCHECKED}',
-        'its k-space was filled in by the parallel imaging of the scanner (2 x 1): it is no truth to judge GRAPPA by',
-        'the readout was transformed to an image already: it is transformed back',
+        caution(f'taken as SKM-TEA: {UNCHECKED}'),
+        caution(
+            'its k-space was filled in by the parallel imaging of the scanner (2 x 1): it is no truth to judge GRAPPA '
+            'by'
+        ),
+        Note(TRANSFORMED),
     ]
     layout = DatasetLayout('kspace', ('x', 'ky', 'kz', 'contrast', 'coil'))
     return open_layout(path, layout, mask, notes=notes, kind='SKM-TEA')

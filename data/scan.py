@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from raki.data.notes import Note
 from raki.data.place import Frame, Geometry, Place
 from raki.errors import SamplingError, ScanError
 from raki.fourier import centre_crop, image_from_kspace
@@ -54,8 +55,15 @@ class Scan:
     """Size of a voxel along (y, x) or (z, y, x) [m], where the file tells."""
 
     def __post_init__(self) -> None:
-        kspace, mask, shape, n_axes = self.kspace, self.mask, tuple(self.kspace.shape), self.n_phase_axes + 1
-        calibration, reference, noise = map(_shape_of, (self.calibration, self.reference, self.noise))
+        self._require_sampled()
+        self._require_alike()
+        for name, sizes in (('image_shape', self.image_shape), ('voxel_size', self.voxel_size)):
+            n_axes = self.n_phase_axes + 1
+            _require(sizes is None or len(sizes) == n_axes, f'{name} must have {n_axes} entries', sizes)
+
+    def _require_sampled(self) -> None:
+        """K-space, and a mask that fits it."""
+        kspace, mask, shape = self.kspace, self.mask, tuple(self.kspace.shape)
         _require(
             kspace.ndim in (4, 5) and kspace.is_complex(),
             'kspace must be complex with axes (slab, coil, ky, kx) or (slab, coil, kz, ky, kx)',
@@ -63,9 +71,14 @@ class Scan:
         )
         _require(
             mask.dtype == torch.bool and tuple(mask.shape) == shape[2:-1],
-            f'mask must be boolean with axes {("(ky,)", "(kz, ky)")[n_axes - 2]} of size {shape[2:-1]}',
+            f'mask must be boolean with axes {("(ky,)", "(kz, ky)")[self.n_phase_axes - 1]} of size {shape[2:-1]}',
             f'{mask.dtype} {tuple(mask.shape)}',
         )
+
+    def _require_alike(self) -> None:
+        """What else was measured fits k-space."""
+        shape = tuple(self.kspace.shape)
+        calibration, reference, noise = map(_shape_of, (self.calibration, self.reference, self.noise))
         _require(
             calibration is None or (len(calibration) == len(shape) and calibration[:2] == shape[:2]),
             f'calibration must have {len(shape)} axes and the slabs and coils {shape[:2]} of kspace',
@@ -77,8 +90,6 @@ class Scan:
             f'noise must have axes (coil, sample) with {self.n_coils} coils',
             noise,
         )
-        for name, sizes in (('image_shape', self.image_shape), ('voxel_size', self.voxel_size)):
-            _require(sizes is None or len(sizes) == n_axes, f'{name} must have {n_axes} entries', sizes)
 
     @property
     def n_slabs(self) -> int:
@@ -119,9 +130,9 @@ class Scan:
         """Transform kz of a volume away where all partitions were measured alike: slices, a slab each.
 
         There are as many as images are cropped to; of a plane, a readout of one sample, one with axes (kz, ky), where
-        all was measured. The noise of a sample keeps its variance, because the transform is
-        orthonormal. Slices stay as they are. A SamplingError if partitions, those of a separate calibration included,
-        were measured differently, or some not at all.
+        all was measured. The noise of a sample keeps its variance, because the transform is orthonormal. Slices stay
+        as they are. A SamplingError if partitions, those of a separate calibration included, were measured differently,
+        or some not at all.
         """
         if self.n_phase_axes == 1:
             return self
@@ -129,21 +140,25 @@ class Scan:
         if self._is_plane and bool(self.mask.all()):
             kept = {name: size[:-1] for name, size in sizes.items()}
             return self._with(lambda array: array[..., 0], mask=self.mask.any(1), **kept)
-        calibration, n_partitions = self.calibration, len(self.mask)
-        if not self.has_full_kz or (calibration is not None and calibration.shape[2] != n_partitions):
-            raise SamplingError(
-                f'kz can be transformed away where all {n_partitions} partitions have the same lines, but they have '
-                f'{sorted(set(self.mask.sum(1).tolist()))} lines at different positions'
-                f'{"" if calibration is None else f" and calibration has {calibration.shape[2]} partitions"}: '
-                'two axes are accelerated, so reconstruct the volume as a whole'
-            )
-        n_slices = self.image_shape[0] if self.image_shape else n_partitions
+        self._require_full_kz()
+        n_slices = self.image_shape[0] if self.image_shape else len(self.mask)
 
         def slices_of(kspace: Tensor) -> Tensor:
             slices = centre_crop(image_from_kspace(kspace, (-3,)), (n_slices, *kspace.shape[-2:]))
             return slices.transpose(1, 2).flatten(0, 1).contiguous()
 
         return self._with(slices_of, mask=self.mask[0], **{name: size[1:] for name, size in sizes.items()})
+
+    def _require_full_kz(self) -> None:
+        calibration, n_partitions = self.calibration, len(self.mask)
+        if self.has_full_kz and (calibration is None or calibration.shape[2] == n_partitions):
+            return
+        raise SamplingError(
+            f'kz can be transformed away where all {n_partitions} partitions have the same lines, but they have '
+            f'{sorted(set(self.mask.sum(1).tolist()))} lines at different positions'
+            f'{"" if calibration is None else f" and calibration has {calibration.shape[2]} partitions"}: '
+            'two axes are accelerated, so reconstruct the volume as a whole'
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -177,8 +192,8 @@ class ScanFile:
     identity: Mapping[str, str] = field(default_factory=dict)
     """What may tell who the patient is, by the names in the file. Never shown or written unless asked for."""
 
-    notes: Sequence[str] = ()
-    """What the reader decided or found remarkable, one sentence each."""
+    notes: Sequence[Note] = ()
+    """What the reader decided or found remarkable, one sentence each; some are cautions."""
 
     readout_is_rows: bool = False
     """Whether the file's own images have the readout along their rows (fastMRI); results are written likewise."""

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -128,8 +129,9 @@ def test_info_is_cautious_about_what_is_missing_or_faulty(tmp_path: Path, capsys
     kspace = simulate(Simulation((96, 40), 4)).kspace.clone()
     kspace[:, 2] *= 1e-9
     found = told(written(tmp_path / 'a.h5', lines(96, 2, range(36, 60), range(24, 96)), kspace=kspace), capsys)
-    assert found['verdict'].startswith('ready with these cautions: coil 2 is dead')
-    assert found['verdict'].endswith('pocs or homodyne may complete it')
+    assert found['verdict'] == 'ready with 2 cautions'
+    assert [caution[:14] for caution in found['cautions']] == ['coil 2 is dead', 'partial Fourie']
+    assert found['cautions'][1].endswith('pocs or homodyne may complete it')
     assert found['steps']['dead coils'] == 'coil 2 is dead and left out: its missing lines stay zero'
     assert '24% of k-space is missing beyond one end and stays zero' in found['steps']['partial Fourier']
 
@@ -154,10 +156,54 @@ def test_info_sends_lines_without_a_lattice_to_methods_that_take_them(tmp_path: 
     assert found['steps']['interpolation'].endswith('by --method spirit or sparse')
 
 
+def series(path: Path, masks: np.ndarray) -> Path:
+    """Repetitions of noise, each with its own lines: masks (repetition, ky)."""
+    kspace = random_kspace(len(masks), 4, masks.shape[1], 32).numpy() * masks[:, None, :, None]
+    with h5py.File(path, 'w') as file:
+        file['kspace'], file['mask'] = kspace, masks
+        file['kspace'].attrs['axes'] = 'repetition,coil,ky,kx'
+    return path
+
+
+def screen(path: Path, capsys: Capture) -> list[str]:
+    assert main(['info', str(path)]) == 0
+    return capsys.readouterr().out.splitlines()
+
+
+@pytest.mark.parametrize('n_kinds', [1, 2, 3])
+def test_info_describes_frames_that_are_alike_once(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch, n_kinds: int
+) -> None:
+    """Sixty frames fill no more lines than as many as there are kinds; JSON has all of them."""
+    monkeypatch.setenv('COLUMNS', '80')
+    ky, frame = np.arange(48), np.arange(60)[:, None] % n_kinds
+    masks = (ky % 4 == frame) | (abs(ky - 24) < 9)
+    path = series(tmp_path / 'a.h5', masks)
+    shown, found = screen(path, capsys), told(path, capsys)
+    names = [f'repetitions {first}, {first + n_kinds} ... {60 - n_kinds + first}' for first in range(n_kinds)]
+    named = [line.split('│')[2].strip() for line in shown if line.startswith('│ frames')]
+    assert named == (['repetitions 0 to 59'] if n_kinds == 1 else names)
+    assert max(map(len, shown)) <= 80
+    assert len(shown) == len(screen(series(tmp_path / 'b.h5', masks[: 2 * n_kinds]), capsys))
+    assert [each['frame']['repetition'] for each in found['repetitions']] == list(range(60))
+    assert found['verdict'] == 'ready'
+
+
+def test_info_of_a_series_of_random_lines_stays_on_a_screen(tmp_path: Path, capsys: Capture) -> None:
+    """Every frame is of a kind of its own, and none is a lattice: one by one they would fill hundreds of lines."""
+    masks = np.random.default_rng(0).random((60, 48)) < 0.3
+    path = series(tmp_path / 'a.h5', masks)
+    shown, found = screen(path, capsys), told(path, capsys)
+    assert len(shown) < 100
+    assert any('more kinds: --json lists all' in line for line in shown)
+    assert len(found['repetitions']) == 60
+    assert found['verdict'] == f'not ready: {found["missing"][0]}; and {len(found["missing"]) - 1} more'
+
+
 def test_info_tells_what_the_reader_did(capsys: Capture) -> None:
     if not ISMRMRD.exists():
         pytest.skip('needs the shared scans')
     found = told(ISMRMRD, capsys)
-    assert found['verdict'].startswith('ready with these cautions: ')
+    assert found['verdict'] == f'ready with {len(found["cautions"])} cautions'
     assert any('taken as embedded' in caution for caution in found['cautions'])
     assert found['steps']['oversampling'] == 'readout oversampling removed: 192 to 96 samples'

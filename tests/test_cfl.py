@@ -12,6 +12,7 @@ from raki.coils.combine import root_sum_of_squares
 from raki.data.cfl import write_cfl
 from raki.data.generic import DatasetLayout
 from raki.data.load import load_scan, open_scan
+from raki.data.notes import cautions_of
 from raki.errors import ScanError
 from raki.fourier import image_from_kspace
 from tests.toys import random_kspace
@@ -40,7 +41,7 @@ def test_a_slice_is_read_by_any_of_its_names(tmp_path: Path) -> None:
         file = open_scan(tmp_path / name)
         assert (file.format, file.shape, file.readout_is_rows) == ('BART cfl', (1, 3, 10, 12), True)
         np.testing.assert_array_equal(file.read().kspace[0].numpy(), KSPACE[:, :, 0].transpose(2, 1, 0))
-    assert 'no mask: lines of zeros are taken as not measured' in open_scan(tmp_path / 'scan').notes[0]
+    assert 'no mask: lines of zeros are taken as not measured' in cautions_of(open_scan(tmp_path / 'scan').notes)[0]
 
 
 def test_lines_of_zeros_were_not_measured(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from raki.data.generic import DatasetLayout
 from raki.data.load import Reader, in_hdf5, load_scan, open_scan
 from raki.data.scan import Scan, ScanFile
 from raki.errors import ResourceError, ScanError
-from raki.fourier import centre_crop, image_from_kspace
+from raki.fourier import centre_crop, image_from_kspace, without_oversampling
 from tests.toys import random_kspace, stored
 
 KSPACE: Any = random_kspace(2, 3, 20, 17).numpy()
@@ -103,6 +103,21 @@ def test_calibration_loses_readout_samples_that_nobody_measured(tmp_path: Path) 
     scan = load_scan(write(tmp_path / 'a.h5', acs=acs))
     assert scan.calibration is not None
     np.testing.assert_array_equal(scan.calibration.numpy(), acs[:, :, 3:18].swapaxes(2, 3))
+
+
+def test_samples_that_no_readout_reached_are_zero_without_their_oversampling(tmp_path: Path) -> None:
+    """Of 20 samples 0 to 4 and 19 are missing: of the 10 at 0, 2, ... 18, those at 0, 2 and 4."""
+    short = KSPACE.copy()
+    short[:, :, :5], short[:, :, 19:] = 0, 0
+    path = write(tmp_path / 'a.h5', short, ismrmrd_header=header(), reference=short, acs=short[..., 4:12])
+    scan = load_scan(path)
+    expected = without_oversampling(torch.from_numpy(short.swapaxes(2, 3).copy()), 10)
+    torch.testing.assert_close(scan.kspace[..., 3:], expected[..., 3:])
+    assert not bool(scan.kspace[..., :3].any())
+    assert scan.reference is not None
+    assert scan.calibration is not None
+    assert torch.equal(scan.reference, scan.kspace)
+    assert torch.equal(scan.calibration, scan.kspace[..., 4:12, 3:])
 
 
 def test_the_header_removes_readout_oversampling_and_crops_the_image(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from raki.coils.combine import root_sum_of_squares
 from raki.data.load import load_scan
 from raki.data.mrd.acquisitions import Acquisitions, HeldSamples
 from raki.data.mrd.header import Encoding, Header, Space, header_from
@@ -16,8 +17,12 @@ from raki.data.mrd.layout import ACQUISITION, bit
 from raki.data.mrd.scan import scan_file_of
 from raki.data.place import Frame
 from raki.data.scan import ScanFile
+from raki.data.simulate import Simulation, simulate
 from raki.errors import ScanError
-from raki.fourier import kspace_from_image, without_oversampling
+from raki.fourier import image_from_kspace, kspace_from_image, without_oversampling
+from raki.interpolation.fit import ZeroFilling
+from raki.partial_fourier.methods import PARTIAL_FOURIER
+from raki.pipeline import reconstruct
 from tests.toys import random_kspace
 
 N_COILS, N_LINES, N_SAMPLES = 3, 20, 16
@@ -139,7 +144,7 @@ def test_a_frame_without_all_slices_is_left_out_and_named() -> None:
     lines = [line(ky, repetition=repetition, slice=index) for repetition, index in places for ky in range(N_LINES)]
     file = opened(lines)
     assert (file.shape[0], list(file.frames)) == (2, [Frame()])
-    assert 'repetition 1 left out: it has no lines in slices [1]' in file.notes
+    assert 'repetition 1 left out: no lines in slices [1]' in file.notes
     with pytest.raises(ScanError, match=r'has lines in all of the slices \[0, 1\]'):
         opened([line(ky, repetition=own, slice=own) for own in range(2) for ky in range(N_LINES)])
 
@@ -226,6 +231,28 @@ def test_image_lines_of_other_encodings_are_left_out_and_named() -> None:
     assert torch.equal(opened(second, small, PLAIN).read().kspace[0], FULL)
 
 
+@pytest.mark.parametrize('skipped', [20, 40])
+def test_an_asymmetric_echo_with_oversampling_is_completed_along_the_readout(skipped: int) -> None:
+    """Columns that no readout reached are zero, and all others as without the rule: partial Fourier sees them."""
+    full = simulate(Simulation((96, 80), n_coils=4, noise=0, phantom='compartments')).kspace[0]
+    image = torch.zeros(4, 96, 160, dtype=torch.complex64)
+    image[..., 40:120] = image_from_kspace(full)
+    wide = kspace_from_image(image)
+    wide[..., :skipped] = 0
+    lines = [line(ky, source=wide[..., skipped:], center_sample=80 - skipped) for ky in range(96)]
+    scan = opened(lines, Encoding(space(160, 96), space(80, 96))).read()
+    leaky = without_oversampling(wide, 80)
+    assert bool(leaky[..., : skipped // 2].any())
+    assert not bool(scan.kspace[..., : skipped // 2].any())
+    torch.testing.assert_close(scan.kspace[0, ..., skipped // 2 :], leaky[..., skipped // 2 :])
+    truth = root_sum_of_squares(image_from_kspace(full))
+    found = {name: reconstruct(scan, ZeroFilling(), partial_fourier=each) for name, each in PARTIAL_FOURIER.items()}
+    errors = {name: float((result.image[0] - truth).norm()) for name, result in found.items()}
+    assert any('partial Fourier along kx' in note for note in found['pocs'].notes)
+    assert errors['pocs'] < errors['homodyne'] < errors['zero-fill']
+    assert errors['pocs'] < 2 / 3 * errors['zero-fill']
+
+
 def test_oversampling_that_the_header_does_not_know_of_is_told_by_the_readouts() -> None:
     """Scanner streams: the encoded matrix is the wanted one, readouts are twice as long, asymmetric ones nearly so."""
     image = torch.zeros(N_COILS, N_LINES, 2 * N_SAMPLES, dtype=torch.complex64)
@@ -234,10 +261,12 @@ def test_oversampling_that_the_header_does_not_know_of_is_told_by_the_readouts()
     for skipped in (0, 6):
         kept, echo = wide[..., skipped:], N_SAMPLES - skipped
         file = opened([line(ky, source=kept, center_sample=echo) for ky in range(N_LINES)])
-        expected = wide.clone()
-        expected[..., :skipped] = 0
+        kept = wide.clone()
+        kept[..., :skipped] = 0
+        expected = without_oversampling(kept, N_SAMPLES)
+        expected[..., : skipped // 2] = 0
         assert file.shape[-1] == N_SAMPLES
-        torch.testing.assert_close(file.read().kspace[0], without_oversampling(expected, N_SAMPLES))
+        torch.testing.assert_close(file.read().kspace[0], expected)
         assert 'readout oversampling removed: 32 to 16 samples' in file.notes
 
 

@@ -184,11 +184,14 @@ def direct(case: Case, frame: int, kspace: Tensor) -> Scan:
     mask[case.lattice(frame)] = True
     mask[case.acs] |= case.mode == 'embedded'
     whole = {'separate': CONTRAST * kspace[:, case.acs], 'interleaved': kspace[:, case.first :]}.get(case.mode)
-    scan = without_oversampling(kspace * mask[:, None], case.n_readout)
+    scan, n_missing = (
+        without_oversampling(kspace * mask[:, None], case.n_readout),
+        -(-case.skipped // case.oversampling),
+    )
+    scan[..., :n_missing] = 0
     calibration = None if whole is None else without_oversampling(whole, case.n_readout)
     if calibration is not None:
-        measured = case.n_readout - calibration.shape[-1] + -(-case.skipped // case.oversampling)
-        calibration = calibration[None, ..., measured:]
+        calibration = calibration[None, ..., n_missing:]
     return Scan(scan[None], mask, calibration, image_shape=(case.n_wanted, case.n_readout))
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from raki.data.place import Direction, Frame, Geometry, Place, columns
+from raki.data.place import Direction, Frame, Geometry, Place, columns, named
 from raki.data.scan import Scan, ScanFile
 from raki.errors import ScanError
 
@@ -67,3 +67,24 @@ def test_labels_that_a_scan_does_not_use_are_not_listed() -> None:
     places = [Place(1, frame) for frame in FRAMES]
     assert dict(columns(places)) == {'slice': [1, 1, 1], 'repetition': [0, 0, 3], 'contrast': [0, 1, 0]}
     assert str(FRAMES[1]) == 'repetition 0, contrast 1'
+
+
+@pytest.mark.parametrize(
+    ('counters', 'expected'),
+    [
+        ([(0,)], 'repetition 0'),
+        ([(n,) for n in range(60)], 'repetitions 0 to 59'),
+        ([(0,), (1,)], 'repetitions 0, 1'),
+        ([(n,) for n in range(1, 60, 3)], 'repetitions 1, 4 ... 58'),
+        ([(0,), (1,), (5,)], 'repetitions 0, 1, 5'),
+        ([(0, 0, n) for n in range(25)], 'repetition 0, phases 0 to 24'),
+        ([(3, 2)], 'repetition 3, contrast 2'),
+        ([(m, n) for m in range(5) for n in range(3)], 'repetitions 0 to 4, contrasts 0 to 2'),
+        ([(0, 0), (1, 0), (2, 0), (0, 1)], 'repetitions 0 to 2; repetition 0, contrast 1'),
+    ],
+)
+def test_many_frames_are_named_in_few_words(counters: list[tuple[int, ...]], expected: str) -> None:
+    frames = [Frame(*each) for each in counters]
+    assert named(frames) == named(frames[::-1]) == expected
+    if len(frames) == 1:
+        assert expected == str(frames[0])

@@ -11,6 +11,7 @@ import numpy as np
 
 from raki.data.mrd.acquisitions import Acquisitions
 from raki.data.mrd.header import Header
+from raki.data.notes import Note
 
 STEPS = ('kspace_encode_step_1', 'kspace_encode_step_2')
 USER = (5, 6)
@@ -71,7 +72,7 @@ class Axis:
         return [self.size // 2, *([last] if int(np.diff(self.counters[-2:]).max(initial=1)) == 1 else [])]
 
 
-def centre_of(header: Header, lines: Acquisitions, given: Sequence[int] = ()) -> tuple[tuple[int, int], list[str]]:
+def centre_of(header: Header, lines: Acquisitions, given: Sequence[int] = ()) -> tuple[tuple[int, int], list[Note]]:
     """Counters (ky, kz) of the centre, and notes on where they are from; `given`, (ky,) or (ky, kz), wins."""
     found, notes = [], []
     for number in range(header.first.n_axes - 1):
@@ -82,9 +83,8 @@ def centre_of(header: Header, lines: Acquisitions, given: Sequence[int] = ()) ->
             centre, why = _decided(axis, lines, number, tuple(found))
         found.append(centre)
         says = 'nothing' if axis.stated is None else axis.stated
-        notes += (
-            [f'{axis.name} {centre} is taken as the centre of k-space, {why}; the header says {says}'] if why else []
-        )
+        text = f'{axis.name} {centre} is taken as the centre of k-space, {why}; the header says {says}'
+        notes += [Note(text, is_caution=number >= len(given))] if why else []
     return (found[0], found[1] if len(found) > 1 else 0), notes
 
 

@@ -5,7 +5,16 @@ import numpy as np
 from raki.data.mrd.acquisitions import Acquisitions
 from raki.data.mrd.header import Header
 from raki.data.mrd.lines import Grid
+from raki.data.notes import AVERAGES, LEFT_OUT, Note, caution, oversampling_removed
 from raki.errors import ScanError
+
+UNEQUAL = 'lines are the mean of {} to {} averages, and noise is taken as that of their mean number'
+BANDWIDTH = (
+    'the header does not state relativeReceiverNoiseBandwidth: 1 is assumed, and if it is 0.79 as on many scanners, '
+    'the noise is 12 % more than its samples tell'
+)
+EMBEDDED = 'the header says interleaved calibration, but lines are flagged as calibration: taken as embedded'
+UNCLEAR = 'the header does not say whether calibration lines belong to the image: they train, and do not enter it'
 
 
 def require_handled(header: Header, lines: Acquisitions) -> None:
@@ -28,9 +37,9 @@ def require_handled(header: Header, lines: Acquisitions) -> None:
             raise ScanError(f'{lines.path}: {name} cannot be reconstructed yet: convert to a single Cartesian scan')
 
 
-def notes_of(header: Header, lines: Acquisitions, grid: Grid) -> list[str]:
+def notes_of(header: Header, lines: Acquisitions, grid: Grid) -> list[Note]:
     """What was decided or is remarkable, one sentence each."""
-    left_out = [f'{count} {name} acquisitions left out' for name, count in lines.left_out.items()]
+    left_out = [Note(f'{count} {name} acquisitions left out', LEFT_OUT) for name, count in lines.left_out.items()]
     return [
         *left_out,
         *_about_samples(header, lines, grid),
@@ -39,21 +48,19 @@ def notes_of(header: Header, lines: Acquisitions, grid: Grid) -> list[str]:
     ]
 
 
-def _about_samples(header: Header, lines: Acquisitions, grid: Grid) -> list[str]:
+def _about_samples(header: Header, lines: Acquisitions, grid: Grid) -> list[Note]:
     least, most = int(lines.n_averages.min()), int(lines.n_averages.max())
     notes = {
-        f'readout oversampling removed: {grid.n_samples} to {grid.n_readout} samples': grid.n_readout < grid.n_samples,
-        f'lines are the mean of {most} averages': least == most > 1,
-        f'lines are the mean of {least} to {most} averages, and noise is taken as that of their mean number': least
-        < most,
-        'the header does not state relativeReceiverNoiseBandwidth: 1 is assumed, and if it is 0.79 as on many '
-        'scanners, the noise is 12 % more than its samples tell': lines.is_noise.any() and not header.noise_bandwidth,
-        'readouts are run backwards on some lines: turned': lines.is_reversed[lines.is_image].any(),
+        oversampling_removed(grid.n_samples, grid.n_readout): grid.n_readout < grid.n_samples,
+        Note(f'lines are the mean of {most} averages', AVERAGES): least == most > 1,
+        caution(UNEQUAL.format(least, most), AVERAGES): least < most,
+        caution(BANDWIDTH): lines.is_noise.any() and not header.noise_bandwidth,
+        Note('readouts are run backwards on some lines: turned'): lines.is_reversed[lines.is_image].any(),
     }
     return [note for note, is_due in notes.items() if is_due]
 
 
-def _about_calibration(header: Header, lines: Acquisitions) -> list[str]:
+def _about_calibration(header: Header, lines: Acquisitions) -> list[Note]:
     mode, is_flagged = header.first.calibration_mode, bool(lines.is_calibration.any())
     labels = np.unique(lines.labels()[lines.is_calibration], axis=0)
     n_frames = len(np.unique(lines.labels()[lines.is_image], axis=0))
@@ -61,25 +68,23 @@ def _about_calibration(header: Header, lines: Acquisitions) -> list[str]:
     is_unclear = mode == '' and bool(lines.is_calibration_only.any())
     spaces = np.unique(lines.head['encoding_space_ref'][lines.is_calibration]).tolist()
     notes = {
-        'the header says interleaved calibration, but lines are flagged as calibration: taken as embedded': is_flagged
-        and mode == 'interleaved',
-        'the header does not say whether calibration lines belong to the image: they train, and do not enter it': (
-            is_unclear
-        ),
-        f'calibration was measured in repetition {labels[:1, 0].tolist()} only, and serves all': is_shared,
-        f'calibration lines are those of encoding {spaces[-1:]}, with a matrix of their own': any(spaces),
+        caution(EMBEDDED): is_flagged and mode == 'interleaved',
+        caution(UNCLEAR): is_unclear,
+        Note(f'calibration was measured in repetition {labels[:1, 0].tolist()} only, and serves all'): is_shared,
+        Note(f'calibration lines are those of encoding {spaces[-1:]}, with a matrix of their own'): any(spaces),
     }
     return [note for note, is_due in notes.items() if is_due]
 
 
-def _about_rates(header: Header, lines: Acquisitions) -> list[str]:
+def _about_rates(header: Header, lines: Acquisitions) -> list[Note]:
     """Where the header states another acceleration than lines have, along ky, and kz of volumes."""
     notes = []
     names = (('kspace_encode_step_1', 'R'), ('kspace_encode_step_2', 'Rz'))
     for stated, (step, name) in zip(header.first.acceleration, names[: header.first.n_axes - 1], strict=False):
         spacing = _spacing(lines, step)
         if stated > 0 and spacing not in (stated, 0):
-            notes.append(f'the header says {name}={stated}, the lines say {name}={spacing}: the lines are believed')
+            text = f'the header says {name}={stated}, the lines say {name}={spacing}: the lines are believed'
+            notes.append(caution(text))
     return notes
 
 

@@ -11,6 +11,7 @@ from raki.data.mrd.acquisitions import Acquisitions
 from raki.data.mrd.header import Header, header_of
 from raki.data.mrd.scan import ALL_BY_FILE, RawChoice, scan_file_of
 from raki.data.mrd.stored import stored
+from raki.data.notes import Note
 from raki.data.scan import ScanFile
 from raki.errors import ScanError
 
@@ -41,13 +42,11 @@ def open_ismrmrd(
         is_quiet = not lines.is_noise.any()
         others = [_measurement(file, other) for other in names[: names.index(name)] if is_quiet]
     noise = next((other for other in reversed(others) if other[1].is_noise.any()), None)
-    notes = [
+    told = Note(
         f'{len(names)} measurements in the file, the last ({name}) is read: choose another with --measurement NAME'
-    ]
-    is_told = len(names) > 1 and choice.measurement is None
-    return scan_file_of(
-        header, lines, path, 'ISMRMRD HDF5', notes=notes if is_told else [], centre=choice.centre, noise=noise
     )
+    is_told = len(names) > 1 and choice.measurement is None
+    return scan_file_of(header, lines, path, 'ISMRMRD HDF5', notes=[told] * is_told, centre=choice.centre, noise=noise)
 
 
 def _measurement(file: h5py.File, name: str) -> tuple[Header, Acquisitions]:

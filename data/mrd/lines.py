@@ -7,12 +7,11 @@ import torch
 from torch import Tensor
 
 from raki.data.hdf5 import finite
-from raki.data.measured import DAMAGED_PART, lines_with_samples
+from raki.data.measured import DAMAGED_PART, lines_with_samples, over_field_of_view
 from raki.data.mrd.acquisitions import Acquisitions
 from raki.data.mrd.header import Encoding
 from raki.data.place import LABELS
 from raki.errors import ScanError
-from raki.fourier import without_oversampling
 
 SHOWN = 4
 """Spacing of the samples that are looked at first, in parts of half a readout."""
@@ -148,7 +147,7 @@ def _slice(lines: Acquisitions, positions: np.ndarray, grid: Grid, name: str) ->
         finite(result, name)
     _require_whole(kspace, counts > 0, name)
     is_measured = lines_with_samples(torch.from_numpy(energies != 0), torch.from_numpy(counts > 0), name)
-    return without_oversampling(result, grid.n_readout), torch.from_numpy(counts) * is_measured
+    return over_field_of_view(result, grid.n_readout), torch.from_numpy(counts) * is_measured
 
 
 def _extents(lines: Acquisitions, n_samples: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

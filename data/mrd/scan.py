@@ -18,7 +18,8 @@ from raki.data.mrd.header import Header
 from raki.data.mrd.lines import Grid, joined, placed
 from raki.data.mrd.noise import noise_of_scan
 from raki.data.mrd.readout import with_image_encoding, with_readouts, with_samples, with_slices
-from raki.data.place import LABELS, Frame
+from raki.data.notes import LEFT_OUT, Note, caution
+from raki.data.place import LABELS, Frame, named
 from raki.data.scan import Scan, ScanFile
 from raki.errors import ScanError
 
@@ -44,7 +45,7 @@ def scan_file_of(
     path: str,
     name: str,
     *,
-    notes: Sequence[str] = (),
+    notes: Sequence[Note] = (),
     centre: Sequence[int] = (),
     noise: tuple[Header, Acquisitions] | None = None,
 ) -> ScanFile:
@@ -91,8 +92,11 @@ def scan_file_of(
     memory = require_memory_of_slab(shape, COMPLEX64_BYTES * n_coils * prod(encoding.encoded.matrix[:2]), path)
     decided = [*notes, *about_samples, *about_encodings, *about_slices, *about_readouts, *about_centre]
     if over := reader.calibration.interleaved_over:
-        decided.append(f'the mean over every {over} trains (interleaved calibration, TGRAPPA)')
-    decided += [f'{frame} left out: it has no lines in slices {gaps}' for frame, gaps in reader.incomplete.items()]
+        decided.append(Note(f'the mean over every {over} trains (interleaved calibration, TGRAPPA)'))
+    decided += [
+        caution(f'{named(frames)} left out: no lines in slices {list(gaps)}', LEFT_OUT)
+        for gaps, frames in reader.incomplete.items()
+    ]
     return ScanFile(
         path=path,
         format=name,
@@ -131,10 +135,13 @@ class SlabReader:
         return [frame for frame, slabs in self._slabs_of.items() if len(slabs) == len(self.slabs)]
 
     @cached_property
-    def incomplete(self) -> dict[Frame, list[int]]:
-        """Counters of the slabs that a frame lacks, of those that lack any."""
-        missing = {frame: sorted(set(self.slabs) - slabs) for frame, slabs in self._slabs_of.items()}
-        return {frame: slabs for frame, slabs in missing.items() if slabs}
+    def incomplete(self) -> dict[tuple[int, ...], list[Frame]]:
+        """Frames that lack slabs, by the counters of these."""
+        found: dict[tuple[int, ...], list[Frame]] = {}
+        for frame, slabs in self._slabs_of.items():
+            if missing := tuple(sorted(set(self.slabs) - slabs)):
+                found.setdefault(missing, []).append(frame)
+        return found
 
     @cached_property
     def _slabs_of(self) -> dict[Frame, set[int]]:

@@ -15,6 +15,7 @@ from raki.data.mrd.acquisitions import Acquisitions
 from raki.data.mrd.header import Header
 from raki.data.mrd.layout import ACQUISITION, bit
 from raki.data.mrd.scan import ALL_BY_FILE, RawChoice, scan_file_of
+from raki.data.notes import LEFT_OUT, Note, caution
 from raki.data.scan import ScanFile
 from raki.data.twix.file import Measurement, measurements
 from raki.data.twix.protocol import Protocol, header_of_twix
@@ -76,7 +77,7 @@ class Translated:
     line: str
     """The software line, such as `VB`."""
 
-    notes: Sequence[str]
+    notes: Sequence[Note]
     """What people should know, one sentence each."""
 
 
@@ -114,16 +115,19 @@ def translated(path: str, name: str | None = None) -> Translated:
     _require_image(image, is_image)
     notes = []
     if len(found) > 1 and name is None:
-        notes.append(f'{len(found)} measurements in the file, the last ({protocol.name or "without a name"}) is read')
+        last = protocol.name or 'without a name'
+        notes.append(Note(f'{len(found)} measurements in the file, the last ({last}) is read'))
     if image.is_truncated:
-        notes.append('the file ends within a line: what comes after was not written, or cut off')
+        notes.append(caution('the file ends within a line: what comes after was not written, or cut off'))
     labels = image.channels(int(np.flatnonzero(is_image)[0]))
     header = replace(header_of_twix(protocol, image.heads, is_image, path), coil_labels=tuple(map(str, labels)))
     noise, about_noise = (None, []) if _has(image, NOISE).any() else _noise_before(found[:-1], labels)
     head = _translated(image, protocol)
     if (ranks := _ranks_of_slices(head[is_image])) is not None:
         head['idx']['slice'] = ranks[head['idx']['slice']]
-        notes.append('slices are numbered by their place along the slice direction, not in the order of measurement')
+        notes.append(
+            Note('slices are numbered by their place along the slice direction, not in the order of measurement')
+        )
     lines = Acquisitions(head, image, path)
     return Translated(header, lines, noise, image.format.name, [*notes, *about_noise])
 
@@ -140,7 +144,7 @@ def _require_image(measurement: Measurement, is_image: np.ndarray) -> None:
 
 def _noise_before(
     measured: Sequence[Measurement], channels: list[int]
-) -> tuple[tuple[Header, Acquisitions] | None, list[str]]:
+) -> tuple[tuple[Header, Acquisitions] | None, list[Note]]:
     """Noise of the last measurement that has any, and notes; none if it lacks some of these channels of the image.
 
     An adjustment states the time between its samples itself.
@@ -151,12 +155,13 @@ def _noise_before(
     protocol, is_noise = Protocol.of(found.protocol), _has(found, NOISE)
     labels = found.channels(int(np.flatnonzero(is_noise)[0]))
     if not set(channels) <= set(labels):
-        return None, [f'noise was measured by channels {labels}, which lack some of {channels}: it is left out']
+        text = f'noise was measured by channels {labels}, which lack some of {channels}: it is left out'
+        return None, [caution(text, LEFT_OUT)]
     head = _translated(found, protocol)
     if protocol.name.startswith('Adj') and protocol.dwell_us:
         head['sample_time_us'] = protocol.dwell_us
     header = replace(header_of_twix(protocol, found.heads, is_noise, found.path), coil_labels=tuple(map(str, labels)))
-    note = f'noise was measured before, in {protocol.name or "another measurement"}'
+    note = Note(f'noise was measured before, in {protocol.name or "another measurement"}')
     return (header, Acquisitions(head, found, found.path)), [note]
 
 

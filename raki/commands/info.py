@@ -1,5 +1,7 @@
 """What `raki info` says of a scan: shape, lattice, coils, noise, memory, what GRAPPA chooses for it, and a verdict."""
 
+from dataclasses import asdict
+from itertools import chain
 from math import prod
 from typing import Any
 
@@ -7,7 +9,7 @@ import torch
 
 from raki.coils.noise import noise_covariance
 from raki.commands.inputs import sizes_by_axis
-from raki.commands.outlook import outlook
+from raki.commands.outlook import Prospect, outlook
 from raki.data.equispaced import Equispaced
 from raki.data.hdf5 import reconstruction_bytes
 from raki.data.masks import Irregular, Pattern, pattern_of
@@ -21,14 +23,13 @@ from raki.pipeline import Slab
 
 
 def describe(file: ScanFile) -> dict[str, object]:
-    """What is in a file; for every repetition the lattice of its first slab, and what stands in its way; the verdict.
+    """What is in a file; for every frame the lattice of its first slab, and what stands in its way; the verdict.
 
     A volume whose partitions were all measured alike is described as the slices that it is reconstructed as.
     """
-    read = (file.read([0], frame) for frame in range(file.n_frames))
-    repetitions = [scan.as_slices() if scan.has_full_kz else scan for scan in read]
-    first, patterns = repetitions[0], [_describe_sampling(scan) for scan in repetitions]
-    problems = [str(each['problem']) if each.get('problem') else None for each in patterns]
+    first = _first_slab(file, 0)
+    others = (_first_slab(file, frame) for frame in range(1, file.n_frames))
+    patterns, prospects = zip(*map(_found, chain([first], others)), strict=True)
     return {
         'file': file.path,
         'format': file.format,
@@ -39,11 +40,25 @@ def describe(file: ScanFile) -> dict[str, object]:
         'has_reference': first.reference is not None,
         'memory_needed_gb': float(f'{reconstruction_bytes(file.shape) / 1e9:.2g}'),
         **_learnable(first),
-        'repetitions': patterns,
+        'repetitions': [
+            {'frame': asdict(frame), **pattern} for frame, pattern in zip(file.frames, patterns, strict=True)
+        ],
         'facts': dict(file.facts),
         'notes': list(file.notes),
-        **outlook(file, repetitions, problems),
+        **outlook(file, first, prospects),
     }
+
+
+def _first_slab(file: ScanFile, frame: int) -> Scan:
+    scan = file.read([0], frame)
+    return scan.as_slices() if scan.has_full_kz else scan
+
+
+def _found(scan: Scan) -> tuple[dict[str, object], Prospect]:
+    """The lattice of a frame, and what is to be expected of it."""
+    pattern = _describe_sampling(scan)
+    problem = pattern.get('problem')
+    return pattern, Prospect.of(scan, None if problem is None else str(problem))
 
 
 def _learnable(scan: Scan) -> dict[str, object]:
@@ -57,52 +72,69 @@ def _learnable(scan: Scan) -> dict[str, object]:
     sampling = slab.sampling
     if isinstance(sampling, Irregular) or (isinstance(sampling, Sampling) and sampling.acceleration == 1):
         return coils
-    acs, lines = (transform.apply(samples) for samples in (slab.acs, slab.kspace.flatten(1, -2)))
     kind = sampling.alike(0, 0)[0] if isinstance(sampling, Equispaced) else sampling
-    calibration = Calibration(acs, kind.lattice, kind, lines)
+    acs, lines = (transform.apply(samples) for samples in (slab.acs, slab.kspace.flatten(1, -2)))
     try:
-        tuned, noise = tune(calibration), noise_power(slab.acs) ** 0.5
+        return coils | _noise(slab) | _of_grappa(Calibration(acs, kind.lattice, kind, lines))
     except CalibrationError:
         return coils
-    kernels = {calibration.neighbourhood(kernel): str(kernel) for kernel in kernels_for(calibration)}
-    measured = None if scan.noise is None else float(noise_covariance(scan.noise).diagonal().real.mean()) ** 0.5
-    return coils | {
-        'noise_of_acs': float(f'{noise:.4g}'),
+
+
+def _noise(slab: Slab) -> dict[str, object]:
+    """Standard deviation of the noise of a sample, by the ACS and by noise samples [units of k-space]."""
+    noise = slab.noise
+    measured = None if noise is None else float(noise_covariance(noise).diagonal().real.mean()) ** 0.5
+    return {
+        'noise_of_acs': float(f'{noise_power(slab.acs) ** 0.5:.4g}'),
         'noise_of_samples': None if measured is None else float(f'{measured:.4g}'),
+    }
+
+
+def _of_grappa(calibration: Calibration) -> dict[str, object]:
+    """What GRAPPA chooses for this scan."""
+    tuned = tune(calibration)
+    kernels = {calibration.neighbourhood(kernel): str(kernel) for kernel in kernels_for(calibration)}
+    return {
         'grappa_kernel': kernels[tuned.neighbourhood],
         'grappa_regularization': float(f'{tuned.regularization:.3g}'),
     }
 
 
 def _describe_sampling(scan: Scan) -> dict[str, object]:
-    n_measured = int(scan.mask.sum())
+    """Lines, acceleration and ACS of a pattern, and its problem."""
     sampling = pattern_of(scan.mask)
     acs, net = _acs(scan, sampling), {'net_acceleration': round(sampling.net_acceleration, 3)}
-    if isinstance(sampling, Equispaced):
-        gaps = {'gaps': ', '.join(f'{size} ({count}x)' for size, count in sampling.gaps.items())}
-        empty = {'empty_lines': len(scan.mask) - len(sampling.filled[0])}
-        problem = {'problem': _too_short(sampling, acs['acs_lines'])}
-        return {'measured_lines': n_measured, **gaps, **net, **acs, **empty, **problem}
-    if isinstance(sampling, Irregular):
-        return {'measured_lines': n_measured, **net, **acs, 'problem': _why_irregular(scan)}
-    lattice = sampling.lattice
-    of_lattice = (
-        {'acceleration': lattice.rate, 'first_line': lattice.first[0]}
-        if scan.n_phase_axes == 1
-        else {
-            'acceleration': list(lattice.spacing),
-            'caipi_shift': lattice.shift,
-            'first_position': list(lattice.first),
-        }
-    )
+    empty = None if isinstance(sampling, Irregular) else scan.mask.numel() - prod(map(len, sampling.filled))
     return {
-        'measured_lines': n_measured,
-        **of_lattice,
+        'measured_lines': int(scan.mask.sum()),
+        **_spacing(sampling),
         **net,
         **acs,
-        'empty_lines': scan.mask.numel() - prod(map(len, sampling.filled)),
-        'problem': None if acs['acs_lines'] or lattice.rate == 1 else 'no ACS: nothing can be learnt',
+        **({} if empty is None else {'empty_lines': empty}),
+        'problem': _problem(scan, sampling, acs['acs_lines']),
     }
+
+
+def _spacing(sampling: Pattern) -> dict[str, object]:
+    """How far measured lines are apart, where there is a rule."""
+    if isinstance(sampling, Irregular):
+        return {}
+    if isinstance(sampling, Equispaced):
+        return {'gaps': ', '.join(f'{size} ({count}x)' for size, count in sampling.gaps.items())}
+    lattice = sampling.lattice
+    if sampling.mask.ndim == 1:
+        return {'acceleration': lattice.rate, 'first_line': lattice.first[0]}
+    shift, first = lattice.shift, list(lattice.first)
+    return {'acceleration': list(lattice.spacing), 'caipi_shift': shift, 'first_position': first}
+
+
+def _problem(scan: Scan, sampling: Pattern, n_acs: int) -> str | None:
+    """What is wrong with a pattern."""
+    if isinstance(sampling, Irregular):
+        return _why_irregular(scan)
+    if isinstance(sampling, Equispaced):
+        return _too_short(sampling, n_acs)
+    return None if n_acs or sampling.lattice.rate == 1 else 'no ACS: nothing can be learnt'
 
 
 def _too_short(sampling: Equispaced, n_acs: int) -> str | None:

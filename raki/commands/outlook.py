@@ -1,11 +1,14 @@
 """What a reconstruction of a file would do, step by step, and whether anything stands in its way."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 
 from raki.commands.catalogue import METHODS
 from raki.data.masks import Irregular
+from raki.data.notes import STEPS, about, cautions_of
+from raki.data.place import named
 from raki.data.scan import Scan, ScanFile
 from raki.errors import CalibrationError, SamplingError
 from raki.partial_fourier.complete import complete
@@ -18,37 +21,53 @@ DEFAULT = 'gated'
 ANY_PATTERN = 'spirit'
 """The method that is asked where there is no lattice."""
 
-READING = {'flags': 'left out', 'oversampling': 'oversampling', 'averages': 'averag'}
-"""Steps of readers, and by what word their notes tell of them."""
 
-DOUBTS = (' taken', ' believed', ' assumed', ' no truth')
-"""Words by which notes of readers tell what a file leaves open, or contradicts."""
+@dataclass(frozen=True, slots=True)
+class Prospect:
+    """What is to be expected of a frame, one sentence each."""
+
+    missing: Sequence[str]
+    """What stands in the way of a reconstruction."""
+
+    cautions: Sequence[str]
+    """Why it may be worse than usual."""
+
+    @classmethod
+    def of(cls, scan: Scan, problem: str | None) -> 'Prospect':
+        """From the first slab, as slices where kz is fully sampled, and what is wrong with its pattern, if known."""
+        slab = Slab.of(scan, 0, torch.device('cpu'))
+        return cls(_missing(slab) or ([problem] if problem else []), _cautions(slab))
 
 
-def outlook(file: ScanFile, scans: Sequence[Scan], problems: Sequence[str | None]) -> dict[str, object]:
-    """Steps by name, and the verdict: ready, ready with cautions, or what is missing; from one slab per frame.
+def outlook(file: ScanFile, scan: Scan, prospects: Sequence[Prospect]) -> dict[str, object]:
+    """Steps by name, cautions, what is missing, and the verdict: ready, ready with so many cautions, or not ready.
 
     Parameters
     ----------
-    file, scans
-        What is to be reconstructed, and of each of its frames the first slab, as slices where kz is fully sampled.
-    problems
-        What is wrong with the pattern of each of them, as far as that is known.
+    file, scan
+        What is to be reconstructed, and the first slab of its first frame, as slices where kz is fully sampled.
+    prospects
+        What is to be expected of each frame.
     """
-    slabs = [Slab.of(scan, 0, torch.device('cpu')) for scan in scans]
-    known = [[problem] if problem else [] for problem in problems]
-    missing = _of_frames(file, [_missing(slab) or others for slab, others in zip(slabs, known, strict=True)])
-    doubts = [note for note in file.notes if any(word in note for word in DOUBTS)]
-    cautions = [*doubts, *_of_frames(file, [_cautions(slab) for slab in slabs])]
-    ready = f'ready with these cautions: {"; ".join(cautions)}' if cautions else 'ready'
-    verdict = f'not ready: {"; ".join(missing)}' if missing else ready
-    return {'steps': steps(file, scans[0]), 'cautions': cautions, 'verdict': verdict}
+    missing = _of_frames(file, [each.missing for each in prospects])
+    cautions = [*cautions_of(file.notes), *_of_frames(file, [each.cautions for each in prospects])]
+    return {
+        'steps': steps(file, scan),
+        'cautions': cautions,
+        'missing': missing,
+        'verdict': _verdict(missing, len(cautions)),
+    }
+
+
+def _verdict(missing: Sequence[str], n_cautions: int) -> str:
+    if missing:
+        return f'not ready: {missing[0]}' + (f'; and {len(missing) - 1} more' if len(missing) > 1 else '')
+    return f'ready with {n_cautions} caution{"s" * (n_cautions > 1)}' if n_cautions else 'ready'
 
 
 def steps(file: ScanFile, scan: Scan) -> Mapping[str, str]:
     """What `raki reconstruct` does by default with this scan, in order, and how that is changed."""
     slab, noise = Slab.of(scan, 0, torch.device('cpu')), scan.noise
-    told = {name: [note for note in file.notes if word in note] for name, word in READING.items()}
     dead, whitening = 'unknown without an ACS', 'none: there is no ACS'
     try:
         transform = slab.transform
@@ -57,7 +76,7 @@ def steps(file: ScanFile, scan: Scan) -> Mapping[str, str]:
     except CalibrationError:
         pass
     return {
-        **{name: '; '.join(notes) or 'none' for name, notes in told.items()},
+        **{step: '; '.join(about(step, file.notes)) or 'none' for step in STEPS},
         'dead coils': dead,
         'whitening': 'none: the scan has no noise samples' if noise is None else f'{whitening} (--no-whiten)',
         'compression': f'none: {scan.n_coils} coils (--coils)',
@@ -73,8 +92,8 @@ def _of_frames(file: ScanFile, texts: Sequence[Sequence[str]]) -> list[str]:
     """Each text once; with the frames that it is about unless all are."""
     found = []
     for text in dict.fromkeys(each for of_frame in texts for each in of_frame):
-        where = [str(frame) for frame, of_frame in zip(file.frames, texts, strict=True) if text in of_frame]
-        found.append(text if len(where) == len(texts) else f'{text} ({"; ".join(where)})')
+        where = [frame for frame, of_frame in zip(file.frames, texts, strict=True) if text in of_frame]
+        found.append(text if len(where) == len(texts) else f'{text} ({named(where)})')
     return found
 
 

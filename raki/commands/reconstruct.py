@@ -4,8 +4,9 @@ import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
+from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -82,6 +83,12 @@ class Job:
         found = {self.method: method_named(self.method)}
         return with_seed(with_settings(found, self.calibration, self.faithful)[self.method], self.seed)
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """What `raki.pipeline.reconstruct` is to know beside scan and method."""
+        around = {'combine': COMBINATIONS[self.combine], 'partial_fourier': PARTIAL_FOURIER[self.partial_fourier]}
+        return {'device': self.device, 'coils': self.coils, **around}
+
     def seen(self, scan: Scan) -> Scan:
         """The scan as far as it is to be looked at."""
         if not self.whiten:
@@ -89,6 +96,19 @@ class Job:
         if not self.crop and scan.image_shape is not None:
             scan = replace(scan, image_shape=(*scan.image_shape[:-2], *scan.kspace.shape[-2:]))
         return scan
+
+
+class Part(NamedTuple):
+    """What is reconstructed at once."""
+
+    name: str
+    """In words."""
+    scan: Scan
+    """One slice or volume."""
+    wanted: Sequence[int]
+    """Which of its images."""
+    places: Sequence[Place]
+    """Where these belong."""
 
 
 def reconstruct_file(file: ScanFile, output: Path, job: Job, progress_for: Callable[[str], Progress]) -> dict[str, Any]:
@@ -101,35 +121,32 @@ def reconstruct_file(file: ScanFile, output: Path, job: Job, progress_for: Calla
     file.require_known(slices)
     frames = file.frames_with(**job.labels)
     places = [file.place(index, frame) for frame in frames for index in slices]
-    settings = {'device': job.device, 'combine': COMBINATIONS[job.combine], 'coils': job.coils}
-    settings |= {'partial_fourier': PARTIAL_FOURIER[job.partial_fourier]}
-    manifest, waiting, kind = _manifest(file, job, places), iter(enumerate(places)), output_of(output)
-    keep_kspace = job.keep_kspace or kind.is_kspace
+    kind, numbers = output_of(output), count()
+    job = replace(job, keep_kspace=job.keep_kspace or kind.is_kspace)
+    manifest = _manifest(file, job, places)
     manifest['warnings'] += kind.shortcomings(places, is_identity_wanted=job.keep_phi and bool(file.identity))
     with reconstruction_writer(output, len(places)) as writer:
-        for name, whole, wanted in _parts(file, slices, frames):
-            scan = job.seen(whole)
-            result = reconstruct(scan, job.prepared, **settings, progress=progress_for(f'{name}: {job.method}'))
-            gfactors = gfactor_maps(scan, result, COMBINATION_WEIGHTS[job.combine], job.device) if job.gfactor else None
-            for index in wanted:
-                kspace = result.kspace[index] if keep_kspace else None
-                gfactor = None if gfactors is None else gfactors[index]
-                number, place = next(waiting)
-                size = None if scan.voxel_size is None else scan.voxel_size[-2:]
-                image = OutputImage(result.image[index], place, kspace, gfactor, file.readout_is_rows, size)
-                writer.put(number, image)
-            manifest['acceleration'] = manifest['acceleration'] or _acceleration(scan)
-            is_assumed = job.gfactor and known_covariance(scan.noise) is None
-            transforms = [each.transform for each in result.interpolators]
-            manifest['energy_in_virtual_coils'] += [1.0 if each is None else each.energy for each in transforms]
-            is_completed = job.gfactor and any(each.weight for each in result.completions)
-            said = (ALIKE,) * is_assumed + (BEYOND,) * is_completed + result.notes
-            for key, texts in (('notes', said), ('warnings', result.warnings)):
-                manifest[key] = list(dict.fromkeys([*manifest[key], *texts]))
-            for key, seconds in zip(('seconds_fit', 'seconds_fill'), result.seconds, strict=True):
-                manifest[key] += seconds
+        for part in _parts(file, slices, frames):
+            scan = job.seen(part.scan)
+            result = reconstruct(scan, job.prepared, **job.options, progress=progress_for(f'{part.name}: {job.method}'))
+            for image in _images(part, scan, result, job):
+                writer.put(next(numbers), replace(image, readout_is_rows=file.readout_is_rows))
+            manifest = _grown(manifest, scan, result, job)
         writer.describe(manifest)
     return manifest
+
+
+def _images(part: Part, scan: Scan, result: Reconstruction, job: Job) -> Iterator[OutputImage]:
+    """What is wanted of a part, as it was seen, with what comes with it."""
+    gfactors = gfactor_maps(scan, result, COMBINATION_WEIGHTS[job.combine], job.device) if job.gfactor else None
+    for index, place in zip(part.wanted, part.places, strict=True):
+        yield OutputImage(
+            result.image[index],
+            place,
+            kspace=result.kspace[index] if job.keep_kspace else None,
+            gfactor=None if gfactors is None else gfactors[index],
+            voxel_size=None if scan.voxel_size is None else scan.voxel_size[-2:],
+        )
 
 
 def _manifest(file: ScanFile, job: Job, places: list[Place]) -> dict[str, Any]:
@@ -159,24 +176,50 @@ def _manifest(file: ScanFile, job: Job, places: list[Place]) -> dict[str, Any]:
     }
 
 
+def _grown(manifest: Mapping[str, Any], scan: Scan, result: Reconstruction, job: Job) -> dict[str, Any]:
+    """With what the reconstruction of one more part tells; the acceleration is that of the first."""
+    transforms = [each.transform for each in result.interpolators]
+    said = {'notes': (*_about_gfactors(scan, result, job), *result.notes), 'warnings': result.warnings}
+    seconds = zip(('seconds_fit', 'seconds_fill'), result.seconds, strict=True)
+    return {
+        **manifest,
+        'acceleration': manifest['acceleration'] or _acceleration(scan),
+        'energy_in_virtual_coils': [
+            *manifest['energy_in_virtual_coils'],
+            *(1.0 if each is None else each.energy for each in transforms),
+        ],
+        **{name: list(dict.fromkeys([*manifest[name], *texts])) for name, texts in said.items()},
+        **{name: manifest[name] + more for name, more in seconds},
+    }
+
+
+def _about_gfactors(scan: Scan, result: Reconstruction, job: Job) -> list[str]:
+    """What they leave out, or take for granted."""
+    if not job.gfactor:
+        return []
+    is_assumed, is_completed = known_covariance(scan.noise) is None, any(each.weight for each in result.completions)
+    return [ALIKE] * is_assumed + [BEYOND] * is_completed
+
+
 def _acceleration(scan: Scan) -> list[int]:
     """Spacing of measured lines, R of slices and (Rz, Ry) of volumes; empty where they are no lattice."""
     pattern = pattern_of(scan.mask)
     return list(pattern.lattice.spacing) if isinstance(pattern, Sampling) else []
 
 
-def _parts(file: ScanFile, slices: Sequence[int], frames: Sequence[int]) -> Iterator[tuple[str, Scan, Sequence[int]]]:
-    """Name of what is reconstructed at once, the scan, and which of its images are wanted."""
+def _parts(file: ScanFile, slices: Sequence[int], frames: Sequence[int]) -> Iterator[Part]:
+    """Slices, or volumes with two accelerated axes, in the order of their images."""
     for frame in frames:
+        places = [file.place(index, frame) for index in slices]
         volume = file.read(frame=frame) if len(file.shape) > 4 else None
         if volume is not None and not volume.has_full_kz:
-            yield f'volume, {file.frames[frame]}', volume, slices
+            yield Part(f'volume, {file.frames[frame]}', volume, slices, places)
             continue
         whole = None if volume is None else volume.as_slices()
         del volume
-        for index in slices:
+        for index, place in zip(slices, places, strict=True):
             scan = file.read([index], frame) if whole is None else whole.only(index)
-            yield f'slice {index}, {file.frames[frame]}', scan, [0]
+            yield Part(f'slice {index}, {file.frames[frame]}', scan, [0], [place])
 
 
 def gfactor_maps(

@@ -1,11 +1,12 @@
 """What a person at a terminal sees, and how to interrupt: tables, progress bars, signals."""
 
+import json
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from statistics import mean, stdev
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -18,14 +19,20 @@ if TYPE_CHECKING:
     from raki.evaluation.rows import Row
 
 from raki.commands.inputs import shown
+from raki.data.place import Frame, named
 
-MIN_WIDTH = 128
+MIN_WIDTH = 80
 """Columns that a table needs; narrower terminals wrap rather than lose figures."""
 
 COMPARISON_WIDTH = 144
 """Columns that the table of a comparison needs."""
 
-SECTIONS = ('repetitions', 'steps', 'cautions', 'verdict')
+SHOWN = 3
+"""How many kinds of frames, cautions, or reasons against a reconstruction a description lists."""
+
+MORE = 'and {}: --json lists all'
+
+SECTIONS = ('repetitions', 'steps', 'cautions', 'missing', 'verdict')
 """What of a description has sections of its own, or is part of one."""
 
 
@@ -55,27 +62,71 @@ def progress_bars() -> Iterator[Callable[[str], Callable[[int, int], None]]]:
         yield progress_for
 
 
-def description_table(description: Mapping[str, object]) -> Table:
+def description_table(description: Mapping[str, Any]) -> Table:
     """What `raki.commands.info.describe` found in a file; the verdict comes last."""
     table = Table(show_header=False, title=escape(str(description['file'])), title_justify='left')
-    for name, value in description.items():
+    table.add_column(no_wrap=True)
+    table.add_column(overflow='fold')
+    for name, value in {**description, 'notes': _not_told_later(description)}.items():
         if name not in ('file', *SECTIONS) and value not in (None, [], {}):
             table.add_row(name.replace('_', ' '), escape(_readable(value)))
-    for index, repetition in enumerate(description['repetitions']):  # type: ignore[arg-type]
-        table.add_section()
-        for name, value in repetition.items():
-            if value is not None:
-                label = name.replace('_', ' ')
-                table.add_row(
-                    f'repetition {index}: {label}' if index else label,
-                    f'[red]{escape(str(value))}' if name == 'problem' else escape(_readable(value)),
-                )
+    _add_frames(table, description['repetitions'])
     table.add_section()
-    for name, value in description['steps'].items():  # type: ignore[attr-defined]
+    for name, value in description['steps'].items():
         table.add_row(f'step: {name}', escape(value))
+    for label, colour, texts in (
+        ('caution', '[yellow]', description['cautions']),
+        ('missing', '[red]', _not_told_before(description)),
+    ):
+        table.add_section()
+        for text in _some(texts):
+            table.add_row(label, colour + escape(text))
     table.add_section()
-    table.add_row('verdict', f'{_colour(str(description["verdict"]))}{escape(str(description["verdict"]))}')
+    table.add_row('verdict', _colour(description['verdict']) + escape(description['verdict']))
     return table
+
+
+def _add_frames(table: Table, repetitions: Sequence[Mapping[str, Any]]) -> None:
+    """A section for all frames that are described alike."""
+    kinds = _alike(repetitions)
+    for frames, pattern in kinds[:SHOWN]:
+        table.add_section()
+        if len(repetitions) > 1:
+            table.add_row('frames', frames)
+        for name, value in pattern.items():
+            text = escape(_readable(value))
+            table.add_row(name.replace('_', ' '), f'[red]{text}' if name == 'problem' else text)
+    if len(kinds) > SHOWN:
+        table.add_section()
+        table.add_row('frames', MORE.format(f'{len(kinds) - SHOWN} more kinds'))
+
+
+def _some(texts: Sequence[str]) -> list[str]:
+    """As many as a screen has room for, and how many more there are."""
+    if len(texts) <= SHOWN:
+        return list(texts)
+    return [*texts[:SHOWN], MORE.format(f'{len(texts) - SHOWN} more')]
+
+
+def _alike(repetitions: Sequence[Mapping[str, Any]]) -> list[tuple[str, Mapping[str, object]]]:
+    """What is known of frames that are described alike, after their names."""
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for each in repetitions:
+        pattern = {name: value for name, value in each.items() if name != 'frame' and value is not None}
+        groups.setdefault(json.dumps(pattern), []).append(each['frame'])
+    return [(named([Frame(**frame) for frame in frames]), json.loads(key)) for key, frames in groups.items()]
+
+
+def _not_told_later(description: Mapping[str, Any]) -> list[str]:
+    """Notes that are neither cautions nor part of a step."""
+    later = [*description['cautions'], *description['steps'].values()]
+    return [note for note in description['notes'] if not any(note in text for text in later)]
+
+
+def _not_told_before(description: Mapping[str, Any]) -> list[str]:
+    """What else is missing than the verdict tells, and the problems of frames."""
+    problems = [each['problem'] for each in description['repetitions'] if each.get('problem')]
+    return [text for text in description['missing'][1:] if not any(problem in text for problem in problems)]
 
 
 def _colour(verdict: str) -> str:
