@@ -96,6 +96,7 @@ class Service:
             for message in stream:
                 worker.raise_failure()
                 if isinstance(message, Line):
+                    maker.begin(message)
                     for gathered in waiting.add(message):
                         worker.give(gathered)
                 elif message.kind != MessageId.TEXT:
