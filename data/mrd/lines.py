@@ -260,6 +260,6 @@ def _require_whole(kspace: np.ndarray, measured: np.ndarray, name: str) -> None:
 
 def _lost(samples: np.ndarray, whole: np.ndarray, measured: np.ndarray) -> np.ndarray:
     """Which coils of samples (coil, line, readout) have none on many lines where others have some, but some in all."""
-    held = np.asarray(samples.any(axis=-1))[:, measured]
-    shares = np.mean(~held & held.any(axis=0), axis=1)
-    return np.flatnonzero((shares > DAMAGED_PART) & whole.any(axis=(1, 2)))
+    held = np.asarray(samples[:, measured].any(axis=-1))
+    suspects = np.flatnonzero(np.mean(~held & held.any(axis=0), axis=1) > DAMAGED_PART)
+    return suspects[whole[suspects].any(axis=(1, 2))]

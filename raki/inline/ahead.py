@@ -75,7 +75,9 @@ class Begun:
         number, heads = self._n_lines, self.known.heads
         self._n_lines += 1
         self._is_as_known &= number < len(heads) and lasting(line) == heads[number]
-        if self._is_as_known:
+        if not self._is_as_known:
+            self._placings = []
+        else:
             position = number + len(self.known.others)
             for placing in self._placings:
                 if position in placing:

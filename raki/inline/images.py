@@ -17,7 +17,7 @@ from raki.data.mrd.scan import file_of, understood
 from raki.data.scan import Scan
 from raki.errors import ResourceError
 from raki.inline.ahead import Begun, Known
-from raki.inline.frames import Gathered, image_line, key_of
+from raki.inline.frames import LEFT_OUT, NOISE, Gathered, image_line, key_of
 from raki.inline.messages import Limits, Line
 from raki.inline.options import Options
 from raki.interpolation.calibration import Progress
@@ -89,6 +89,8 @@ class ImageMaker:
 
     def begin(self, line: Line) -> None:
         """Place a line that comes before its slice is complete, where an earlier repetition has shown the others."""
+        if line.head['flags'] & (NOISE | LEFT_OUT):
+            return
         key = key_of(line)
         known, begun = self._known.get(key[:-1]), self._begun.get(key)
         if begun is None and known and known.n_bytes * (len(self._begun) + 1) <= self.limits.held_bytes:
