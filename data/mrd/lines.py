@@ -237,7 +237,8 @@ def _require_different(lines: Acquisitions, positions: np.ndarray, rows: np.ndar
 def _energy(samples: np.ndarray) -> float:
     """Energy of a readout (coil, sample), not finite where a sample is not; 0 only where all samples are."""
     numbers = np.ascontiguousarray(samples).reshape(-1).view(np.float32)
-    return float(np.dot(numbers, numbers)) or float(samples.any())
+    with np.errstate(over='ignore'):
+        return float(np.dot(numbers, numbers)) or float(samples.any())
 
 
 def _require_whole(kspace: np.ndarray, measured: np.ndarray, name: str) -> None:

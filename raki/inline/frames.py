@@ -50,7 +50,7 @@ class Waiting:
     header: Header
     """With the encoding of the image."""
     held_bytes: int
-    """The most that samples may take [byte]."""
+    """The most that lines may take [byte]."""
 
     _frames: dict[Key, list[Line]] = field(default_factory=dict)
     _noise: list[Line] = field(default_factory=list)
@@ -95,7 +95,7 @@ class Waiting:
         return not known or key_of(known[0])[-1] == key[-1]
 
     def _hold(self, lines: list[Line], line: Line) -> None:
-        self._n_bytes += line.samples.nbytes
+        self._n_bytes += line.n_bytes
         if self._n_bytes > self.held_bytes:
             raise ResourceError(
                 f'more than {self.held_bytes / 1e9:.1f} GB of lines wait for the rest of their slice: '
@@ -148,7 +148,7 @@ class Waiting:
         own, calibration = self._frames.pop(key), self._calibration.get(key[0], [])
         self._done.add(key)
         kept = set(map(id, calibration))
-        self._n_bytes -= sum(line.samples.nbytes for line in own if id(line) not in kept)
+        self._n_bytes -= sum(line.n_bytes for line in own if id(line) not in kept)
         is_own = any(line.head['flags'] & (CALIBRATION | BOTH) for line in own)
         more = [line for line in others or ([] if is_own else calibration) if key_of(line) != key]
         return Gathered(key, (*self._noise, *more, *own), len(self._noise) + len(more))
