@@ -89,11 +89,15 @@ class Slab:
     """Number of virtual coils to learn in; None as many as there are."""
 
     @classmethod
-    def of(cls, scan: Scan, index: int, device: torch.device, coils: int | None = None) -> 'Slab':
-        """One slab of a scan."""
+    def of(
+        cls, scan: Scan, index: int, device: torch.device, coils: int | None = None, known: Pattern | None = None
+    ) -> 'Slab':
+        """One slab of a scan; a lattice that is known already is not looked for again."""
+        is_known = isinstance(known, Sampling) and torch.equal(known.mask, scan.mask)
+        pattern = known if known is not None and is_known else pattern_of(scan.mask)
         calibration = None if scan.calibration is None else scan.calibration[index].to(device)
         kspace = scan.kspace[index].to(device)
-        return cls(kspace, pattern_of(scan.mask), calibration, scan.noise, coils)
+        return cls(kspace, pattern, calibration, scan.noise, coils)
 
     @property
     def acs(self) -> Tensor:
@@ -218,7 +222,7 @@ def reconstruct(
     scan = scan.as_slices() if scan.has_full_kz else scan
     images, filled, interpolators, completions, seconds = [], [], [], [], [0.0, 0.0]
     for index in range(scan.n_slabs):
-        slab = Slab.of(scan, index, device, coils)
+        slab = Slab.of(scan, index, device, coils, fitted[index].sampling if fitted else None)
         start = now(device)
         interpolator = fitted[index] if fitted else slab.fitted(method, progress)
         learnt = now(device)

@@ -7,8 +7,9 @@ import struct
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from raki.inline.options import Configurations, Options
 from raki.inline.server import Listening
 from raki.inline.session import Service
 from raki.interpolation.calibration import Calibration, Learnt, Progress
-from tests.clients import Client, Series, header_message, running, serving
+from tests.clients import Client, Series, header_message, made, running, serving, stream_of
 
 SERIES = Series(n_slices=1, n_lines=24, n_samples=16, n_acs=12)
 
@@ -65,6 +66,13 @@ BAD = {
         header_message(Series(n_lines=8, n_samples=16).xml) + b'\xf0\3' + SERIES.lines(0)[-1].to_bytes() + b'\4\0',
         'outside',
     ),
+    'a configuration after the header': (
+        header_message(SERIES.xml) + b'\1\0' + b'gated'.ljust(1024, b'\0'),
+        'a config_name message must come once, before the acquisitions',
+    ),
+    'an image': (header_message(SERIES.xml) + b'\xfe\3' + bytes(198), 'an image came: raw lines are wanted'),
+    'a huge waveform': (header_message(SERIES.xml) + b'\2\4' + bytes(28) + b'\xff' * 12, 'bytes of a waveform'),
+    'deeply nested XML': (header_message('<a>' * 200_000 + '</a>' * 200_000), 'has no <encoding>'),
     'a header twice': (header_message(SERIES.xml) * 2, 'a header message must come once'),
     'a line after its slice was complete': (
         header_message(SERIES.xml) + b''.join(b'\xf0\3' + each.to_bytes() for each in SERIES.lines(0) * 2) + b'\4\0',
@@ -190,6 +198,14 @@ def test_lines_that_wait_for_ever_are_bounded() -> None:
         assert 'more than 0.0 GB of lines wait for the rest of their slice' in client.next()
 
 
+def test_lines_of_one_sample_are_bounded_too() -> None:
+    """Their headers take more memory than their samples."""
+    with serving(memory=1e-3) as (address, _), Client(address) as client:
+        client.begin(SERIES.xml)
+        client.raw((b'\xf0\3' + made(np.ones((1, 1), np.complex64)).to_bytes()) * 1000)
+        assert 'GB of lines wait for the rest of their slice' in client.next()
+
+
 def test_samples_that_are_no_numbers_are_refused() -> None:
     lines = SERIES.lines(0)
     lines[3].data[:] = np.nan
@@ -198,6 +214,71 @@ def test_samples_that_are_no_numbers_are_refused() -> None:
         client.send(*lines)
         assert 'NaN' in client.next()
         assert client.rest() == []
+
+
+def numbered(**counters: int) -> list[Any]:
+    """The lines of a slice with other counters than it has."""
+    lines = SERIES.lines(0)
+    for line in lines:
+        for name, value in counters.items():
+            setattr(line.idx, name, value)
+    return lines
+
+
+@pytest.mark.parametrize('counter', ['slice', 'repetition', 'contrast', 'phase', 'set', 'segment', 'average'])
+def test_counters_may_be_as_large_as_the_format_has_them(counter: str) -> None:
+    with serving() as (address, _), Client(address) as client:
+        client.begin(SERIES.xml)
+        client.send(*numbered(**{counter: 65535}))
+        image = client.next()
+    assert image.data.shape[-2:] == (24, 8)
+    assert counter == 'segment' or getattr(image, counter) == (0 if counter == 'average' else 65535)
+
+
+def test_samples_beyond_all_bounds_are_refused() -> None:
+    lines = SERIES.lines(0)
+    for line in lines:
+        line.data[:] *= 1e30
+    with serving() as (address, _), Client(address) as client:
+        client.begin(SERIES.xml)
+        client.send(*lines)
+        assert isinstance(client.next(), str)
+        assert client.rest() == []
+
+
+def test_a_client_that_never_reads_is_cut_off_and_holds_nobody_up() -> None:
+    series = replace(SERIES, n_coils=1, n_slices=14, n_lines=256, n_samples=1024, acceleration=1, n_acs=4)
+    data = stream_of(series.xml, series.every())
+    with serving(seconds=1.0) as (address, log):
+        deaf = socket.socket()
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+        deaf.connect(address)
+        with deaf:
+            sender = threading.Thread(target=send_all, args=(deaf, data))
+            sender.start()
+            assert_serves(address)
+            wait_for(lambda: len(log) == 2)
+            sender.join()
+        assert_serves(address)
+    assert [line for line in log if 'closed, what was sent was not taken for 1 s' in line], log
+
+
+def send_all(connection: socket.socket, data: bytes) -> None:
+    try:
+        connection.sendall(data)
+    except OSError:  # cut off
+        return
+
+
+def test_a_slow_client_gets_its_image_while_others_get_theirs() -> None:
+    lines = SERIES.lines(0)
+    with serving() as (address, _), Client(address) as slow:
+        slow.begin(SERIES.xml)
+        for line in lines[:-1]:
+            slow.send(line)
+        assert_serves(address)
+        slow.send(lines[-1])
+        assert slow.next().data.shape[-2:] == (24, 8)
 
 
 def random_message(source: random.Random) -> bytes:
@@ -264,6 +345,35 @@ def test_a_fault_that_nobody_foresaw_ends_its_connection_alone(monkeypatch: pyte
             assert client.next().data.shape[-2:] == (24, 8)
     assert seen == [KeyError]
     assert 'failed unexpectedly' in log[0]
+
+
+@dataclass(frozen=True)
+class Endless:
+    """A method that never has learnt enough."""
+
+    def smallest(self, calibration: Calibration) -> None:
+        del calibration
+
+    def learn(self, calibration: Calibration, progress: Progress) -> Learnt:
+        while calibration:
+            progress(0, 1)
+            time.sleep(0.01)
+        raise ValueError(calibration)
+
+
+@pytest.mark.parametrize('n_slices', [1, 4])
+def test_a_server_ends_while_it_learns(n_slices: int) -> None:
+    """Also where lines wait for a place in the queue."""
+    series, log = replace(SERIES, n_slices=n_slices), list[str]()
+    service = Service(Configurations({}, Options('endless', Endless())))
+    before = threading.active_count()
+    with running(service, Listening(port=0), log) as address, Client(address) as client:
+        client.begin(series.xml)
+        client.send(*series.every())
+        wait_for(lambda: threading.active_count() == before + 3)
+        time.sleep(0.2)
+    assert threading.active_count() == before
+    assert len(log) == 1
 
 
 def test_threads_end_with_the_server() -> None:

@@ -27,15 +27,19 @@ class SampleSource(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class HeldSamples:
     """Samples that are in memory."""
 
     samples: list[np.ndarray]
     """Of each acquisition, complex64 with axes (coil, sample); more may be appended while a scan arrives."""
 
+    is_read: bool = False
+    """Whether any were looked at."""
+
     def read(self, positions: np.ndarray) -> list[np.ndarray]:
         """As `SampleSource.read`."""
+        self.is_read = True
         return [self.samples[position] for position in positions.tolist()]
 
 

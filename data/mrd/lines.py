@@ -97,7 +97,7 @@ def placed(lines: Acquisitions, chosen: np.ndarray, grid: Grid, name: str) -> Pl
         of coils, holds NaN, or is there twice with the same counters; or if a coil has lines of zeros.
     """
     if not grid.is_volume:
-        return Placed(*_slice(lines, np.flatnonzero(chosen), grid, name))
+        return _slice(lines, np.flatnonzero(chosen), grid, name)
     partitions, n_coils = grid.partitions(lines), lines.n_coils(chosen)
     n_partitions, n_lines = grid.phase_shape
     kspace = torch.zeros(n_coils, n_partitions, n_lines, grid.n_readout, dtype=torch.complex64)
@@ -110,7 +110,8 @@ def placed(lines: Acquisitions, chosen: np.ndarray, grid: Grid, name: str) -> Pl
                 'one with --centre KY,KZ if the header has it wrong'
             )
         positions = np.flatnonzero(chosen & (partitions == partition))
-        kspace[:, partition], counts[partition] = _slice(lines, positions, grid, here)
+        own = _slice(lines, positions, grid, here)
+        kspace[:, partition], counts[partition] = own.kspace, own.counts
     return Placed(kspace, counts)
 
 
@@ -120,34 +121,58 @@ def joined(first: Placed, second: Placed) -> Placed:
     return Placed(kspace, torch.where(first.held, first.counts, second.counts))
 
 
-def _slice(lines: Acquisitions, positions: np.ndarray, grid: Grid, name: str) -> tuple[Tensor, Tensor]:
-    """K-space (coil, ky, kx) of one slice or partition, and how often each line was measured."""
-    n_coils, rows = lines.n_coils(positions), grid.rows(lines)
-    starts, stops, skipped = _extents(lines, grid.n_samples)
-    _require_inside(lines, positions, rows, starts, stops, grid, name)
-    _require_different(lines, positions, rows, name)
-    kspace = np.zeros((n_coils, grid.phase_shape[-1], grid.n_samples), np.complex64)
-    counts, energies = np.zeros(grid.phase_shape[-1], np.int64), np.zeros(grid.phase_shape[-1])
+class Placing:
+    """One slice or partition while its readouts are placed, one after the other, in any order."""
+
+    def __init__(self, lines: Acquisitions, positions: np.ndarray, grid: Grid, name: str) -> None:
+        """Take the headers of the readouts at these positions; a ScanError as `placed` where these tell."""
+        n_coils, rows = lines.n_coils(positions), grid.rows(lines)
+        starts, stops, skipped = _extents(lines, grid.n_samples)
+        _require_inside(lines, positions, rows, starts, stops, grid, name)
+        _require_different(lines, positions, rows, name)
+        places = (each[positions].tolist() for each in (rows, starts, stops, skipped, lines.is_reversed))
+        self._places = dict(zip(positions.tolist(), zip(*places, strict=True), strict=True))
+        self._grid, self._name, n_lines = grid, name, grid.phase_shape[-1]
+        self._kspace = np.zeros((n_coils, n_lines, grid.n_samples), np.complex64)
+        self._counts, self._energies = np.zeros(n_lines, np.int64), np.zeros(n_lines)
+
+    def __contains__(self, position: int) -> bool:
+        """Whether this readout belongs to it."""
+        return position in self._places
+
+    def add(self, position: int, samples: np.ndarray) -> None:
+        """Place the samples (coil, sample) of one readout."""
+        row, start, stop, first, is_reversed = self._places[position]
+        ordered = samples[:, ::-1] if is_reversed else samples
+        kept, target = ordered[:, first : first + stop - start], self._kspace[:, row, start:stop]
+        self._energies[row] += _energy(kept)
+        if self._counts[row]:
+            target += kept
+        else:
+            target[...] = kept
+        self._counts[row] += 1
+
+    def finished(self) -> Placed:
+        """K-space once all readouts are there; a ScanError as `placed` where samples tell."""
+        kspace, counts, energies = self._kspace, self._counts, self._energies
+        several = counts > 1
+        if several.any():
+            kspace[:, several] /= counts[several, None].astype(np.float32)
+        result = torch.from_numpy(kspace)
+        if not np.isfinite(energies).all():
+            finite(result, self._name)
+        _require_whole(kspace, counts > 0, self._name)
+        is_measured = lines_with_samples(torch.from_numpy(energies != 0), torch.from_numpy(counts > 0), self._name)
+        return Placed(over_field_of_view(result, self._grid.n_readout), torch.from_numpy(counts) * is_measured)
+
+
+def _slice(lines: Acquisitions, positions: np.ndarray, grid: Grid, name: str) -> Placed:
+    """One slice or partition, axes (coil, ky, kx)."""
+    placing = Placing(lines, positions, grid, name)
     with lines.samples(positions) as readouts:
         for position, samples in readouts:
-            row, first, size = rows[position], skipped[position], stops[position] - starts[position]
-            ordered = samples[:, ::-1] if lines.is_reversed[position] else samples
-            kept, target = ordered[:, first : first + size], kspace[:, row, starts[position] : stops[position]]
-            energies[row] += _energy(kept)
-            if counts[row]:
-                target += kept
-            else:
-                target[...] = kept
-            counts[row] += 1
-    several = counts > 1
-    if several.any():
-        kspace[:, several] /= counts[several, None].astype(np.float32)
-    result = torch.from_numpy(kspace)
-    if not np.isfinite(energies).all():
-        finite(result, name)
-    _require_whole(kspace, counts > 0, name)
-    is_measured = lines_with_samples(torch.from_numpy(energies != 0), torch.from_numpy(counts > 0), name)
-    return over_field_of_view(result, grid.n_readout), torch.from_numpy(counts) * is_measured
+            placing.add(position, samples)
+    return placing.finished()
 
 
 def _extents(lines: Acquisitions, n_samples: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -211,7 +236,8 @@ def _require_different(lines: Acquisitions, positions: np.ndarray, rows: np.ndar
 def _energy(samples: np.ndarray) -> float:
     """Energy of a readout (coil, sample), not finite where a sample is not; 0 only where all samples are."""
     numbers = np.ascontiguousarray(samples).reshape(-1).view(np.float32)
-    return float(np.dot(numbers, numbers)) or float(samples.any())
+    with np.errstate(over='ignore'):
+        return float(np.dot(numbers, numbers)) or float(samples.any())
 
 
 def _require_whole(kspace: np.ndarray, measured: np.ndarray, name: str) -> None:
@@ -234,6 +260,6 @@ def _require_whole(kspace: np.ndarray, measured: np.ndarray, name: str) -> None:
 
 def _lost(samples: np.ndarray, whole: np.ndarray, measured: np.ndarray) -> np.ndarray:
     """Which coils of samples (coil, line, readout) have none on many lines where others have some, but some in all."""
-    held = np.asarray(samples.any(axis=-1))[:, measured]
-    shares = np.mean(~held & held.any(axis=0), axis=1)
-    return np.flatnonzero((shares > DAMAGED_PART) & whole.any(axis=(1, 2)))
+    held = np.asarray(samples[:, measured].any(axis=-1))
+    suspects = np.flatnonzero(np.mean(~held & held.any(axis=0), axis=1) > DAMAGED_PART)
+    return suspects[whole[suspects].any(axis=(1, 2))]

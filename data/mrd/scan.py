@@ -15,7 +15,7 @@ from raki.data.mrd.centre import centre_of
 from raki.data.mrd.checks import notes_of, require_handled
 from raki.data.mrd.geometry import geometries_of
 from raki.data.mrd.header import Header
-from raki.data.mrd.lines import Grid, joined, placed
+from raki.data.mrd.lines import Grid, Placed, Placing, joined, placed
 from raki.data.mrd.noise import noise_of_scan
 from raki.data.mrd.readout import with_image_encoding, with_readouts, with_samples, with_slices
 from raki.data.notes import LEFT_OUT, Note, caution
@@ -76,24 +76,42 @@ def scan_file_of(
     ResourceError
         If a single slice, or a volume with its reconstruction, does not fit into memory.
     """
+    reader, decided = understood(header, lines, centre=centre, noise=noise)
+    return file_of(reader, path, name, (*notes, *decided))
+
+
+def understood(
+    header: Header,
+    lines: Acquisitions,
+    *,
+    centre: Sequence[int] = (),
+    noise: tuple[Header, Acquisitions] | None = None,
+) -> tuple['SlabReader', list[Note]]:
+    """What reads a scan, and what was decided; parameters and errors as of `scan_file_of`."""
     lines, about_samples = with_samples(lines)
     require_handled(header, lines)
     header, lines, about_encodings = with_image_encoding(header, lines)
     header, about_slices = with_slices(header, lines)
     header, lines, about_readouts = with_readouts(header, lines)
     middle, about_centre = centre_of(header, lines, centre)
-    encoding = header.first
-    grid = Grid.of(encoding, encoding.image_shape(2)[1], middle)
+    grid = Grid.of(header.first, header.first.image_shape(2)[1], middle)
     reader = SlabReader(header, lines, grid, calibration_of(header, lines, grid), noise or (header, lines))
+    return reader, [*about_samples, *about_encodings, *about_slices, *about_readouts, *about_centre]
+
+
+def file_of(reader: 'SlabReader', path: str, name: str, decided: Sequence[Note]) -> ScanFile:
+    """A file of what is understood, with all that people should know about it; errors as of `scan_file_of`."""
+    header, lines, grid = reader.header, reader.lines, reader.grid
+    encoding = header.first
     if not reader.frames:
         raise ScanError(f'{path}: no repetition, contrast, phase and set has lines in all of the slices {reader.slabs}')
     n_coils = lines.n_coils(lines.is_image)
     shape = (len(reader.slabs), n_coils, *encoding.phase_shape, grid.n_readout)
     memory = require_memory_of_slab(shape, COMPLEX64_BYTES * n_coils * prod(encoding.encoded.matrix[:2]), path)
-    decided = [*notes, *about_samples, *about_encodings, *about_slices, *about_readouts, *about_centre]
+    about = list(decided)
     if over := reader.calibration.interleaved_over:
-        decided.append(Note(f'the mean over every {over} trains (interleaved calibration, TGRAPPA)'))
-    decided += [
+        about.append(Note(f'the mean over every {over} trains (interleaved calibration, TGRAPPA)'))
+    about += [
         caution(f'{named(frames)} left out: no lines in slices {list(gaps)}', LEFT_OUT)
         for gaps, frames in reader.incomplete.items()
     ]
@@ -107,7 +125,7 @@ def scan_file_of(
         image_shape=encoding.image_shape(encoding.n_axes),
         facts=dict(header.facts),
         identity=dict(header.identity),
-        notes=[*decided, *notes_of(header, lines, grid), *memory],
+        notes=[*about, *notes_of(header, lines, grid), *memory],
     )
 
 
@@ -164,11 +182,28 @@ class SlabReader:
         if self.calibration.is_merged and more.any():
             image = joined(image, placed(lines, more, self.grid, name))
         training = self.calibration.lines_for(lines, in_slab, in_frame)
+        return self.scan_with(image, self.calibration.block(lines, training, name) if training.any() else None)
+
+    def begun(self) -> list[Placing]:
+        """What places the lines of its one slice as they come, those of the image and calibration beside it.
+
+        None where more is to be done than to place them, as in volumes, or where others train: read those at once.
+        """
+        lines = self.lines
+        image, more = lines.is_image, lines.is_calibration_only
+        is_more = self.grid.is_volume or len(self.slabs) * len(self.frames) > 1 or lines.numbers is not None
+        if is_more or self.calibration.lines_for(lines, image | more, image | more).any():
+            return []
+        chosen = [image, more] if more.any() else [image]
+        return [Placing(lines, np.flatnonzero(own), self.grid, lines.path) for own in chosen]
+
+    def scan_with(self, image: Placed, calibration: Tensor | None) -> Scan:
+        """A scan of what is placed, and of what trains, axes (coil, phase axes, kx)."""
         n_axes = self.header.first.n_axes
         return Scan(
             kspace=image.kspace[None],
             mask=image.held,
-            calibration=self.calibration.block(lines, training, name)[None] if training.any() else None,
+            calibration=None if calibration is None else calibration[None],
             noise=self._noise,
             image_shape=self.header.image_shape(n_axes),
             voxel_size=self.header.voxel_size(n_axes),

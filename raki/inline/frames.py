@@ -34,6 +34,9 @@ class Gathered:
     lines: tuple[Line, ...]
     """Noise, calibration of others that serves it, and its own lines, each in the order in which they came."""
 
+    n_others: int
+    """How many of them are not its own."""
+
     @property
     def labels(self) -> dict[str, int]:
         """Counters by name, without that of the slice."""
@@ -47,7 +50,7 @@ class Waiting:
     header: Header
     """With the encoding of the image."""
     held_bytes: int
-    """The most that samples may take [byte]."""
+    """The most that lines may take [byte]."""
 
     _frames: dict[Key, list[Line]] = field(default_factory=dict)
     _noise: list[Line] = field(default_factory=list)
@@ -65,7 +68,7 @@ class Waiting:
         if flags & NOISE:
             self._hold(self._noise, line)
         elif not flags & LEFT_OUT:
-            self._place(line, _key(line))
+            self._place(line, key_of(line))
         for key in self._completed(line):
             yield self._taken(key)
 
@@ -75,7 +78,7 @@ class Waiting:
         together = any(map(self._is_time_interleaved, waiting))
         every = [line for lines in self._frames.values() for line in lines] if together else []
         for key in waiting:
-            yield self._taken(key, [line for line in every if _key(line)[0] == key[0]])
+            yield self._taken(key, [line for line in every if key_of(line)[0] == key[0]])
 
     def _place(self, line: Line, key: Key) -> None:
         if key in self._done:
@@ -89,10 +92,10 @@ class Waiting:
 
     def _is_first_calibration(self, key: Key) -> bool:
         known = self._calibration.get(key[0])
-        return not known or _key(known[0])[-1] == key[-1]
+        return not known or key_of(known[0])[-1] == key[-1]
 
     def _hold(self, lines: list[Line], line: Line) -> None:
-        self._n_bytes += line.samples.nbytes
+        self._n_bytes += line.n_bytes
         if self._n_bytes > self.held_bytes:
             raise ResourceError(
                 f'more than {self.held_bytes / 1e9:.1f} GB of lines wait for the rest of their slice: '
@@ -106,7 +109,7 @@ class Waiting:
         Of volumes the last line of a slice may be the last one of a partition; and where averages follow, only the last
         one of them completes a slice.
         """
-        flags, key = line.head['flags'], _key(line)
+        flags, key = line.head['flags'], key_of(line)
         if flags & LAST_IN_MEASUREMENT:
             return list(filter(self._is_ready, sorted(self._frames)))
         if flags & (NOISE | LEFT_OUT):
@@ -145,12 +148,14 @@ class Waiting:
         own, calibration = self._frames.pop(key), self._calibration.get(key[0], [])
         self._done.add(key)
         kept = set(map(id, calibration))
-        self._n_bytes -= sum(line.samples.nbytes for line in own if id(line) not in kept)
-        more = [line for line in others or calibration if _key(line) != key]
-        return Gathered(key, (*self._noise, *more, *own))
+        self._n_bytes -= sum(line.n_bytes for line in own if id(line) not in kept)
+        is_own = any(line.head['flags'] & (CALIBRATION | BOTH) for line in own)
+        more = [line for line in others or ([] if is_own else calibration) if key_of(line) != key]
+        return Gathered(key, (*self._noise, *more, *own), len(self._noise) + len(more))
 
 
-def _key(line: Line) -> Key:
+def key_of(line: Line) -> Key:
+    """The frame that a line belongs to."""
     return tuple(int(line.head['idx'][name]) for name in COUNTERS)
 
 

@@ -13,11 +13,12 @@ from raki.data.mrd.acquisitions import Acquisitions, HeldSamples
 from raki.data.mrd.header import Header
 from raki.data.mrd.image import attributes_of_method, image_header
 from raki.data.mrd.layout import ACQUISITION
-from raki.data.mrd.scan import scan_file_of
+from raki.data.mrd.scan import file_of, understood
 from raki.data.scan import Scan
 from raki.errors import ResourceError
-from raki.inline.frames import Gathered, image_line
-from raki.inline.messages import Limits
+from raki.inline.ahead import Begun, Known
+from raki.inline.frames import LEFT_OUT, NOISE, Gathered, image_line, key_of
+from raki.inline.messages import Limits, Line
 from raki.inline.options import Options
 from raki.interpolation.calibration import Progress
 from raki.interpolation.fit import Interpolator
@@ -60,6 +61,10 @@ class ImageMaker:
     limits: Limits
     _n_made: int = 0
     _fitted: dict[Hashable, tuple[Interpolator, ...]] = field(default_factory=dict)
+    _known: dict[Hashable, Known] = field(default_factory=dict)
+    """How slices are understood, by their counters without repetition."""
+    _begun: dict[Hashable, Begun] = field(default_factory=dict)
+    """Slices that wait for lines, by their counters."""
     _scale: float | None = None
     """Of integers: fixed by the first image."""
 
@@ -74,13 +79,35 @@ class ImageMaker:
             As scans and methods raise them.
         """
         self._require_affordable(gathered)
-        scan, about_lines = scan_of(self.header, gathered)
+        scan, about_lines = self._scan(gathered)
         require_compressible(self.options.coils, scan.n_coils)
         result, about_reuse = self._reconstructed(scan, gathered, progress)
         self._n_made += 1
         values = self._values(result.image)[None]
         notes = *about_lines, *result.notes, *about_reuse
         return MadeImage(self._header(gathered, scan, values), self._attributes(notes, result), values)
+
+    def begin(self, line: Line) -> None:
+        """Place a line that comes before its slice is complete, where an earlier repetition has shown the others."""
+        if line.head['flags'] & (NOISE | LEFT_OUT):
+            return
+        key = key_of(line)
+        known, begun = self._known.get(key[:-1]), self._begun.get(key)
+        if begun is None and known and known.n_bytes * (len(self._begun) + 1) <= self.limits.held_bytes:
+            begun = self._begun.setdefault(key, Begun.of(known))
+        if begun is not None:
+            begun.add(line)
+
+    def _scan(self, gathered: Gathered) -> tuple[Scan, Sequence[str]]:
+        """With all lines in their places."""
+        begun = self._begun.pop(gathered.key, None)
+        scan = begun.scan(gathered) if begun else None
+        if begun and scan:
+            return scan, begun.known.notes
+        scan, notes, known = scan_of(self.header, gathered)
+        if known and len(self._known) < KEPT:
+            self._known[gathered.key[:-1]] = known
+        return scan, notes
 
     def _reconstructed(
         self, scan: Scan, gathered: Gathered, progress: Progress
@@ -146,9 +173,15 @@ class ImageMaker:
         return attributes
 
 
-def scan_of(header: Header, gathered: Gathered) -> tuple[Scan, Sequence[str]]:
-    """Place the lines of one slice or volume as those of a file are placed, and tell what was decided."""
+def scan_of(header: Header, gathered: Gathered) -> tuple[Scan, Sequence[str], Known | None]:
+    """Place the lines of one slice or volume as those of a file are placed, and tell what was decided.
+
+    Also how later repetitions are understood, where headers alone have told that.
+    """
     head = np.array([line.head for line in gathered.lines], ACQUISITION)
-    lines = Acquisitions(head, HeldSamples([line.samples for line in gathered.lines]), PATH)
-    file = scan_file_of(header, lines, PATH, 'MRD stream')
-    return file.read([0], file.frames_with(**gathered.labels)[0]), file.notes
+    source = HeldSamples([line.samples for line in gathered.lines])
+    reader, decided = understood(header, Acquisitions(head, source, PATH))
+    is_by_headers = not source.is_read
+    file = file_of(reader, PATH, 'MRD stream', decided)
+    scan = file.read([0], file.frames_with(**gathered.labels)[0])
+    return scan, file.notes, Known.of(reader, file.notes, gathered) if is_by_headers else None

@@ -18,6 +18,9 @@ WAVEFORM_HEADER_BYTES, WAVEFORM_SIZES = 40, slice(28, 32)
 """Of a waveform header, and where in it are the numbers of samples and channels."""
 SKIPPED_AT_ONCE = 1 << 16
 
+HELD_BYTES = 1600
+"""What a line takes in memory beside its samples, as measured [byte]."""
+
 
 class MessageId(IntEnum):
     """What follows."""
@@ -69,6 +72,11 @@ class Line:
 
     samples: np.ndarray
     """complex64, axes (coil, sample)."""
+
+    @property
+    def n_bytes(self) -> int:
+        """What it takes in memory, its header included."""
+        return self.samples.nbytes + HELD_BYTES
 
 
 Message = Words | Line

@@ -6,7 +6,7 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from threading import Lock, Thread
+from threading import Event, Lock, Thread
 from typing import Self
 
 from raki.errors import StreamError
@@ -66,7 +66,7 @@ class Server:
     def __init__(self, service: Service, listening: Listening, log: Log) -> None:
         self._service, self._listening, self._log = service, listening, log
         self._connections: dict[socket.socket, Thread] = {}
-        self._lock, self._n_seen = Lock(), 0
+        self._lock, self._is_over, self._n_seen = Lock(), Event(), 0
 
     def __enter__(self) -> Self:
         self._socket = self._listening.socket()
@@ -74,7 +74,8 @@ class Server:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Stop listening, cut all connections, and wait for their threads."""
+        """Stop listening, cut all connections, end what is being learnt for them, and wait for their threads."""
+        self._is_over.set()
         self._socket.close()
         with self._lock:
             threads = list(self._connections.items())
@@ -141,7 +142,9 @@ class Server:
             with connection.dup() as outgoing:  # with a time limit of its own
                 outgoing.settimeout(self._listening.seconds)
                 reader = ByteReader(incoming.read_into, incoming.begin)
-                n_images = self._service.serve(reader, outgoing.sendall, lambda: _shut(connection, socket.SHUT_RD))
+                n_images = self._service.serve(
+                    reader, outgoing.sendall, lambda: _shut(connection, socket.SHUT_RD), self._is_over.is_set
+                )
             told = f'{n_images} image(s)'
         except TimeoutError:
             told = f'closed, what was sent was not taken for {self._listening.seconds:g} s'

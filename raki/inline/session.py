@@ -44,7 +44,13 @@ class Service:
     turn: AbstractContextManager[object] = field(default_factory=nullcontext)
     """Held while a slice is reconstructed: bounds how many are at once."""
 
-    def serve(self, reader: ByteReader, send: Send, interrupt: Callable[[], object] = lambda: None) -> int:
+    def serve(
+        self,
+        reader: ByteReader,
+        send: Send,
+        interrupt: Callable[[], object] = lambda: None,
+        is_over: Callable[[], bool] = lambda: False,
+    ) -> int:
         """Answer one stream of messages and return the number of images sent.
 
         Parameters
@@ -53,6 +59,8 @@ class Service:
             What comes, and how to write all of some bytes to the other side.
         interrupt
             Called from another thread where nothing more needs to come: makes the reader find the end of the stream.
+        is_over
+            Tells that what is being made is not wanted any more.
 
         Raises
         ------
@@ -67,7 +75,7 @@ class Service:
             n_images += 1
 
         try:
-            self.converse(messages(reader, self.limits), send_image, interrupt)
+            self.converse(messages(reader, self.limits), send_image, interrupt, is_over)
         except KNOWN_FAILURES as error:
             with suppress(OSError):
                 send(text_message(f'raki: {one_line(error)}') + close_message())
@@ -80,6 +88,7 @@ class Service:
         stream: Iterator[Message],
         send_image: Callable[[MadeImage], object],
         interrupt: Callable[[], object] = lambda: None,
+        is_over: Callable[[], bool] = lambda: False,
     ) -> None:
         """Take the messages of one connection and send its images; both may be of another protocol's making."""
         opened = self._opened(stream)
@@ -92,10 +101,11 @@ class Service:
                 image = maker.image(gathered, progress)
             send_image(image)
 
-        with Worker(reconstruct, interrupt) as worker:
+        with Worker(reconstruct, interrupt, is_over) as worker:
             for message in stream:
                 worker.raise_failure()
                 if isinstance(message, Line):
+                    maker.begin(message)
                     for gathered in waiting.add(message):
                         worker.give(gathered)
                 elif message.kind != MessageId.TEXT:

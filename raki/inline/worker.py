@@ -20,11 +20,17 @@ class CancelledError(RuntimeError):
 class Worker(Generic[Task]):
     """Do tasks one after the other, at most one waiting; what fails is raised where tasks are given.
 
-    `interrupt` is called when a task has failed: it should wake up who waits for more to give.
+    `interrupt` is called when a task has failed: it should wake up who waits for more to give. `is_over` tells that
+    nobody wants anything any more.
     """
 
-    def __init__(self, do: Callable[[Task, Progress], None], interrupt: Callable[[], object]) -> None:
-        self._do, self._interrupt = do, interrupt
+    def __init__(
+        self,
+        do: Callable[[Task, Progress], None],
+        interrupt: Callable[[], object],
+        is_over: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._do, self._interrupt, self._is_over = do, interrupt, is_over
         self._tasks: Queue[Task | None] = Queue(maxsize=1)
         self._is_cancelled = Event()
         self._failure: BaseException | None = None
@@ -55,7 +61,7 @@ class Worker(Generic[Task]):
 
     def _run(self) -> None:
         while (task := self._tasks.get()) is not None:
-            if self._failure is None and not self._is_cancelled.is_set():
+            if self._failure is None and not self._is_unwanted:
                 try:
                     self._do(task, self._progress)
                 except BaseException as failure:  # noqa: BLE001 - raised again where tasks are given
@@ -63,8 +69,12 @@ class Worker(Generic[Task]):
                     self._interrupt()
             del task
 
+    @property
+    def _is_unwanted(self) -> bool:
+        return self._is_cancelled.is_set() or self._is_over()
+
     def _progress(self, step: int, n_steps: int) -> None:
         """Told by a method while it learns; ends that where nobody waits for it."""
         del step, n_steps
-        if self._is_cancelled.is_set():
+        if self._is_unwanted:
             raise CancelledError('the connection has ended')

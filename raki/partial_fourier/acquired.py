@@ -46,6 +46,8 @@ class Acquired:
         mask, readout = pattern.mask.to(kspace.device)[..., None], torch.zeros(kspace.shape[-1], dtype=torch.bool)
         for coil in kspace:
             readout |= ((coil != 0) & mask).flatten(0, -2).any(0).cpu()
+            if bool(readout.all()):
+                break
         return cls(tuple(kspace.shape[1:]), tuple(map(_extent, (*lines, readout))))
 
     @property
