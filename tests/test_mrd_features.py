@@ -270,6 +270,22 @@ def test_oversampling_that_the_header_does_not_know_of_is_told_by_the_readouts()
         assert 'readout oversampling removed: 32 to 16 samples' in file.notes
 
 
+@pytest.mark.parametrize(('rate', 'says'), [((2, 2), []), ((2, 3), ['the header says Rz=3']), ((4, 2), [])])
+def test_a_caipi_shift_does_not_contradict_the_acceleration(rate: tuple[int, int], says: list[str]) -> None:
+    """Of 2x2 with a shift by one line, all lines occur, and each partition has every fourth or second one."""
+    encoding = replace(PLAIN, encoded=space(z=8), reconstructed=space(z=8), acceleration=rate)
+    places = [(kz, ky) for kz in range(0, 8, 2) for ky in range(kz // 2 % 2 * rate[0] // 2, N_LINES, rate[0])]
+    file = opened([line(ky, kspace_encode_step_2=kz) for kz, ky in places], encoding)
+    assert [note.split(',')[0] for note in file.notes if 'the header says' in note] == says
+
+
+def test_dwell_times_that_are_not_stated_are_told() -> None:
+    for dwell in (0, 5):
+        noise = line(0, 'noise', sample_time_us=dwell)
+        file = opened([noise, *(line(ky, sample_time_us=5) for ky in range(N_LINES))])
+        assert any('dwell times are not stated' in note for note in file.notes) == (dwell == 0)
+
+
 def test_a_matrix_of_slices_is_no_volume() -> None:
     """Converters of some vendors state the number of slices as partitions."""
     encoding = replace(PLAIN, encoded=space(z=5), reconstructed=space(z=5))

@@ -3,6 +3,7 @@
 import numpy as np
 
 from raki.data.mrd.acquisitions import Acquisitions
+from raki.data.mrd.centre import STEPS
 from raki.data.mrd.header import Header
 from raki.data.mrd.lines import Grid
 from raki.data.notes import AVERAGES, LEFT_OUT, Note, caution, oversampling_removed
@@ -13,6 +14,7 @@ BANDWIDTH = (
     'the header does not state relativeReceiverNoiseBandwidth: 1 is assumed, and if it is 0.79 as on many scanners, '
     'the noise is 12 % more than its samples tell'
 )
+DWELL = 'dwell times are not stated: those of noise and image are assumed to be the same'
 EMBEDDED = 'the header says interleaved calibration, but lines are flagged as calibration: taken as embedded'
 UNCLEAR = 'the header does not say whether calibration lines belong to the image: they train, and do not enter it'
 
@@ -55,9 +57,14 @@ def _about_samples(header: Header, lines: Acquisitions, grid: Grid) -> list[Note
         Note(f'lines are the mean of {most} averages', AVERAGES): least == most > 1,
         caution(UNEQUAL.format(least, most), AVERAGES): least < most,
         caution(BANDWIDTH): lines.is_noise.any() and not header.noise_bandwidth,
+        caution(DWELL): lines.is_noise.any() and not _dwell(lines, lines.is_noise) * _dwell(lines, lines.is_image),
         Note('readouts are run backwards on some lines: turned'): lines.is_reversed[lines.is_image].any(),
     }
     return [note for note, is_due in notes.items() if is_due]
+
+
+def _dwell(lines: Acquisitions, chosen: np.ndarray) -> float:
+    return float(lines.head['sample_time_us'][chosen].mean())
 
 
 def _about_calibration(header: Header, lines: Acquisitions) -> list[Note]:
@@ -79,18 +86,24 @@ def _about_calibration(header: Header, lines: Acquisitions) -> list[Note]:
 def _about_rates(header: Header, lines: Acquisitions) -> list[Note]:
     """Where the header states another acceleration than lines have, along ky, and kz of volumes."""
     notes = []
-    names = (('kspace_encode_step_1', 'R'), ('kspace_encode_step_2', 'Rz'))
+    names = tuple(zip(STEPS, ('R', 'Rz'), strict=True))
     for stated, (step, name) in zip(header.first.acceleration, names[: header.first.n_axes - 1], strict=False):
-        spacing = _spacing(lines, step)
-        if stated > 0 and spacing not in (stated, 0):
+        spacing, own = _spacing(lines, step)
+        if stated > 0 and stated not in (spacing, own) and spacing:
             text = f'the header says {name}={stated}, the lines say {name}={spacing}: the lines are believed'
             notes.append(caution(text))
     return notes
 
 
-def _spacing(lines: Acquisitions, step: str) -> int:
-    """Largest gap between neighbouring image lines of the first slice and frame; 0 with fewer than two lines."""
-    image = lines.is_image
+def _spacing(lines: Acquisitions, step: str) -> tuple[int, int]:
+    """Largest gap between neighbouring image lines of the first slice and frame; 0 with fewer than two lines.
+
+    Of all lines, and of those that share the other counter: a CAIPI shift fills gaps of one with lines of another.
+    """
+    image, [other] = lines.is_image, [each for each in STEPS if each != step]
     first = image & (lines.index('slice') == lines.index('slice')[image].min())
     first &= (lines.labels() == lines.labels()[first][0]).all(axis=1)
-    return int(np.diff(np.unique(lines.index(step)[first])).max(initial=0))
+    counters, others = lines.index(step)[first].astype(int), lines.index(other)[first].astype(int)
+    own = np.unique(np.stack([others, counters]), axis=1)
+    gaps = np.diff(own[1])[np.diff(own[0]) == 0]
+    return int(np.diff(np.unique(counters)).max(initial=0)), int(gaps.max(initial=0))
