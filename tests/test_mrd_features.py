@@ -279,6 +279,17 @@ def test_a_caipi_shift_does_not_contradict_the_acceleration(rate: tuple[int, int
     assert [note.split(',')[0] for note in file.notes if 'the header says' in note] == says
 
 
+def test_noise_is_the_same_bits_of_any_number_of_lines() -> None:
+    """A stream of one slice, and a file of all of them: the mean of equal dwell times is each of them."""
+    noise = line(0, 'noise', sample_time_us=20.1)
+    found = []
+    for n_slices in (1, 3, 37):
+        lines = [line(ky, slice=number, sample_time_us=2.4) for number in range(n_slices) for ky in range(N_LINES)]
+        found.append(opened([noise, *lines]).read([0]).noise)
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
+
+
 def test_dwell_times_that_are_not_stated_are_told() -> None:
     for dwell in (0, 5):
         noise = line(0, 'noise', sample_time_us=dwell)

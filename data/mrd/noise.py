@@ -33,7 +33,8 @@ def noise_of_scan(
     with noise.samples(positions) as readouts:
         samples = np.concatenate([values[channels] for _, values in readouts], axis=1)
     dwells = [
-        float(each.head['sample_time_us'][own].mean()) for each, own in ((noise, positions), (lines, lines.is_image))
+        float(each.head['sample_time_us'][own].mean(dtype=float))  # the same of any number of equal ones
+        for each, own in ((noise, positions), (lines, lines.is_image))
     ]
     ratio = dwells[0] / dwells[1] if min(dwells) > 0 else 1.0
     scale = (ratio / (header.noise_bandwidth or 1.0) / n_averages) ** 0.5
