@@ -1,12 +1,14 @@
 """Clients of `raki serve` made of the standard's own package, and series for them to send."""
 
 import io
+import shutil
 import socket
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO, Self, cast
 
 import ismrmrd
@@ -128,13 +130,15 @@ def written(path: Path, xml: str, lines: Sequence[Any]) -> Path:
 
 
 def stored_lines(path: Path) -> tuple[str, list[Any]]:
-    """Header and acquisitions of a file."""
-    dataset: Any = ismrmrd.Dataset(str(path), 'dataset', create_if_needed=False)
-    try:
-        lines = [dataset.read_acquisition(index) for index in range(dataset.number_of_acquisitions())]
-        return dataset.read_xml_header().decode(), lines
-    finally:
-        dataset.close()
+    """Header and acquisitions of a file; of a copy of it, for the package opens files for writing."""
+    with TemporaryDirectory() as folder:
+        copy = Path(shutil.copyfile(path, Path(folder) / path.name))
+        dataset: Any = ismrmrd.Dataset(str(copy), 'dataset', create_if_needed=False)
+        try:
+            lines = [dataset.read_acquisition(index) for index in range(dataset.number_of_acquisitions())]
+            return dataset.read_xml_header().decode(), lines
+        finally:
+            dataset.close()
 
 
 def stream_of(xml: str, lines: Sequence[Any], config: str = '') -> bytes:

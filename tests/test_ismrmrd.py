@@ -258,6 +258,14 @@ def test_the_last_measurement_of_a_file_is_read(tmp_path: Path) -> None:
     assert file.notes[0].startswith('2 measurements in the file, the last (dataset_1) is read')
 
 
+def test_an_adjustment_after_the_image_is_not_what_is_read(tmp_path: Path) -> None:
+    write(tmp_path / 'a.h5', FULLY)
+    write(tmp_path / 'a.h5', [Line(0, (ismrmrd.ACQ_IS_NOISE_MEASUREMENT,))], 'dataset_1')
+    file = open_scan(tmp_path / 'a.h5')
+    assert torch.equal(file.read().kspace[0], FULL)
+    assert file.notes[0].startswith('2 measurements in the file, the last with an image (dataset) is read')
+
+
 @pytest.mark.parametrize(
     ('lines', 'header', 'message'),
     [

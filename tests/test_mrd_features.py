@@ -400,6 +400,14 @@ def test_noise_channels_are_matched_by_the_labels_of_coils() -> None:
         opened(EVERY, noise=(Header((PLAIN,)), found)).read()
 
 
+def test_masks_that_only_count_channels_do_not_match_noise() -> None:
+    """Converters set the first bits, whatever the channels are."""
+    noise = Line(random_kspace(5, 1, 64, seed=3)[:, 0], 0, ('noise',), {'channel_mask': [0b11111, *[0] * 15]})
+    lines = [line(ky, channel_mask=[0b111, *[0] * 15]) for ky in range(N_LINES)]
+    with pytest.raises(ScanError, match='noise was measured by 5 channels and the image by 3'):
+        opened([noise, *lines]).read()
+
+
 def test_noise_channels_are_matched_by_their_masks() -> None:
     noise = random_kspace(5, 1, 64, seed=3)
     masks = [[0b10111, *[0] * 14, 1], [0b00101, *[0] * 14, 1]]

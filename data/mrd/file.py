@@ -24,7 +24,7 @@ def is_ismrmrd(file: h5py.File) -> bool:
 def open_ismrmrd(
     path: str, _layout: DatasetLayout | None = None, mask: str | None = None, choice: RawChoice = ALL_BY_FILE
 ) -> ScanFile:
-    """Read the headers of the measurement that is chosen, by default the last in the file.
+    """Read the headers of the measurement that is chosen, by default the last in the file that has an image.
 
     Noise is taken from the latest measurement before it that has any, if it has none itself.
 
@@ -35,15 +35,16 @@ def open_ismrmrd(
         raise ScanError(f'{path}: an ISMRMRD file tells itself which lines were measured: leave the mask {mask!r} out')
     with opened(path) as file:
         names = _measurements(file)
-        name = choice.measurement or names[-1]
+        name = choice.measurement or _last_with_image(file, names)
         if name not in names:
             raise ScanError(f'{path}: no measurement {name!r}; the file has {", ".join(names)}')
         header, lines = _measurement(file, name)
         is_quiet = not lines.is_noise.any()
         others = [_measurement(file, other) for other in names[: names.index(name)] if is_quiet]
     noise = next((other for other in reversed(others) if other[1].is_noise.any()), None)
+    last = 'the last' if name == names[-1] else 'the last with an image'
     told = Note(
-        f'{len(names)} measurements in the file, the last ({name}) is read: choose another with --measurement NAME'
+        f'{len(names)} measurements in the file, {last} ({name}) is read: choose another with --measurement NAME'
     )
     is_told = len(names) > 1 and choice.measurement is None
     return scan_file_of(header, lines, path, 'ISMRMRD HDF5', notes=[told] * is_told, centre=choice.centre, noise=noise)
@@ -52,6 +53,12 @@ def open_ismrmrd(
 def _measurement(file: h5py.File, name: str) -> tuple[Header, Acquisitions]:
     """Header and acquisitions of a group."""
     return header_of(file, f'{name}/xml'), stored(dataset(file, f'{name}/data'), file.filename)
+
+
+def _last_with_image(file: h5py.File, names: list[str]) -> str:
+    """The last measurement, unless it is an adjustment only, such as noise, after one with image lines."""
+    found = (name for name in reversed(names) if len(names) == 1 or _measurement(file, name)[1].is_image.any())
+    return next(found, names[-1])
 
 
 def _measurements(file: h5py.File) -> list[str]:

@@ -44,13 +44,15 @@ def noise_of_scan(
 def _channels(header: Header, lines: Acquisitions, of_noise: Header, noise: Acquisitions) -> list[int]:
     """Which channels of the noise are those of the image, in the order of these.
 
-    By the labels of coils where both headers have them, else by the masks of channels, else as they come.
+    By the labels of coils where both headers have them, else by the masks of channels, else as they come. Masks that
+    only count channels, from the first, do not tell which of more they are.
     """
     n_noise, n_image = noise.n_coils(noise.is_noise), lines.n_coils(lines.is_image)
     of_one = [np.flatnonzero(own)[0] for own in (noise.is_noise, lines.is_image)]
     masks = [_numbers(each.head['channel_mask'][own]) for each, own in zip((noise, lines), of_one, strict=True)]
     labels = [list(each.coil_labels) for each in (of_noise, header)]
-    pairs: list[list[list]] = [labels, masks]
+    is_telling = n_noise == n_image or any(own != list(range(len(own))) for own in masks)
+    pairs: list[list[list]] = [labels, masks] if is_telling else [labels]
     for theirs, own in pairs:
         if len(theirs) == n_noise and len(own) == n_image and set(own) <= set(theirs):
             return [theirs.index(each) for each in own]
