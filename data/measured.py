@@ -219,11 +219,11 @@ def _reached(kspace: Tensor, n_readout: int) -> Tensor:
 
     Boolean, axes (readout,); all of them where nothing does.
     """
-    n_samples, ends = kspace.shape[-1], kspace[..., (0, -1)]
-    if bool((ends != 0).flatten(0, -2).any(dim=0).all()):
+    ends = (kspace[..., (0, -1)] != 0).flatten(0, -2).any(dim=0).tolist()
+    if all(ends):
         return torch.ones(n_readout, dtype=torch.bool, device=kspace.device)
-    held = (kspace != 0).flatten(0, -2).any(dim=0).nonzero().flatten()
+    n_samples, held = kspace.shape[-1], (kspace != 0).flatten(0, -2).any(dim=0).nonzero().flatten()
     first, last = (held[0], held[-1]) if len(held) else (0, n_samples)
     steps = torch.arange(n_readout, device=kspace.device) - n_readout // 2
     position = n_samples // 2 + steps * n_samples / n_readout
-    return (position >= first) & (position <= last)
+    return ((position >= first) | ends[0]) & ((position <= last) | ends[1])

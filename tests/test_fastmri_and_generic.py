@@ -11,6 +11,7 @@ import torch
 
 from raki.data.generic import DatasetLayout
 from raki.data.load import Reader, in_hdf5, load_scan, open_scan
+from raki.data.measured import over_field_of_view
 from raki.data.scan import Scan, ScanFile
 from raki.errors import ResourceError, ScanError
 from raki.fourier import centre_crop, image_from_kspace, without_oversampling
@@ -118,6 +119,18 @@ def test_samples_that_no_readout_reached_are_zero_without_their_oversampling(tmp
     assert scan.calibration is not None
     assert torch.equal(scan.reference, scan.kspace)
     assert torch.equal(scan.calibration, scan.kspace[..., 4:12, 3:])
+
+
+@pytest.mark.parametrize('n_readout', range(11, 20))
+def test_an_end_that_was_measured_stays_measured_whatever_the_oversampling(n_readout: int) -> None:
+    """Of 19 or 20 samples, those at the end where readouts are whole: the last new one may lie beyond the last."""
+    for n_samples in (19, 20):
+        kspace = torch.from_numpy(KSPACE[0].swapaxes(1, 2).copy())[..., :n_samples]
+        missing = torch.arange(n_samples) < 6
+        for cut in (torch.zeros_like(missing), missing, missing.flip(0)):
+            found = over_field_of_view(torch.where(cut, 0, kspace), min(n_readout, n_samples))
+            held = found.any(dim=0).any(dim=0)
+            assert (bool(held[0]), bool(held[-1])) == (not cut[0], not cut[-1])
 
 
 def test_the_header_removes_readout_oversampling_and_crops_the_image(tmp_path: Path) -> None:
