@@ -97,6 +97,23 @@ def test_an_image_says_where_it_is_and_how_it_was_made() -> None:
     assert 'research only' in image.meta['ImageComments']
 
 
+def test_directions_are_those_of_the_lines_for_every_vendor(tmp_path: Path) -> None:
+    """As vendors' containers expect them with plain pixels; files say which way pixels run, about the same middle."""
+    vendor = '<acquisitionSystemInformation><systemVendor>SIEMENS</systemVendor></acquisitionSystemInformation>'
+    xml = SERIES.xml.replace('<experimentalConditions>', f'{vendor}<experimentalConditions>')
+    geometry = open_scan(written(tmp_path / 'a.h5', xml, SERIES.every())).geometries[1]
+    with serving() as (address, _), Client(address) as client:
+        client.begin(xml)
+        client.send(*SERIES.every())
+        client.end()
+        _, image = client.rest()
+    assert list(image.read_dir) == pytest.approx(READ.tolist())
+    assert list(image.phase_dir) == pytest.approx(PHASE.tolist())
+    assert geometry.read_dir == pytest.approx((-READ).tolist())
+    assert geometry.phase_dir == pytest.approx((-PHASE).tolist())
+    assert list(image.position) == pytest.approx([1e3 * value for value in geometry.position])
+
+
 def test_slices_that_nothing_marks_as_complete_come_at_the_end(tmp_path: Path) -> None:
     expected = offline(SERIES.write(tmp_path / 'a.h5'), 'grappa')
     with serving() as (address, _), Client(address) as client:

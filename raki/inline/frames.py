@@ -1,6 +1,6 @@
 """Which lines belong together, and when all of them are there."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -159,6 +159,10 @@ def key_of(line: Line) -> Key:
     return tuple(int(line.head['idx'][name]) for name in COUNTERS)
 
 
-def image_line(lines: Iterable[Line]) -> Line:
+def image_line(lines: Sequence[Line]) -> Line:
     """The last line of an image: its header tells where and when."""
-    return [line for line in lines if not line.head['flags'] & (NOISE | CALIBRATION) or line.head['flags'] & BOTH][-1]
+    return next(each for each in reversed(lines) if not each.head['flags'] & (NOISE | CALIBRATION) or _is_both(each))
+
+
+def _is_both(line: Line) -> bool:
+    return bool(line.head['flags'] & BOTH)
