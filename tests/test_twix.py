@@ -12,9 +12,11 @@ import pytest
 import torch
 
 import raki
+from raki.commands.info import describe
 from raki.data.generic import DatasetLayout
 from raki.data.load import load_scan, open_scan
 from raki.data.notes import cautions_of
+from raki.data.twix.file import measurements
 from raki.data.twix.translation import translated
 from raki.errors import ScanError
 from raki.fourier import READOUT, image_from_kspace, kspace_from_image, without_oversampling
@@ -254,9 +256,13 @@ def test_position_and_directions_are_those_of_the_slice(tmp_path: Path) -> None:
 @pytest.mark.parametrize('write', WRITERS)
 def test_a_file_that_ends_early_says_so(tmp_path: Path, write: Write) -> None:
     path = write(tmp_path / 'meas.dat', scan_of(lines_of()))
-    content = path.read_bytes().rstrip(b'\0')
-    (tmp_path / 'short.dat').write_bytes(content[:-600])
-    assert any('ends within a line' in note for note in cautions_of(open_scan(tmp_path / 'short.dat').notes))
+    at = int(measurements(str(path))[-1].offsets[-1])
+    for end in (at, at + 100):
+        (tmp_path / 'short.dat').write_bytes(path.read_bytes()[:end])
+        file = open_scan(tmp_path / 'short.dat')
+        assert any('ends before the measurement does' in note for note in cautions_of(file.notes))
+        assert 'caution' in str(describe(file)['verdict'])
+    assert not any('ends before' in note for note in open_scan(path).notes)
 
 
 def test_damage_and_other_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

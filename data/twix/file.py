@@ -65,7 +65,7 @@ class Measurement:
     """Headers, structured, axes (block,); of VB that of the first channel."""
 
     is_truncated: bool
-    """Whether the file ends within a block."""
+    """Whether the file ends before the measurement does: within a block, or without the one that marks the end."""
 
     def channels(self, block: int) -> list[int]:
         """Numbers of the receiver channels of a block, in the order of its samples."""
@@ -155,7 +155,7 @@ def _parts(text: bytes, n_parts: int) -> dict[str, str]:
 
 
 def _walk(data: mmap.mmap, kind: Format, at: int, end: int, path: str) -> tuple[list[int], bool]:
-    """Where every block with samples begins, up to the one that ends the measurement; whether the last is cut off."""
+    """Where every block with samples begins, up to the one that ends the measurement; whether that one is missing."""
     offsets, smallest = list[int](), max(kind.block, kind.channel)
     while at + smallest <= end:
         (length,) = struct.unpack_from('<I', data, at)
@@ -171,4 +171,4 @@ def _walk(data: mmap.mmap, kind: Format, at: int, end: int, path: str) -> tuple[
         if not is_other:
             offsets.append(at)
         at += size
-    return offsets, False
+    return offsets, True

@@ -118,7 +118,7 @@ def translated(path: str, name: str | None = None) -> Translated:
         last = protocol.name or 'without a name'
         notes.append(Note(f'{len(found)} measurements in the file, the last ({last}) is read'))
     if image.is_truncated:
-        notes.append(caution('the file ends within a line: what comes after was not written, or cut off'))
+        notes.append(caution('the file ends before the measurement does: what comes after was not written, or cut off'))
     labels = image.channels(int(np.flatnonzero(is_image)[0]))
     header = replace(header_of_twix(protocol, image.heads, is_image, path), coil_labels=tuple(map(str, labels)))
     noise, about_noise = (None, []) if _has(image, NOISE).any() else _noise_before(found[:-1], labels)
