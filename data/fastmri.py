@@ -22,11 +22,12 @@ from raki.data.hdf5 import (
     require_memory,
     texts_of,
 )
-from raki.data.measured import Masking, calibration_block, lines_in_file, measured_only, over_field_of_view
+from raki.data.measured import Masking, calibration_block, lines_in_file, measured_only, reached_readout
 from raki.data.mrd.header import header_of
 from raki.data.notes import LEFT_OUT, Note, oversampling_removed
 from raki.data.scan import Scan, ScanFile
 from raki.errors import ScanError
+from raki.fourier import without_oversampling
 
 
 def is_fastmri(file: h5py.File) -> bool:
@@ -99,7 +100,8 @@ def _mask_note(file: h5py.File, mask: str) -> list[Note]:
 def _read_slice(path: str, index: int, n_readout: int, mask: str | None) -> Scan:
     name = f'{path}: slice {index}'
     with opened(path) as file:
-        kspace = over_field_of_view(_lines(dataset(file, 'kspace')[index], name), n_readout)
+        whole = _lines(dataset(file, 'kspace')[index], name)
+        kspace = without_oversampling(whole, n_readout)
         measured = lines_in_file(file, kspace, Masking(mask), name)
         return Scan(
             kspace=measured_only(kspace, measured)[None],
@@ -107,6 +109,7 @@ def _read_slice(path: str, index: int, n_readout: int, mask: str | None) -> Scan
             calibration=_calibration(file, index, n_readout, path),
             noise=noise_of(file),
             reference=_reference(file, index, n_readout, name),
+            readout=reached_readout(whole, n_readout),
         )
 
 
@@ -121,7 +124,7 @@ def _reference(file: h5py.File, index: int, n_readout: int, name: str) -> Tensor
     reference, shape = dataset(file, 'reference'), dataset(file, 'kspace').shape
     if reference.shape != shape:
         raise ScanError(f'{name}: reference must have the shape of kspace {shape}, got {reference.shape}')
-    return over_field_of_view(_lines(reference[index], f'{name} of the reference'), n_readout)[None]
+    return without_oversampling(_lines(reference[index], f'{name} of the reference'), n_readout)[None]
 
 
 def _calibration(file: h5py.File, index: int, n_readout: int, path: str) -> Tensor | None:

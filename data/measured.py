@@ -191,17 +191,17 @@ def lines_with_samples(held: Tensor, mask: Tensor | None, path: str) -> Tensor:
     return stated
 
 
-def over_field_of_view(kspace: Tensor, n_readout: int) -> Tensor:
-    """K-space (..., line, readout) without readout oversampling, zero where no readout reached.
+def reached_readout(kspace: Tensor, n_readout: int) -> range | None:
+    """Which samples along the readout of k-space (..., line, readout) were measured, once cropped to `n_readout`.
 
-    Samples at the ends that no coil and line measured (asymmetric echo) would get a little of their neighbours, and
-    count as measured. Without oversampling, samples come back bit for bit.
+    Samples at the ends that no coil and line measured (asymmetric echo) get a little of their neighbours when readout
+    oversampling is removed, and would count as measured. None where zeros tell, or all were measured.
     """
     if n_readout == kspace.shape[-1]:
-        return kspace
-    inside = without_oversampling(kspace, n_readout)
-    reached = _reached(kspace, inside.shape[-1])
-    return inside if bool(reached.all()) else torch.where(reached, inside, 0)
+        return None
+    reached = _reached(kspace, n_readout)
+    inside = reached.nonzero().flatten()
+    return None if bool(reached.all()) or not len(inside) else range(int(inside[0]), int(inside[-1]) + 1)
 
 
 def calibration_block(lines: Tensor, n_readout: int) -> Tensor:

@@ -54,6 +54,10 @@ class Scan:
     voxel_size: tuple[float, ...] | None = None
     """Size of a voxel along (y, x) or (z, y, x) [m], where the file tells."""
 
+    readout: range | None = None
+    """Positions along kx that were measured (asymmetric echo), where samples beyond are not zero because readout
+    oversampling was removed; None where zeros tell."""
+
     def __post_init__(self) -> None:
         self._require_sampled()
         self._require_alike()
@@ -89,6 +93,12 @@ class Scan:
             noise is None or (len(noise) == 2 and noise[0] == self.n_coils),
             f'noise must have axes (coil, sample) with {self.n_coils} coils',
             noise,
+        )
+        n_readout, inside = self.kspace.shape[-1], self.readout
+        _require(
+            inside is None or (inside.step == 1 and 0 <= inside.start < inside.stop <= n_readout),
+            f'readout must be positions among {n_readout}',
+            inside,
         )
 
     @property

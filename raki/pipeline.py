@@ -87,6 +87,8 @@ class Slab:
     """Noise samples, axes (coil, sample)."""
     coils: int | None = None
     """Number of virtual coils to learn in; None as many as there are."""
+    readout: range | None = None
+    """As `raki.data.scan.Scan.readout`."""
 
     @classmethod
     def of(
@@ -97,7 +99,7 @@ class Slab:
         pattern = known if known is not None and is_known else pattern_of(scan.mask)
         calibration = None if scan.calibration is None else scan.calibration[index].to(device)
         kspace = scan.kspace[index].to(device)
-        return cls(kspace, pattern, calibration, scan.noise, coils)
+        return cls(kspace, pattern, calibration, scan.noise, coils, scan.readout)
 
     @property
     def acs(self) -> Tensor:
@@ -121,7 +123,7 @@ class Slab:
     @property
     def acquired(self) -> Acquired:
         """The block of k-space that is measured or filled in."""
-        return Acquired.of(self.kspace, self.sampling)
+        return Acquired.of(self.kspace, self.sampling, self.readout)
 
     @property
     def transform(self) -> CoilTransform:

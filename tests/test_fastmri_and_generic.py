@@ -11,7 +11,7 @@ import torch
 
 from raki.data.generic import DatasetLayout
 from raki.data.load import Reader, in_hdf5, load_scan, open_scan
-from raki.data.measured import over_field_of_view
+from raki.data.measured import reached_readout
 from raki.data.scan import Scan, ScanFile
 from raki.errors import ResourceError, ScanError
 from raki.fourier import centre_crop, image_from_kspace, without_oversampling
@@ -106,19 +106,17 @@ def test_calibration_loses_readout_samples_that_nobody_measured(tmp_path: Path) 
     np.testing.assert_array_equal(scan.calibration.numpy(), acs[:, :, 3:18].swapaxes(2, 3))
 
 
-def test_samples_that_no_readout_reached_are_zero_without_their_oversampling(tmp_path: Path) -> None:
+def test_samples_that_no_readout_reached_are_told_without_their_oversampling(tmp_path: Path) -> None:
     """Of 20 samples 0 to 4 and 19 are missing: of the 10 at 0, 2, ... 18, those at 0, 2 and 4."""
     short = KSPACE.copy()
     short[:, :, :5], short[:, :, 19:] = 0, 0
-    path = write(tmp_path / 'a.h5', short, ismrmrd_header=header(), reference=short, acs=short[..., 4:12])
+    path = write(tmp_path / 'a.h5', short, ismrmrd_header=header(), acs=short[..., 4:12])
     scan = load_scan(path)
-    expected = without_oversampling(torch.from_numpy(short.swapaxes(2, 3).copy()), 10)
-    torch.testing.assert_close(scan.kspace[..., 3:], expected[..., 3:])
-    assert not bool(scan.kspace[..., :3].any())
-    assert scan.reference is not None
+    torch.testing.assert_close(scan.kspace, without_oversampling(torch.from_numpy(short.swapaxes(2, 3).copy()), 10))
+    assert scan.readout == range(3, 10)
     assert scan.calibration is not None
-    assert torch.equal(scan.reference, scan.kspace)
-    assert torch.equal(scan.calibration, scan.kspace[..., 4:12, 3:])
+    torch.testing.assert_close(scan.calibration, scan.kspace[..., 4:12, 3:])
+    assert load_scan(write(tmp_path / 'b.h5', ismrmrd_header=header())).readout is None
 
 
 @pytest.mark.parametrize('n_readout', range(11, 20))
@@ -128,9 +126,11 @@ def test_an_end_that_was_measured_stays_measured_whatever_the_oversampling(n_rea
         kspace = torch.from_numpy(KSPACE[0].swapaxes(1, 2).copy())[..., :n_samples]
         missing = torch.arange(n_samples) < 6
         for cut in (torch.zeros_like(missing), missing, missing.flip(0)):
-            found = over_field_of_view(torch.where(cut, 0, kspace), min(n_readout, n_samples))
-            held = found.any(dim=0).any(dim=0)
-            assert (bool(held[0]), bool(held[-1])) == (not cut[0], not cut[-1])
+            n_kept = min(n_readout, n_samples)
+            found = reached_readout(torch.where(cut, 0, kspace), n_kept) or range(n_kept)
+            assert (found.start > 0, found.stop < n_kept) == (
+                (bool(cut[0]), bool(cut[-1])) if n_kept < n_samples else (False, False)
+            )
 
 
 def test_the_header_removes_readout_oversampling_and_crops_the_image(tmp_path: Path) -> None:

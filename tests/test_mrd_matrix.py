@@ -188,7 +188,6 @@ def direct(case: Case, frame: int, kspace: Tensor) -> Scan:
         without_oversampling(kspace * mask[:, None], case.n_readout),
         -(-case.skipped // case.oversampling),
     )
-    scan[..., :n_missing] = 0
     calibration = None if whole is None else without_oversampling(whole, case.n_readout)
     if calibration is not None:
         calibration = calibration[None, ..., n_missing:]

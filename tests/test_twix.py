@@ -138,9 +138,8 @@ def test_an_asymmetric_echo_is_placed_by_its_sample_and_cut_samples_are_left_out
     kept = KSPACE.clone()
     kept[..., :6], kept[..., -1:] = 0, 0
     scan = load_scan(write_vb(tmp_path / 'meas.dat', scan_of(short)))
-    expected = without_oversampling(kept, N_READOUT)
-    expected[..., :3] = 0
-    near(scan.kspace[0], expected)
+    near(scan.kspace[0], without_oversampling(kept, N_READOUT))
+    assert scan.readout == range(3, N_READOUT)
 
 
 @pytest.mark.parametrize('echo', [0, N_READOUT - 1])

@@ -1,5 +1,6 @@
 """Placing acquisitions in the matrix of k-space by their counters, averaged where they were measured more than once."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,11 +8,12 @@ import torch
 from torch import Tensor
 
 from raki.data.hdf5 import finite
-from raki.data.measured import DAMAGED_PART, lines_with_samples, over_field_of_view
+from raki.data.measured import DAMAGED_PART, lines_with_samples, reached_readout
 from raki.data.mrd.acquisitions import Acquisitions
 from raki.data.mrd.header import Encoding
 from raki.data.place import LABELS
 from raki.errors import ScanError
+from raki.fourier import without_oversampling
 
 SHOWN = 4
 """Spacing of the samples that are looked at first, in parts of half a readout."""
@@ -81,6 +83,9 @@ class Placed:
     counts: Tensor
     """How often every readout was measured, axes (phase axes); int64."""
 
+    readout: range | None = None
+    """As `raki.data.scan.Scan.readout`."""
+
     @property
     def held(self) -> Tensor:
         """Which readouts were measured, boolean, axes (phase axes)."""
@@ -101,7 +106,7 @@ def placed(lines: Acquisitions, chosen: np.ndarray, grid: Grid, name: str) -> Pl
     partitions, n_coils = grid.partitions(lines), lines.n_coils(chosen)
     n_partitions, n_lines = grid.phase_shape
     kspace = torch.zeros(n_coils, n_partitions, n_lines, grid.n_readout, dtype=torch.complex64)
-    counts = torch.zeros(n_partitions, n_lines, dtype=torch.int64)
+    counts, reached = torch.zeros(n_partitions, n_lines, dtype=torch.int64), list[range | None]()
     for partition in np.unique(partitions[chosen]).tolist():
         here = f'{name}, partition {partition}'
         if not 0 <= partition < n_partitions:
@@ -112,13 +117,23 @@ def placed(lines: Acquisitions, chosen: np.ndarray, grid: Grid, name: str) -> Pl
         positions = np.flatnonzero(chosen & (partitions == partition))
         own = _slice(lines, positions, grid, here)
         kspace[:, partition], counts[partition] = own.kspace, own.counts
-    return Placed(kspace, counts)
+        reached.append(own.readout)
+    return Placed(kspace, counts, _hull(reached))
 
 
 def joined(first: Placed, second: Placed) -> Placed:
     """The first, and the second where the first was not measured."""
     kspace = torch.where(first.held[..., None], first.kspace, second.kspace)
-    return Placed(kspace, torch.where(first.held, first.counts, second.counts))
+    counts = torch.where(first.held, first.counts, second.counts)
+    return Placed(kspace, counts, _hull([first.readout, second.readout]))
+
+
+def _hull(reached: Sequence[range | None]) -> range | None:
+    """Samples that any of these reach; None if one reaches all."""
+    known = [each for each in reached if each is not None]
+    if len(known) < len(reached) or not known:
+        return None
+    return range(min(each.start for each in known), max(each.stop for each in known))
 
 
 class Placing:
@@ -163,7 +178,9 @@ class Placing:
             finite(result, self._name)
         _require_whole(kspace, counts > 0, self._name)
         is_measured = lines_with_samples(torch.from_numpy(energies != 0), torch.from_numpy(counts > 0), self._name)
-        return Placed(over_field_of_view(result, self._grid.n_readout), torch.from_numpy(counts) * is_measured)
+        n_readout = self._grid.n_readout
+        inside = without_oversampling(result, n_readout)
+        return Placed(inside, torch.from_numpy(counts) * is_measured, reached_readout(result, n_readout))
 
 
 def _slice(lines: Acquisitions, positions: np.ndarray, grid: Grid, name: str) -> Placed:

@@ -207,6 +207,7 @@ class SlabReader:
             noise=self._noise,
             image_shape=self.header.image_shape(n_axes),
             voxel_size=self.header.voxel_size(n_axes),
+            readout=image.readout,
         )
 
     @cached_property

@@ -36,10 +36,11 @@ class Acquired:
     """Positions on either side of DC below which an axis is not completed [sample]."""
 
     @classmethod
-    def of(cls, kspace: Tensor, pattern: Pattern) -> 'Acquired':
+    def of(cls, kspace: Tensor, pattern: Pattern, within: range | None = None) -> 'Acquired':
         """Lines that a pattern measures or fills, and readout samples that any measured line holds (asymmetric echo).
 
-        Of k-space (coil, phase axes, kx), in which no receiver delivers an exact zero.
+        Of k-space (coil, phase axes, kx), in which no receiver delivers an exact zero; of the readout only what is
+        `within`, where that is known.
         """
         inside, n_axes = pattern.inside, pattern.mask.ndim
         lines = [inside.movedim(axis, 0).flatten(1).any(1) if n_axes > 1 else inside for axis in range(n_axes)]
@@ -48,6 +49,8 @@ class Acquired:
             readout |= ((coil != 0) & mask).flatten(0, -2).any(0).cpu()
             if bool(readout.all()):
                 break
+        if within is not None:
+            readout[: within.start], readout[within.stop :] = False, False
         return cls(tuple(kspace.shape[1:]), tuple(map(_extent, (*lines, readout))))
 
     @property
