@@ -67,6 +67,7 @@ def convert(scan: ScanFile, path: Path, *, keep_phi: bool = False) -> list[str]:
         lost = target.write(path, scan, subject, new_file)
     text, hidden = [name for name in FREE_TEXT if name in scan.facts], sorted(set(scan.identity) - set(subject))
     lost += ['time stamps, dwell times and user fields of acquisitions'] * scan.format.startswith(ACQUISITIONS)
+    lost += ['which samples of an asymmetric echo were measured'] * (scan.read_slab(0, 0).readout is not None)
     lost += [f'free text of the header ({", ".join(text)})'] * bool(text)
     hint = '' if keep_phi else ': --keep-phi keeps it'
     return lost + [f'who the patient is ({", ".join(hidden)}){hint}'] * bool(hidden)
