@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from raki.coils.combine import root_sum_of_squares
+from raki.commands.info import describe
 from raki.data.load import load_scan
 from raki.data.mrd.acquisitions import Acquisitions, HeldSamples
 from raki.data.mrd.header import Encoding, Header, Space, header_from
@@ -285,6 +286,22 @@ def test_noise_is_the_same_bits_of_any_number_of_lines() -> None:
         found.append(opened([noise, *lines]).read([0]).noise)
     assert torch.equal(found[0], found[1])
     assert torch.equal(found[0], found[2])
+
+
+def test_a_measurement_that_was_stopped_is_told() -> None:
+    """The last slice lacks lines, or there is none; frames with shifted lines lack nothing."""
+
+    def slices(n_last: int) -> list[Line]:
+        numbers = [(repetition, number, ky) for repetition in (0, 1) for number in (0, 1) for ky in range(N_LINES)]
+        whole = [line(ky, repetition=repetition, slice=number) for repetition, number, ky in numbers]
+        return whole[: len(whole) - N_LINES + n_last]
+
+    assert describe(opened(slices(N_LINES)))['verdict'] == 'ready'
+    assert 'slice 1, repetition 1 has lines 0 to 11, others 0 to 19' in str(describe(opened(slices(12)))['cautions'])
+    assert 'left out: no lines in slices [1]' in str(describe(opened(slices(0)))['cautions'])
+    shifted = [line(ky, repetition=number) for number in range(3) for ky in range(number, N_LINES, 3)]
+    over = replace(PLAIN, calibration_mode='interleaved', interleaved_over='repetition')
+    assert not any('stopped' in note for note in opened(shifted, over).notes)
 
 
 def test_dwell_times_that_are_not_stated_are_told() -> None:

@@ -7,6 +7,7 @@ from raki.data.mrd.centre import STEPS
 from raki.data.mrd.header import Header
 from raki.data.mrd.lines import Grid
 from raki.data.notes import AVERAGES, LEFT_OUT, Note, caution, oversampling_removed
+from raki.data.place import LABELS
 from raki.errors import ScanError
 
 UNEQUAL = 'lines are the mean of {} to {} averages, and noise is taken as that of their mean number'
@@ -47,6 +48,7 @@ def notes_of(header: Header, lines: Acquisitions, grid: Grid) -> list[Note]:
         *_about_samples(header, lines, grid),
         *_about_calibration(header, lines),
         *_about_rates(header, lines),
+        *_about_ends(lines),
     ]
 
 
@@ -93,6 +95,26 @@ def _about_rates(header: Header, lines: Acquisitions) -> list[Note]:
             text = f'the header says {name}={stated}, the lines say {name}={spacing}: the lines are believed'
             notes.append(caution(text))
     return notes
+
+
+def _about_ends(lines: Acquisitions) -> list[Note]:
+    """Which slice of which frame lacks an end of ky that others have, as where a measurement was stopped."""
+    names, image = ['slice', *LABELS], lines.is_image
+    labels, which = np.unique(lines.labels(names)[image], axis=0, return_inverse=True)
+    counters, which = lines.index(STEPS[0])[image].astype(int), which.reshape(-1)
+    first, last = np.full(len(labels), counters.max()), np.full(len(labels), counters.min())
+    np.minimum.at(first, which, counters)
+    np.maximum.at(last, which, counters)
+    margin = max(1, _spacing(lines, STEPS[0])[0])
+    short = np.flatnonzero((first > first.min() + margin) | (last < last.max() - margin))
+    if not len(short):
+        return []
+    own = ', '.join(f'{name} {value}' for name, value in zip(names, labels[short[0]].tolist(), strict=True) if value)
+    text = (
+        f'{own or "slice 0"} has lines {first[short[0]]} to {last[short[0]]}, others {first.min()} to {last.max()}, '
+        'which is taken for partial Fourier: was the measurement stopped?'
+    )
+    return [caution(text)]
 
 
 def _spacing(lines: Acquisitions, step: str) -> tuple[int, int]:
