@@ -98,7 +98,10 @@ def _about_rates(header: Header, lines: Acquisitions) -> list[Note]:
 
 
 def _about_ends(lines: Acquisitions) -> list[Note]:
-    """Which slice of which frame lacks an end of ky that others have, as where a measurement was stopped."""
+    """Which slice of which frame lacks an end of ky that others have, as where a measurement was stopped.
+
+    Frames without all slices are left out anyway.
+    """
     names, image = ['slice', *LABELS], lines.is_image
     labels, which = np.unique(lines.labels(names)[image], axis=0, return_inverse=True)
     counters, which = lines.index(STEPS[0])[image].astype(int), which.reshape(-1)
@@ -106,7 +109,9 @@ def _about_ends(lines: Acquisitions) -> list[Note]:
     np.minimum.at(first, which, counters)
     np.maximum.at(last, which, counters)
     margin = max(1, _spacing(lines, STEPS[0])[0])
-    short = np.flatnonzero((first > first.min() + margin) | (last < last.max() - margin))
+    _, frame, n_slices = np.unique(labels[:, 1:], axis=0, return_inverse=True, return_counts=True)
+    is_whole = n_slices[frame.reshape(-1)] == n_slices.max()
+    short = np.flatnonzero(is_whole & ((first > first.min() + margin) | (last < last.max() - margin)))
     if not len(short):
         return []
     own = ', '.join(f'{name} {value}' for name, value in zip(names, labels[short[0]].tolist(), strict=True) if value)
