@@ -15,8 +15,8 @@ from math import ceil
 import torch
 from torch import Tensor
 
+from raki.data.blocks import Box, Positions, acs_of, slices
 from raki.data.lattice import Offset
-from raki.data.sampling import Box, acs_of, slices
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,29 +62,17 @@ class Gaps:
 
 
 @dataclass(frozen=True, eq=False)
-class Equispaced:
+class Equispaced(Positions):
     """Lines whose gaps have at most two neighbouring sizes outside the ACS, as an even spacing has that is rounded.
 
     Margins narrower than the widest gap are filled; wider ones are partial Fourier or padding and stay empty.
     """
-
-    mask: Tensor
-    """Boolean, axes (ky,): the measured positions."""
 
     lines: tuple[int, ...]
     """Measured lines that cells lie between, ascending; of the ACS both ends, and some between them."""
 
     widest: int
     """Gap outside the ACS [line]."""
-
-    @cached_property
-    def acs(self) -> Box:
-        """The largest block of neighbouring measured lines; empty where no two of them touch."""
-        return acs_of(self.mask)
-
-    def acs_block(self, kspace: Tensor) -> Tensor:
-        """View of the ACS of k-space, axes (..., ky, kx)."""
-        return kspace[(..., *slices(self.acs), slice(None))]
 
     @cached_property
     def filled(self) -> Box:
@@ -100,11 +88,6 @@ class Equispaced:
         inside = torch.zeros_like(self.mask)
         inside[slices(self.filled)] = True
         return inside
-
-    @property
-    def net_acceleration(self) -> float:
-        """Lines measured or filled over lines measured, R_net, ACS included."""
-        return int((self.inside | self.mask).sum()) / int(self.mask.sum())
 
     @property
     def gaps(self) -> dict[int, int]:

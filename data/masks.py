@@ -12,8 +12,9 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from raki.data.blocks import Positions, slices
 from raki.data.equispaced import Equispaced, equispaced_of
-from raki.data.sampling import Box, Sampling, acs_of, slices
+from raki.data.sampling import Sampling
 from raki.errors import SamplingError
 
 CENTRE_FRACTION = 0.08
@@ -24,20 +25,12 @@ CENTRE_TIMES_RATE = 0.32
 
 
 @dataclass(frozen=True, eq=False)
-class Irregular:
+class Irregular(Positions):
     """Measured positions without any order.
 
     What is filled reaches from the first to the last of them, and beyond over margins narrower than the widest gap
     along that axis, as on a lattice; wider ones are partial Fourier or padding and stay empty.
     """
-
-    mask: Tensor
-    """Boolean, axes (ky,) or (kz, ky): the measured positions."""
-
-    @cached_property
-    def acs(self) -> Box:
-        """The largest block of neighbouring measured positions; empty where no two lines of it touch."""
-        return acs_of(self.mask)
 
     @cached_property
     def inside(self) -> Tensor:
@@ -47,18 +40,9 @@ class Irregular:
         inside[slices(tuple(_reach(self.mask.sum(axes) > 0 if axes else self.mask) for axes in others))] = True
         return inside
 
-    def acs_block(self, kspace: Tensor) -> Tensor:
-        """View of the ACS of k-space, axes (..., phase axes, kx)."""
-        return kspace[(..., *slices(self.acs), slice(None))]
-
-    @property
-    def net_acceleration(self) -> float:
-        """Positions measured or filled over positions measured, R_net, ACS included."""
-        return int((self.inside | self.mask).sum()) / max(1, int(self.mask.sum()))
-
 
 Pattern = Sampling | Equispaced | Irregular
-"""Any pattern: what was measured, the ACS and what is filled may be asked of both."""
+"""Any pattern: what was measured, the ACS and what is filled may be asked of all."""
 
 
 def pattern_of(mask: Tensor) -> Pattern:

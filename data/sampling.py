@@ -9,26 +9,21 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from raki.data.blocks import Box, Positions, acs_of, indices, slices
 from raki.data.lattice import Lattice, Offset
 from raki.errors import SamplingError
-
-Box = tuple[range, ...]
-"""A block of neighbouring positions, one side per phase axis; all sides empty where there is none."""
 
 NAMES = ('partitions', 'lines')
 """Of positions along (kz, ky)."""
 
 
 @dataclass(frozen=True, eq=False)
-class Sampling:
+class Sampling(Positions):
     """A lattice of positions with an optional rectangular block of autocalibration lines (ACS).
 
     Margins narrower than the spacing of the lattice belong to it and are filled; wider ones are partial Fourier or
     padding and stay empty.
     """
-
-    mask: Tensor
-    """Boolean, axes (ky,) or (kz, ky): the measured positions."""
 
     lattice: Lattice
     """The regular pattern among them."""
@@ -68,7 +63,7 @@ class Sampling:
         lattice = _lattice_of(mask, outside, acs)
         strays = (outside & ~lattice.on(mask.shape)).nonzero().tolist()
         if mask.ndim == 1 and (strays or _lost(lattice, mask, _bounding_box(mask))):
-            raise SamplingError(_uneven_message(_indices(mask), acs[0]))
+            raise SamplingError(_uneven_message(indices(mask), acs[0]))
         if strays:
             raise SamplingError(
                 f'measured positions must be a regular lattice{f" outside the ACS ({_words(acs)})" if all(acs) else ""}'
@@ -81,15 +76,6 @@ class Sampling:
     def acceleration(self) -> int:
         """R: positions per lattice point."""
         return self.lattice.rate
-
-    @cached_property
-    def acs(self) -> Box:
-        """The largest block of neighbouring measured positions; empty where no two lines of it touch."""
-        return acs_of(self.mask)
-
-    def acs_block(self, kspace: Tensor) -> Tensor:
-        """View of the ACS of k-space, axes (..., phase axes, kx)."""
-        return kspace[(..., *slices(self.acs), slice(None))]
 
     @cached_property
     def inside(self) -> Tensor:
@@ -111,11 +97,6 @@ class Sampling:
         positions, first = self.inside.cpu().nonzero(), torch.tensor(self.lattice.first)
         anchors = torch.cat([positions - torch.tensor(target) for target in targets])
         return anchors[self.lattice.joins(anchors - first)].unique(dim=0)
-
-    @property
-    def net_acceleration(self) -> float:
-        """Positions measured or filled over positions measured, R_net, ACS included."""
-        return int((self.inside | self.mask).sum()) / int(self.mask.sum())
 
 
 def undersample(
@@ -168,53 +149,17 @@ def undersample(
     return Sampling(mask, lattice, block)
 
 
-def slices(box: Box) -> tuple[slice, ...]:
-    """Index of a block on the phase axes."""
-    return tuple(slice(side.start, side.stop) for side in box)
-
-
-def longest_run(mask: Tensor) -> range:
-    """Find the longest run of True in a boolean mask, axes (ky,); the first of equals; empty without any."""
-    runs = [range(0)]
-    for line in _indices(mask):
-        start = runs.pop().start if line == runs[-1].stop else line
-        runs.append(range(start, line + 1))
-    return max(runs, key=len)
-
-
-def acs_of(mask: Tensor) -> Box:
-    """Find the largest block of True in a mask, two or more lines of two or more partitions; empty without any.
-
-    One partition suffices where there is no other. The first of equals.
-    """
-    if mask.ndim == 1:
-        return acs_of(mask[None])[1:]
-    best, area, least = (range(0), range(0)), 1, min(2, len(mask))
-    for start in range(len(mask)):
-        common = torch.ones_like(mask[0])
-        for stop in range(start + 1, len(mask) + 1):
-            common = common & mask[stop - 1]
-            n_lines = int(common.sum())
-            if n_lines * (len(mask) - start) <= area:
-                break
-            if stop - start >= least and n_lines * (stop - start) > area:
-                run = longest_run(common)
-                if len(run) > 1 and len(run) * (stop - start) > area:
-                    best, area = (range(start, stop), run), len(run) * (stop - start)
-    return best
-
-
 def _lattice_of(mask: Tensor, outside: Tensor, acs: Box) -> Lattice:
     """Spacings, shift and first point of the positions outside the ACS."""
     if mask.ndim == 1:
-        lines = _indices(mask)
+        lines = indices(mask)
         if len(lines) < 2:
             raise SamplingError(f'need at least two measured lines, got {len(lines)} of {len(mask)}')
-        return Lattice.of((max(b - a for a, b in pairwise(lines)),), first=(_indices(outside)[0],))
+        return Lattice.of((max(b - a for a, b in pairwise(lines)),), first=(indices(outside)[0],))
     is_hidden = len(acs[1]) == len(_bounding_box(mask)[1])  # whole lattice partitions may lie inside the ACS
-    rows = _indices((mask if is_hidden else outside).any(1))
-    seen = _indices(outside.any(1))
-    gaps = [b - a for row in seen for a, b in pairwise(_indices(mask[row]))]
+    rows = indices((mask if is_hidden else outside).any(1))
+    seen = indices(outside.any(1))
+    gaps = [b - a for row in seen for a, b in pairwise(indices(mask[row]))]
     if not gaps or (len(rows) < 2 and len(mask) > 1):
         raise SamplingError(
             f'need at least two measured lines on each of two partitions, got {int(mask.sum())} positions on '
@@ -222,7 +167,7 @@ def _lattice_of(mask: Tensor, outside: Tensor, acs: Box) -> Lattice:
         )
     steps = [b - a for a, b in pairwise(rows)] or [1]
     usual = max(steps) if is_hidden else min(steps, key=lambda step: (-steps.count(step), step))
-    lines = [_indices(outside[row])[0] for row in seen]
+    lines = [indices(outside[row])[0] for row in seen]
     shifts = [lines[i + 1] - lines[i] for i in range(len(seen) - 1) if seen[i + 1] - seen[i] == usual]
     return Lattice.of((usual, max(gaps)), shifts[0] % max(gaps) if shifts else 0, (seen[0], lines[0]))
 
@@ -261,12 +206,8 @@ def _hull(side: range, other: range) -> range:
 
 
 def _bounding_box(mask: Tensor) -> Box:
-    sides = [_indices(mask.movedim(axis, 0).flatten(1).any(1) if mask.ndim > 1 else mask) for axis in range(mask.ndim)]
+    sides = [indices(mask.movedim(axis, 0).flatten(1).any(1) if mask.ndim > 1 else mask) for axis in range(mask.ndim)]
     return tuple(range(side[0], side[-1] + 1) if side else range(0) for side in sides)
-
-
-def _indices(mask: Tensor) -> list[int]:
-    return mask.nonzero().flatten().tolist()
 
 
 def _ends(side: range) -> str:

@@ -12,7 +12,7 @@ from math import nan
 from pathlib import Path
 from secrets import token_hex
 from stat import S_IMODE
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 
 import h5py
 import torch
@@ -21,6 +21,8 @@ from torch import Tensor
 from raki.data.place import Place
 from raki.data.scan import Scan
 from raki.errors import ScanError
+
+Format = TypeVar('Format')
 
 METADATA_BYTES = 1 << 16
 """Room for what a file holds beside its arrays."""
@@ -99,6 +101,15 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """Give a new file in the same folder; put it in place of `path` if the block succeeds, remove it otherwise."""
     with replacing_all() as new_file:
         yield new_file(Path(path))
+
+
+def by_suffix(path: str | Path, formats: Mapping[str, Format], kind: str) -> Format:
+    """Give the first of `formats`, by suffix, that a file's name asks for; a ValueError says what `kind` lacks it."""
+    name = Path(path).name.lower()
+    found = next((each for suffix, each in formats.items() if name.endswith(suffix) and name != suffix), None)
+    if found is None:
+        raise ValueError(f'{path}: no {kind} this suffix: choose from {", ".join(formats)}')
+    return found
 
 
 def write_text(path: str | Path, text: str) -> None:

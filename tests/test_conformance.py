@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from raki.data.blocks import Box
 from raki.data.equispaced import Equispaced
 from raki.data.lattice import Lattice
 from raki.data.masks import Pattern, pattern_of
-from raki.data.sampling import Box, Sampling
+from raki.data.sampling import Sampling
 from raki.errors import CalibrationError
 from raki.grappa.method import USUAL, Grappa
 from raki.interpolation.calibration import Method, Refining

@@ -11,8 +11,9 @@ from torch import Tensor
 from raki.coils.combine import matched_weights, root_sum_of_squares, walsh_weights
 from raki.coils.noise import coloured_noise, noise_covariance, noise_factor, whitening_matrix
 from raki.coils.transform import coil_transform
+from raki.data.blocks import Box
 from raki.data.lattice import Lattice
-from raki.data.sampling import Box, Sampling, undersample
+from raki.data.sampling import Sampling, undersample
 from raki.data.simulate import Simulation, simulate
 from raki.evaluation.metrics import object_mask
 from raki.evaluation.noise_maps import analytic_noise_map, full_noise, replica_noise_map

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from raki.data.blocks import acs_of, longest_run
 from raki.data.lattice import Lattice
-from raki.data.sampling import Sampling, acs_of, longest_run, undersample
+from raki.data.sampling import Sampling, undersample
 from raki.errors import SamplingError
 
 

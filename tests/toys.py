@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from raki.commands.catalogue import METHODS as CATALOGUE
+from raki.data.blocks import Box, slices
 from raki.data.lattice import Lattice
 from raki.data.masks import Pattern
-from raki.data.sampling import Box, Sampling, slices
+from raki.data.sampling import Sampling
 from raki.grappa.method import Grappa
 from raki.interpolation.calibration import Calibration, Method
 from raki.interpolation.neighbours import Kernel

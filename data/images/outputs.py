@@ -11,7 +11,7 @@ from raki.data.images.mrd import write_mrd_images
 from raki.data.images.nifti import write_nifti
 from raki.data.images.png import write_png
 from raki.data.place import Place
-from raki.data.save import ReconstructionWriter, Writer
+from raki.data.save import ReconstructionWriter, Writer, by_suffix
 
 UNPLACED = 'the scan does not tell its place in space: orientation and position of the images are unknown'
 
@@ -68,11 +68,7 @@ WRITERS: Mapping[str, Output] = {
 
 def output_of(path: str | Path) -> Output:
     """Give the format that the suffix of a path asks for; a ValueError names the known ones."""
-    name = Path(path).name.lower()
-    found = next((output for suffix, output in WRITERS.items() if name.endswith(suffix) and name != suffix), None)
-    if found is None:
-        raise ValueError(f'{path}: no format has this suffix: choose from {", ".join(WRITERS)}')
-    return found
+    return by_suffix(path, WRITERS, 'format has')
 
 
 def reconstruction_writer(path: str | Path, n_images: int) -> Writer:

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
+from raki.data.blocks import acs_of, slices
 from raki.data.measured import calibration_block
 from raki.data.mrd.acquisitions import Acquisitions
 from raki.data.mrd.header import ROUNDED, Encoding, Header
 from raki.data.mrd.lines import Grid, placed
 from raki.data.place import LABELS
-from raki.data.sampling import acs_of, slices
 from raki.errors import ScanError
 
 MERGED = ('embedded', 'interleaved')

@@ -8,7 +8,7 @@ from raki.data.mrd.description import SUBJECT
 from raki.data.raw.cfl import write_cfl_raw
 from raki.data.raw.fastmri import write_fastmri_raw
 from raki.data.raw.mrd import write_mrd_raw
-from raki.data.save import replacing_all
+from raki.data.save import by_suffix, replacing_all
 from raki.data.scan import ScanFile
 
 Conversion = Callable[[Path, ScanFile, Mapping[str, str], Callable[[Path], Path]], list[str]]
@@ -46,11 +46,7 @@ FREE_TEXT = ('protocol', 'source', 'notes')
 
 def target_of(path: str | Path) -> Target:
     """Give the format that the suffix of a path asks for; a ValueError names the known ones."""
-    name = Path(path).name.lower()
-    found = next((target for suffix, target in TARGETS.items() if name.endswith(suffix) and name != suffix), None)
-    if found is None:
-        raise ValueError(f'{path}: no raw data have this suffix: choose from {", ".join(TARGETS)}')
-    return found
+    return by_suffix(path, TARGETS, 'raw data have')
 
 
 def convert(scan: ScanFile, path: Path, *, keep_phi: bool = False) -> list[str]:

@@ -15,12 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from raki.data.blocks import slices
 from raki.data.masks import Pattern, pattern_of
 from raki.data.mrd.description import MM, Description, header_xml, scanner_of
 from raki.data.mrd.geometry import AXES, signs_of
 from raki.data.mrd.layout import ACQUISITION, bit
 from raki.data.place import Frame, Geometry
-from raki.data.sampling import Sampling, slices
+from raki.data.sampling import Sampling
 from raki.data.save import hdf5_in, reserve
 from raki.data.scan import Scan, ScanFile
 from raki.errors import ScanError

@@ -10,10 +10,11 @@ import torch
 from raki.coils.noise import noise_covariance
 from raki.commands.inputs import sizes_by_axis
 from raki.commands.outlook import Prospect, outlook
+from raki.data.blocks import Box
 from raki.data.equispaced import Equispaced
 from raki.data.hdf5 import reconstruction_bytes
 from raki.data.masks import Irregular, Pattern, pattern_of
-from raki.data.sampling import NAMES, Box, Sampling
+from raki.data.sampling import NAMES, Sampling
 from raki.data.scan import Scan, ScanFile
 from raki.errors import CalibrationError, SamplingError
 from raki.interpolation.calibration import Calibration

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from raki.coils.combine import matched_weights, root_sum_of_squares
 from raki.coils.noise import noise_covariance
+from raki.data.blocks import slices
 from raki.data.masks import Pattern
-from raki.data.sampling import Sampling, slices
+from raki.data.sampling import Sampling
 from raki.data.scan import Scan
 from raki.device import now
 from raki.errors import ScanError

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from raki.coils.combine import matched_weights, root_sum_of_squares
+from raki.data.blocks import slices
 from raki.data.lattice import Lattice
-from raki.data.sampling import Sampling, slices
+from raki.data.sampling import Sampling
 from raki.evaluation.noise_maps import NoiseMap
 from raki.fourier import image_from_kspace, kspace_from_image, spatial_axes
 

@@ -30,8 +30,8 @@ import torch
 from torch import Tensor
 
 from raki.coils.espirit import KERNEL, espirit_maps
+from raki.data.blocks import slices
 from raki.data.masks import Pattern
-from raki.data.sampling import slices
 from raki.errors import CalibrationError, ResourceError
 from raki.fourier import centre_crop, image_from_kspace, kspace_from_image, spatial_axes
 from raki.interpolation.calibration import Calibration

@@ -9,10 +9,11 @@ from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 import torch
 from torch import Tensor
 
+from raki.data.blocks import slices
 from raki.data.equispaced import Alike, Equispaced, Gaps
 from raki.data.lattice import Lattice
 from raki.data.masks import Irregular, Pattern
-from raki.data.sampling import Sampling, slices
+from raki.data.sampling import Sampling
 from raki.errors import CalibrationError, SamplingError
 from raki.interpolation.least_squares import NormalEquations
 from raki.interpolation.neighbours import Cells, Kernel, Neighbourhood, grown

@@ -12,9 +12,10 @@ from itertools import product
 import torch
 from torch import Tensor
 
+from raki.data.blocks import Box, longest_run, slices
 from raki.data.equispaced import Alike, Gaps
 from raki.data.lattice import Lattice, Offset
-from raki.data.sampling import Box, Sampling, longest_run, slices
+from raki.data.sampling import Sampling
 from raki.errors import CalibrationError
 
 ELEMENTS_AT_ONCE = 2**23

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from raki.data.sampling import slices
+from raki.data.blocks import slices
 from raki.interpolation.calibration import Calibration, Linearizable, PatchMap
 from raki.interpolation.neighbours import Cells
 

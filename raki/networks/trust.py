@@ -16,7 +16,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from raki.data.sampling import Box, slices
+from raki.data.blocks import Box, slices
 from raki.fourier import image_from_kspace
 from raki.interpolation.calibration import Calibration, PatchMap
 from raki.interpolation.least_squares import LinearMap

@@ -7,8 +7,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from raki.data.blocks import Box
 from raki.data.masks import Pattern
-from raki.data.sampling import Box
 
 AXES = ('kz', 'ky', 'kx')
 """Names of the last axes of k-space."""

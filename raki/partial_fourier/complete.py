@@ -13,7 +13,7 @@ from math import prod
 import torch
 from torch import Tensor
 
-from raki.data.sampling import slices
+from raki.data.blocks import slices
 from raki.partial_fourier.acquired import AXES, Acquired
 from raki.partial_fourier.methods import PartialFourier
 
