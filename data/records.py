@@ -18,7 +18,7 @@ TAGS = ('array', 'class', 'tuple', 'range', 'map', 'dtype')
 """What an object of JSON stands for, by its only key."""
 
 
-def packed(value: object, arrays: list[Tensor]) -> Plain:
+def packed(value: object, arrays: list[Tensor]) -> Plain:  # noqa: PLR0911 - one for each kind
     """Give a value as what JSON can hold; arrays are appended to `arrays` and stand there as their number.
 
     Takes None, truth values, numbers, texts, tensors, types of tensors, tuples, lists, ranges, mappings with any such
@@ -63,7 +63,7 @@ def name_of(kind: type) -> str:
     return f'{kind.__module__}.{kind.__qualname__}'
 
 
-def unpacked(plain: Plain, arrays: Sequence[Tensor], known: Mapping[str, type]) -> Any:
+def unpacked(plain: Plain, arrays: Sequence[Tensor], known: Mapping[str, type]) -> Any:  # noqa: PLR0911 - as above
     """Give the value that was `packed`.
 
     Parameters

@@ -81,5 +81,5 @@ def test_only_data_is_stored(value: object) -> None:
     ],
 )
 def test_nothing_unknown_is_made(plain: object) -> None:
-    with pytest.raises(ValueError, match='a known class is wanted|has other fields'):
+    with pytest.raises(ValueError, match=r'a known class is wanted|has other fields'):
         unpacked(plain, [], KNOWN)
