@@ -133,13 +133,14 @@ def compare(
     """Undersample a fully sampled scan, reconstruct it with several methods, and measure."""
     from raki.commands import catalogue
     from raki.commands.compare import compare_file
+    from raki.data.apart import array_apart
     from raki.data.hdf5 import read_mask
     from raki.device import choose_device
     from raki.evaluation.plan import Plan
 
     if output.exists() and not output.is_dir():
         raise UsageError(f'-o must name a folder, but {output} is a file')
-    own = None if own_object is None else read_mask(own_object)
+    own = None if own_object is None else array_apart(own_object, lambda: read_mask(own_object))
     with as_usage_error():
         chosen = catalogue.with_settings(catalogue.methods_named(methods, iterations), calibration, faithful)
         where = choose_device(device)
