@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from raki.commands.inputs import as_usage_error, by, require_writable, sizes_by_axis
+from raki.commands.origin import origin
 from raki.data.raw.conversion import convert, target_of
 from raki.data.scan import ScanFile
 
@@ -20,7 +21,8 @@ def convert_file(file: ScanFile, output: Path, *, keep_phi: bool = False) -> dic
 
     `notes` are what the reader did, such as to remove readout oversampling; `left_out` what the new file cannot hold.
     """
-    left_out = convert(file, output, keep_phi=keep_phi)
+    made = origin('convert', file.path, keep_phi=keep_phi)
+    left_out = convert(file, output, keep_phi=keep_phi, manifest=made)
     return {
         'output': str(output),
         'source_format': file.format,
