@@ -4,7 +4,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from raki.commands.inputs import by
-from raki.commands.origin import origin
+from raki.commands.origin import versions
 from raki.data.sampling import undersample
 from raki.data.save import write_scan
 from raki.data.simulate import Simulation, simulate
@@ -45,7 +45,8 @@ def simulate_file(
         scan = replace(scan, mask=undersample(scan.mask, rate, acs, shift).mask)
     acceleration = by(rate) if is_volume else rate[0]
     facts = {'source': 'raki simulate', 'notes': f'simulated: {settings}', 'acceleration': acceleration}
-    made = origin('simulate', **asdict(settings), rate=by(rate), acs=by(acs), shift=shift)
+    options = {**asdict(settings), 'rate': by(rate), 'acs': by(acs), 'shift': shift}
+    made = {'command': 'simulate', 'options': options, 'versions': versions()}
     write_scan(output, scan, {**facts, 'manifest': made})
     names = ('partitions', 'lines', 'samples')[-len(matrix) :]
     size = ' x '.join(f'{size} {name}' for size, name in zip(matrix, names, strict=True))
