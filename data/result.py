@@ -61,7 +61,7 @@ def open_reconstruction(path: str | Path) -> ReconstructionFile:
             got = f'{images.dtype} {images.shape}'
             raise ScanError(f'{path}: {NAME} must hold numbers with axes (image, y, x), got {got}')
         n_images, height, width = images.shape
-        manifest = {name: _value(value) for name, value in file.attrs.items()}
+        manifest = {name: _value(value) for name, value in file.attrs.items() if name != 'sha256'}
         size = _pixel_size(file, n_images)
     found = ReconstructionFile(str(path), (n_images, height, width), manifest, partial(_read, path), size)
     for name in COUNTERS:
@@ -92,7 +92,7 @@ def _pixel_size(file: h5py.File, n_images: int) -> tuple[float, float] | None:
 
 
 def _value(value: object) -> object:
-    """An attribute as `ReconstructionWriter.describe` was given it."""
+    """An attribute as `raki.data.save.describe_in` was given it."""
     if isinstance(value, np.generic):
         return value.item()
     text = text_of(value)

@@ -103,7 +103,7 @@ def convert(
     from raki.commands.convert import convert_file, require_target, told
 
     require_target(output, scan)
-    report = convert_file(reading.open(scan), output, keep_phi=keep_phi)
+    report = convert_file(reading.open(scan), output, reading, keep_phi=keep_phi)
     print(json.dumps(report, indent=1) if as_json else shown('\n'.join(told(report))))
 
 
@@ -177,6 +177,20 @@ def view(
     print(shown(output))
     if not no_open:
         webbrowser.open(output.resolve().as_uri())
+
+
+@app.command()
+def verify(
+    paths: Annotated[list[Path], typer.Argument(help='Files that raki wrote, or folders with nothing else in them.')],
+    as_json: JsonOption = False,
+) -> int:
+    """Say of outputs whether they are as they were written; exit code 3 if one is not."""
+    from raki.commands.verify import told, verify_paths
+
+    verdicts = verify_paths(paths)
+    found = [{'path': str(each.path), 'problem': each.problem} for each in verdicts]
+    print(json.dumps(found, indent=1) if as_json else shown('\n'.join(told(verdicts))))
+    return 3 if any(each.problem for each in verdicts) else 0
 
 
 @app.command()
