@@ -25,13 +25,15 @@ FEWEST_COILS = 4
 """With fewer there are too few orders to tell."""
 
 
-def disagreement(calibration: Tensor, scan: Tensor) -> str | None:
+def disagreement(calibration: Tensor, scan: Tensor, name: str = 'the separate calibration') -> str | None:
     """Say why separate calibration does not fit the scan; None where nothing speaks against it.
 
     Parameters
     ----------
     calibration, scan
         Measured samples, axes (coil, sample), with as many coils. Lines that were not measured may be zero in both.
+    name
+        What the calibration is, in words.
     """
     n_coils = len(scan)
     if n_coils < FEWEST_COILS:
@@ -41,15 +43,15 @@ def disagreement(calibration: Tensor, scan: Tensor) -> str | None:
     found = divergence(here)
     if MUCH * found > min(divergence(torch.randperm(n_coils, generator=chance).tolist()) for _ in range(N_CHANCES)):
         return (
-            'the separate calibration resembles the scan hardly more than with its coils shuffled: it belongs to '
-            'another scan, or its coils are in another order'
+            f'{name} resembles the scan hardly more than with its coils shuffled: it belongs to another scan, or its '
+            'coils are in another order'
         )
     usual = [here[start:] + here[:start] for start in here] + [here[::-1]]
     order = min((_improved(divergence, each) for each in (here, min(usual, key=divergence))), key=divergence)
     if MUCH * divergence(order) < found:
         moved = [coil for coil in here if order[coil] != coil]
         return (
-            f'coils {", ".join(map(str, moved))} of the separate calibration fit the scan better in the order '
+            f'coils {", ".join(map(str, moved))} of {name} fit the scan better in the order '
             f'{", ".join(str(order[coil]) for coil in moved)}: check the order of its coils'
         )
     return None
