@@ -34,7 +34,8 @@ AT_HOME = {
     'mrd': ('raki.inline.version2',),
     'rich': ('raki.commands.terminal',),
     'twixtools': ('raki.data.twix.file',),
-    'typer': ('raki.cli', 'raki.endings', 'raki.options'),
+    'pydantic': ('raki.commands.settings', 'raki.options'),
+    'typer': ('raki.cli', 'raki.commands.settings', 'raki.endings', 'raki.options'),
 }
 
 
