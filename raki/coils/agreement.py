@@ -21,6 +21,9 @@ MUCH = 2.0
 FLOOR = 1e-3
 """Power that every combination of coils has at least, relative to the mean over coils [1]."""
 
+ROUNDING = 1e-9
+"""Divergences below this are those of equal covariances [1]."""
+
 FEWEST_COILS = 4
 """With fewer there are too few orders to tell."""
 
@@ -41,6 +44,8 @@ def disagreement(calibration: Tensor, scan: Tensor, name: str = 'the separate ca
     divergence = _Divergence(_covariance(calibration), _covariance(scan))
     here, chance = list(range(n_coils)), torch.Generator().manual_seed(0)
     found = divergence(here)
+    if found < ROUNDING:
+        return None
     if MUCH * found > min(divergence(torch.randperm(n_coils, generator=chance).tolist()) for _ in range(N_CHANCES)):
         return (
             f'{name} resembles the scan hardly more than with its coils shuffled: it belongs to another scan, or its '

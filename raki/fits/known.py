@@ -41,10 +41,9 @@ PATCH_MAPS = (LinearMap, Blend, GatedNetwork, ResidualMap, NetworkMap, HighPassM
 REFINEMENTS = (Consistent, SparseImage)
 """All that may be done to what is filled in."""
 
-OTHERS = (
-    (Interpolator, InnerMap, EdgeMap, Cells, Neighbourhood, Sampling, Equispaced, Irregular, Lattice, CoilTransform)
-    + (Raki, Recipe, Kernel, Stack, Extent, Evidence, Grid)  # settings and places of networks and refinements
-)  # fmt: skip
+PARTS = (Interpolator, InnerMap, EdgeMap, Cells, Neighbourhood, CoilTransform)
+PATTERNS = (Sampling, Equispaced, Irregular, Lattice)
+OF_MAPS = (Raki, Recipe, Kernel, Stack, Extent, Evidence, Grid)
 
 LARGEST = 2**63
 """Whole numbers are smaller than this; it is what an array can hold."""
@@ -73,7 +72,9 @@ def made(kind: type, /, **values: object) -> object:
 
 def makers(*more: type) -> dict[str, Callable[..., object]]:
     """All classes by the names that records have for them, each as a function that checks its fields first."""
-    return {name_of(kind): partial(made, kind) for kind in (*PATCH_MAPS, *REFINEMENTS, *OTHERS, *more)}
+    return {
+        name_of(kind): partial(made, kind) for kind in (*PATCH_MAPS, *REFINEMENTS, *PARTS, *PATTERNS, *OF_MAPS, *more)
+    }
 
 
 @cache

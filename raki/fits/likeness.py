@@ -47,7 +47,7 @@ def require_same(fit: Fit, kspace: Tensor, mask: Tensor, name: str) -> None:
         there, first = int(own.sum()), ', '.join(map(str, differ[0]))
         raise ScanError(
             f'{name} has other lines than the fit: {int(mask.sum())} of {mask.numel()} were measured, the fit is for '
-            f'{there}, and {len(differ)} differ, first {first}; learn anew, without --fit'
+            f'{there}, and {len(differ)} differ, first {first}; learn anew'
         )
 
 
@@ -61,18 +61,16 @@ def _about_coils(fit: Fit, kspace: Tensor, mask: Tensor) -> tuple[str, ...]:
         return ()
     own, seen = fit.moments, moments_of(kspace, mask)
     found = disagreement(_with_moments(own), _with_moments(seen), 'the scan that the fit is of')
-    tiny = torch.finfo(torch.float64).tiny
-    ratios = (seen.diagonal().real.clamp(min=tiny) / own.diagonal().real.clamp(min=tiny)).sqrt()
-    usual = float(ratios.median())
-    strange = ((ratios > MUCH * usual) | (MUCH * ratios < usual)).nonzero().flatten().tolist()
+    powers = [each.diagonal().real.clamp(min=torch.finfo(torch.float64).tiny) for each in (seen, own)]
+    ratios, is_dead = (powers[0] / powers[1]).sqrt(), powers[0] == powers[1]  # in both of them, where both are zero
+    usual = float(ratios[~is_dead].median()) if not bool(is_dead.all()) else 1.0
+    strange = (~is_dead & ((ratios > MUCH * usual) | (MUCH * ratios < usual))).nonzero().flatten().tolist()
     said = [] if found is None else [found]
     if strange:
         named = ', '.join(f'{coil} ({float(ratios[coil]) / usual:.3g}x)' for coil in strange)
         said.append(f'coils differ in brightness from those that the fit is of, relative to the others: {named}')
     if not 1 / MUCH < usual < MUCH:
-        said.append(
-            f'the scan is {usual:.3g} times as bright as that which the fit is of: what depends on its noise may not hold'
-        )
+        said.append(f'the scan is {usual:.3g} times as bright as that of the fit: what depends on noise may not hold')
     return tuple(said)
 
 
@@ -84,7 +82,7 @@ def _about_noise(fit: Fit, noise: Tensor | None) -> tuple[str, ...]:
     matrix = transform.matrix.to(covariance)
     levels = torch.linalg.eigvalsh(matrix @ covariance @ matrix.mH).clamp(min=0).sqrt()
     low, high = float(levels.min()), float(levels.max())
-    if 1 / MUCH < low and high < MUCH:
+    if low > 1 / MUCH and high < MUCH:
         return ()
     return (f'in the virtual coils of the fit noise is {low:.3g} to {high:.3g} and not 1: it differs from that scan',)
 

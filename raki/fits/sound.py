@@ -55,7 +55,7 @@ def require_sound(interpolator: Interpolator) -> None:
         sizes.require_refinement(interpolator.refinement)
 
 
-def _require(condition: bool, what: str) -> None:  # noqa: FBT001 - it is what must hold
+def _require(condition: bool, what: str) -> None:
     if not condition:
         raise ValueError(f'the parts of an interpolator do not fit together: {what}')
 
@@ -77,7 +77,7 @@ def _require_pattern(interpolator: Interpolator, shape: tuple[int, ...]) -> None
         _require_within(sampling.filled, shape)
     if isinstance(sampling, Equispaced):
         lines = sampling.lines
-        is_ordered = len(lines) > 0 and list(lines) == sorted(set(lines)) and 0 <= lines[0] and lines[-1] < shape[0]
+        is_ordered = len(lines) > 0 and list(lines) == sorted(set(lines)) and lines[0] >= 0 and lines[-1] < shape[0]
         _require(is_ordered and 1 <= sampling.widest <= shape[0], f'lines {lines} of {shape}')
 
 
@@ -126,7 +126,7 @@ class _Sizes:
         _require_within(cells.box, self.shape)
         anchors, n_axes = cells.anchors, len(self.shape)
         _require_array(anchors, (len(anchors) if anchors.ndim else 0, n_axes), (torch.int64,), 'places of cells')
-        self.require_near([tuple(each) for each in (*anchors.aminmax(dim=0),)] if len(anchors) else [])
+        self.require_near([ends.tolist() for ends in anchors.aminmax(dim=0)] if len(anchors) else [])
         _require(bool(cells.is_whole.all()), 'cells with sources beyond the matrix')
 
     def require_neighbourhood(self, around: Neighbourhood) -> None:
@@ -221,5 +221,3 @@ class _Sizes:
         else:
             _require_array(refinement.sensitivities, (self.n_coils, *grid.size), (torch.complex64,), 'sensitivities')
             _require_array(refinement.reference, grid.size, (torch.complex64,), 'the image of thresholds')
-
-

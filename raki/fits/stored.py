@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -36,8 +36,6 @@ KINDS = {
     for kind in (torch.bool, torch.int64, torch.float32, torch.float64, torch.complex64, torch.complex128)
 }
 """Types of arrays by name."""
-
-Value = TypeVar('Value')
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -139,8 +137,8 @@ def read_fits(path: str | Path) -> Fits:
         If there is no file.
     """
     path = Path(path)
-    if path.exists() and not path.is_file():
-        raise ScanError(f'{path} is no file of fits, but a folder, a pipe or a device')
+    if not path.is_file():
+        raise ScanError(f'{path}: is a folder, a pipe or a device' if path.exists() else f'{path}: no such file')
     with path.open('rb'):  # an OSError says what is wrong with it
         pass
     try:
@@ -156,15 +154,19 @@ def read_fits(path: str | Path) -> Fits:
         raise ScanError(f'{path}: not fits that raki can use: {told}') from error
 
 
-def on_device(value: Value, device: torch.device) -> Value:
+def on_device(interpolator: Interpolator, device: torch.device) -> Interpolator:
     """The same with weights on a device; masks, places and transforms of coils are used from the CPU."""
+    return _moved(interpolator, device)
+
+
+def _moved(value: Any, device: torch.device) -> Any:
     if isinstance(value, Tensor):
         return value.to(device)
     if isinstance(value, tuple):
-        return tuple(on_device(each, device) for each in value)  # pyright: ignore[reportReturnType]
+        return tuple(_moved(each, device) for each in value)
     if not is_dataclass(value) or isinstance(value, type | Positions | Cells | CoilTransform):
         return value
-    found = {each.name: on_device(getattr(value, each.name), device) for each in fields(value) if each.init}
+    found = {each.name: _moved(getattr(value, each.name), device) for each in fields(value) if each.init}
     return replace(value, **found)
 
 
@@ -205,7 +207,7 @@ def _digest(about: Mapping[str, Any], tensors: Sequence[Tensor]) -> str:
 
 
 def opened(path: Path) -> tuple[dict[str, Any], list[Tensor]]:
-    """What the header of a file says about its arrays, and these, as `signed` took them; nothing is checked but form."""
+    """What the header of a file says about its arrays, and these, as `signed` took them, unchecked."""
     with safe_open(path, framework='pt') as file:
         about = json.loads((file.metadata() or {}).get('raki', 'null'), parse_constant=_refused)
         names = file.keys()
