@@ -175,7 +175,7 @@ def view(
 
     output = output or reconstruction.with_suffix('.html')
     inputs.require_writable(output, reconstruction)
-    view_file(reconstruction, output, slices or None)
+    _warn(view_file(reconstruction, output, slices or None))
     print(shown(output))
     if not no_open:
         webbrowser.open(output.resolve().as_uri())
