@@ -146,7 +146,7 @@ def test_of_another_pattern_or_size_nothing_is_filled_in() -> None:
         require_same(found, kspace[..., 1:], mask, 'slice 0')
     with pytest.raises(ScanError, match=r'other lines than the fit: \d+ of 44 .* for \d+, and \d+ differ, first 0'):
         require_same(found, kspace, PATTERNS['gaps']().mask, 'slice 0')
-    with pytest.raises(SamplingError, match='fitted for .* measured lines, but of the scan other lines'):
+    with pytest.raises(SamplingError, match=r'fitted for \d+ of 44 measured lines, but of the scan other lines'):
         raki.reconstruct(Scan(kspace[None], PATTERNS['gaps']().mask), fitted=[found.interpolator])
     with pytest.raises(ValueError, match='need what was fitted of each of 1 slices'):
         raki.reconstruct(Scan(kspace[None], mask), fitted=[found.interpolator] * 2)
@@ -284,7 +284,7 @@ def mutated(about: dict[str, Any], tensors: list[Tensor], generator: Random) -> 
 
 def mutated_array(array: Tensor, generator: Random) -> Tensor:
     changes: list[Callable[[], Tensor]] = [
-        lambda: array.flatten(),
+        array.flatten,
         lambda: array[:-1] if array.ndim else array,
         lambda: array[:0] if array.ndim else array,
         lambda: torch.cat([array, array]) if array.ndim else array,
@@ -325,7 +325,7 @@ def written(path: Path, scan: Scan, **changes: Any) -> Path:
 
 @pytest.fixture(scope='module')
 def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two slices, the same in another order of coils, and the same ten times as bright."""
+    """Two slices, and the same with coils in another order, brighter, with one dim coil, and with other lines."""
     folder = tmp_path_factory.mktemp('scans')
     full = simulate(Simulation((48, 40), 6, 2))
     mask = sampled_volume((48,), Lattice.of((3,)), (range(16, 32),)).mask
@@ -335,6 +335,8 @@ def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
     written(folder / 'scan.h5', scan)
     written(folder / 'shuffled.h5', scan, kspace=scan.kspace[:, [3, 0, 5, 1, 4, 2]], noise=None)
     written(folder / 'bright.h5', scan, kspace=10 * scan.kspace, noise=10 * noise)
+    gains = torch.tensor([1, 1, 0.1, 1, 1, 1])[:, None]
+    written(folder / 'dim.h5', scan, kspace=gains[..., None] * scan.kspace, noise=gains * noise)
     written(folder / 'other.h5', scan, mask=sampled_volume((48,), Lattice.of((2,)), (range(16, 32),)).mask)
     words = ['-o', str(folder / 'own.h5'), '--save-fit', str(folder / 'fit.safetensors')]
     assert main(['reconstruct', str(folder / 'scan.h5'), *words, '--method', 'grappa']) == 0
@@ -346,13 +348,11 @@ def run(scans: Path, name: str, output: Path, *words: str) -> int:
     return main(['reconstruct', str(scans / name), '-o', str(output), *fits, *words])
 
 
-def test_a_stored_fit_gives_the_same_images(
-    scans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_stored_fit_gives_the_same_images(scans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(scans, 'scan.h5', tmp_path / 'out.h5') == 0
     told = capsys.readouterr()
     assert 'by grappa' in told.out
-    assert told.err == ''
+    assert told.err.strip() == ''
     images = [dataset(path, 'reconstruction') for path in (scans / 'own.h5', tmp_path / 'out.h5')]
     np.testing.assert_array_equal(*images)
     manifest, own = attributes(tmp_path / 'out.h5'), attributes(scans / 'own.h5')
@@ -376,8 +376,8 @@ def test_slices_are_matched_by_number(scans: Path, tmp_path: Path, capsys: pytes
 @pytest.mark.parametrize(
     ('name', 'warning'),
     [
-        ('shuffled.h5', 'of the scan that the fit is of fit the scan better in the order'),
-        ('shuffled.h5', 'coils differ in brightness'),
+        ('shuffled.h5', 'the scan that the fit is of resembles the scan hardly more than with its coils shuffled'),
+        ('dim.h5', 'coils differ in brightness from those that the fit is of, relative to the others: 2 (0.1x)'),
         ('bright.h5', '10 times as bright as that of the fit'),
         ('bright.h5', 'in the virtual coils of the fit noise is'),
     ],
@@ -400,12 +400,18 @@ def test_what_looks_different_is_warned_of(
     ],
 )
 def test_what_does_not_go_with_a_fit_is_said_in_one_line(
-    scans: Path, tmp_path: Path, name: str, words: list[str], code: int, message: str, capsys: pytest.CaptureFixture[str]
+    scans: Path,
+    tmp_path: Path,
+    name: str,
+    words: list[str],
+    code: int,
+    message: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert run(scans, name, tmp_path / 'out.h5', *words) == code
     told = capsys.readouterr().err
     assert message in told
-    assert told.count('\n') == 1
+    assert told.strip().count('\n') == 0
     assert not (tmp_path / 'out.h5').exists()
 
 

@@ -193,10 +193,15 @@ def _laid_out(array: Tensor) -> tuple[list[Any], Tensor]:
 def _restored(laid: Any, tensor: Tensor) -> Tensor:
     match laid:
         case [str(name), list(shape), list(order)] if name in KINDS and shape == list(tensor.shape):
-            values = torch.view_as_complex(tensor) if KINDS[name].is_complex else tensor
+            values = _complex(tensor) if KINDS[name].is_complex else tensor
             if values.dtype == KINDS[name] and sorted(order) == list(range(values.ndim)):
                 return values.permute([order.index(axis) for axis in range(values.ndim)])
     raise ValueError(f'an array is {tensor.dtype} of {tuple(tensor.shape)}, and should be {str(laid)[:60]}')
+
+
+def _complex(pairs: Tensor) -> Tensor:
+    is_pairs = pairs.dtype in (torch.float32, torch.float64) and pairs.ndim > 0 and pairs.shape[-1] == 2
+    return torch.view_as_complex(pairs) if is_pairs else pairs
 
 
 def _digest(about: Mapping[str, Any], tensors: Sequence[Tensor]) -> str:
