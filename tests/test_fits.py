@@ -18,6 +18,7 @@ from torch import Tensor
 import raki
 from raki.cli import main
 from raki.data.blocks import Box
+from raki.data.digests import PLACEHOLDER, Verdict, seal, verify
 from raki.data.lattice import Lattice
 from raki.data.masks import Pattern, pattern_of
 from raki.data.save import write_scan
@@ -25,7 +26,7 @@ from raki.data.scan import Scan
 from raki.data.simulate import Simulation, simulate
 from raki.errors import SamplingError, ScanError
 from raki.fits.likeness import require_same
-from raki.fits.stored import Fit, opened, read_fits, signed, stored, write_fits
+from raki.fits.stored import Fit, opened, put, read_fits, write_fits
 from raki.interpolation.calibration import Refining
 from raki.interpolation.fit import Interpolator, ZeroFilling, fit
 from raki.interpolation.patterns import Gapwise
@@ -104,17 +105,21 @@ def test_what_fills_nothing_in_comes_back_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize('name', ['gated', 'sparse'])
 def test_the_same_fit_is_the_same_file_and_a_file_read_and_written_is_itself(name: str, tmp_path: Path) -> None:
     path, manifest = tmp_path / 'fit.safetensors', {'method': name, 'a': [1, {'b': None}], 'c': 0.1}
-    digest = write_fits(path, [Fit(fitted(name, 'lines'), 3, torch.eye(4, dtype=torch.complex128))], manifest)
-    content = path.read_bytes()
-    found = read_fits(path)
-    assert (found.digest, found.manifest, found.name) == (digest, manifest, 'fit.safetensors')
-    assert stored(found.every, found.manifest) == (content, digest)
+    write_fits(path, [Fit(fitted(name, 'lines'), 3, torch.eye(4, dtype=torch.complex128))], manifest)
+    content, found = path.read_bytes(), read_fits(path)
+    assert (found.manifest, found.name) == (manifest, 'fit.safetensors')
+    assert found.digest.encode() in content
+    assert verify(path) == [Verdict(path)]
+    for fits in ([Fit(fitted(name, 'lines'), 3, found.every[0].moments)], found.every):
+        write_fits(path, fits, manifest)
+        assert path.read_bytes() == content
 
 
 @pytest.mark.parametrize('name', ['spirit', 'sparse'])
-def test_measured_samples_are_not_stored(name: str) -> None:
+def test_measured_samples_are_not_stored(name: str, tmp_path: Path) -> None:
     """Refinements know the lines that they were learnt from: a file of weights needs none of them."""
-    content, _ = stored([Fit(fitted(name, 'lines'))], {})
+    write_fits(tmp_path / 'fit.safetensors', [Fit(fitted(name, 'lines'))], {})
+    content = (tmp_path / 'fit.safetensors').read_bytes()
     line = noisy('lines')[0, ACS[LINES][0].start]
     assert line.numpy().tobytes()[8:64] not in content
 
@@ -174,8 +179,8 @@ HOSTILE: dict[str, Callable[[Path], bytes]] = {
     'pickle': lambda mark: pickle.dumps(Payload(mark)),
     'oversized header': lambda _: header_of(2**62, b'{}'),
     'header of another size': lambda _: header_of(10**6, b'{}'),
-    'nested': lambda _: header_of(10**5, b'[' * 10**5),
-    'no metadata': lambda _: header_of(2, b'{}'),
+    'nested': lambda _: header_of(10**5, b'[' * 10**5 + PLACEHOLDER.encode()),
+    'no metadata': lambda _: header_of(2, b'{}' + PLACEHOLDER.encode()),
     'nested metadata': lambda _: crafted(metadata='[' * 10**5),
     'long numbers': lambda _: crafted(metadata='9' * 10**5),
     'NaN': lambda _: crafted(metadata='{"format": NaN}'),
@@ -184,8 +189,11 @@ HOSTILE: dict[str, Callable[[Path], bytes]] = {
 }
 
 
+SEALED = ('nested', 'no metadata', 'nested metadata', 'long numbers', 'NaN', 'not JSON', 'a list')
+
+
 def crafted(metadata: str) -> bytes:
-    text = json.dumps({'__metadata__': {'raki': metadata}}).encode()
+    text = json.dumps({'__metadata__': {'raki': metadata, 'sha256': PLACEHOLDER}}).encode()
     return header_of(len(text), text)
 
 
@@ -193,7 +201,9 @@ def crafted(metadata: str) -> bytes:
 def test_other_files_are_refused_and_nothing_in_them_is_run(kind: str, tmp_path: Path) -> None:
     path, mark = tmp_path / 'fit.safetensors', tmp_path / 'mark'
     path.write_bytes(HOSTILE[kind](mark))
-    with pytest.raises(ScanError, match=r'fit\.safetensors: not fits that raki can use: [^\n]+$'):
+    if kind in SEALED:
+        seal(path)
+    with pytest.raises(ScanError, match=r'fit\.safetensors: [^\n]+$'):
         read_fits(path)
     assert not mark.exists()
 
@@ -206,13 +216,14 @@ def test_other_things_than_files_are_refused(tmp_path: Path) -> None:
 
 def test_every_truncation_and_every_flipped_byte_is_noticed(tmp_path: Path) -> None:
     path, generator = tmp_path / 'fit.safetensors', Random(0)
-    content, _ = stored([Fit(fitted('grappa-2x3', 'lines'), 0)], {'method': 'grappa'})
+    write_fits(path, [Fit(fitted('grappa-2x3', 'lines'), 0)], {'method': 'grappa'})
+    content = path.read_bytes()
     for _ in range(60):
         at, changed = generator.randrange(len(content)), bytearray(content)
         changed[at] ^= 1 << generator.randrange(8)
         for damaged in (content[:at], bytes(changed)):
             path.write_bytes(damaged)
-            with pytest.raises(ScanError, match='not fits that raki can use'):
+            with pytest.raises(ScanError, match='is damaged, or not of raki'):
                 read_fits(path)
 
 
@@ -222,7 +233,7 @@ def forged(path: Path, change: Callable[[dict[str, Any], list[Tensor]], None]) -
     del about['sha256']
     change(about, tensors)
     target = path.with_name('forged.safetensors')
-    target.write_bytes(signed(about, tensors)[0])
+    put(target, about, tensors)
     return target
 
 
@@ -435,7 +446,7 @@ def test_a_damaged_fit_is_bad_input(scans: Path, tmp_path: Path, capsys: pytest.
     damaged = tmp_path / 'damaged.safetensors'
     damaged.write_bytes((scans / 'fit.safetensors').read_bytes()[:-7])
     assert run(scans, 'scan.h5', tmp_path / 'out.h5', '--fit', str(damaged)) == 3
-    assert 'damaged.safetensors: not fits that raki can use' in capsys.readouterr().err
+    assert 'damaged.safetensors: is damaged' in capsys.readouterr().err
 
 
 def test_a_volume_keeps_one_fit(tmp_path: Path) -> None:
