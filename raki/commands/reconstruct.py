@@ -141,7 +141,7 @@ def reconstruct_file(
             manifest = _grown(manifest, scan, result, job)
         kept_manifest = {name: value for name, value in manifest.items() if name not in TIMES}
         if fits:
-            fits.write_bytes(kept.stored(kept_manifest)[0])
+            kept.put(fits, kept_manifest)
         writer.describe(kept_manifest)
     return manifest
 
