@@ -94,11 +94,18 @@ class Part(NamedTuple):
     """Where these belong."""
 
 
-def reconstruct_file(file: ScanFile, output: Path, job: Job, progress_for: Callable[[str], Progress]) -> dict[str, Any]:
+def reconstruct_file(
+    file: ScanFile,
+    output: Path,
+    job: Job,
+    progress_for: Callable[[str], Progress],
+    watch: Callable[[Scan, OutputImage], object] = lambda _scan, _image: None,
+) -> dict[str, Any]:
     """Reconstruct into a file, all or nothing, and return the manifest that it carries.
 
     Slice by slice, so that memory stays that of one slice. A volume is read whole. Where two axes are accelerated it is
-    reconstructed whole, too; its filled k-space is written with kz transformed away, as slices.
+    reconstructed whole, too; its filled k-space is written with kz transformed away, as slices. `watch` is shown every
+    image that is written, and the scan of which it is one.
     """
     asked = job.settings
     slices = asked.slices or range(file.n_slices)
@@ -116,7 +123,9 @@ def reconstruct_file(file: ScanFile, output: Path, job: Job, progress_for: Calla
                 scan, job.prepared, **job.options, progress=progress_for(f'{part.name}: {asked.method}')
             )
             for image in _images(part, scan, result, job, keeps_kspace=keeps_kspace):
-                writer.put(next(numbers), replace(image, readout_is_rows=file.readout_is_rows))
+                placed = replace(image, readout_is_rows=file.readout_is_rows)
+                writer.put(next(numbers), placed)
+                watch(scan, placed)
             manifest = _grown(manifest, scan, result, job)
         writer.describe(manifest)
     return manifest
