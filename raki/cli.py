@@ -108,7 +108,7 @@ def convert(
     from raki.commands.convert import convert_file, require_target, told
 
     require_target(output, scan)
-    report = convert_file(reading.open(scan), output, keep_phi=keep_phi)
+    report = convert_file(reading.open(scan), output, reading, keep_phi=keep_phi)
     print(json.dumps(report, indent=1) if as_json else shown('\n'.join(told(report))))
 
 
@@ -138,13 +138,14 @@ def compare(
     """Undersample a fully sampled scan, reconstruct it with several methods, and measure."""
     from raki.commands import catalogue
     from raki.commands.compare import compare_file
+    from raki.data.apart import array_apart
     from raki.data.hdf5 import read_mask
     from raki.device import choose_device
     from raki.evaluation.plan import Plan
 
     if output.exists() and not output.is_dir():
         raise UsageError(f'-o must name a folder, but {output} is a file')
-    own = None if own_object is None else read_mask(own_object)
+    own = None if own_object is None else array_apart(own_object, lambda: read_mask(own_object))
     with as_usage_error():
         chosen = catalogue.with_settings(catalogue.methods_named(methods, iterations), calibration, faithful)
         where = choose_device(device)
@@ -181,6 +182,20 @@ def view(
     print(shown(output))
     if not no_open:
         webbrowser.open(output.resolve().as_uri())
+
+
+@app.command()
+def verify(
+    paths: Annotated[list[Path], typer.Argument(help='Files that raki wrote, or folders with nothing else in them.')],
+    as_json: JsonOption = False,
+) -> int:
+    """Say of outputs whether they are as they were written; exit code 3 if one is not."""
+    from raki.commands.verify import told, verify_paths
+
+    verdicts = verify_paths(paths)
+    found = [{'path': str(each.path), 'problem': each.problem} for each in verdicts]
+    print(json.dumps(found, indent=1) if as_json else shown('\n'.join(told(verdicts))))
+    return 3 if any(each.problem for each in verdicts) else 0
 
 
 @app.command()

@@ -1,9 +1,7 @@
 """What `raki reconstruct` does: read, fill in, combine, write all or nothing."""
 
-import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +13,7 @@ from raki.coils.combine import Combination
 from raki.coils.noise import known_covariance
 from raki.commands.catalogue import known, method_named, with_settings
 from raki.commands.inputs import shown
+from raki.commands.origin import inputs_of, named, versions
 from raki.commands.settings import Settings
 from raki.data.images.outputs import output_of, reconstruction_writer
 from raki.data.masks import pattern_of
@@ -34,6 +33,9 @@ from raki.pipeline import COMBINATION_WEIGHTS, COMBINATIONS, INTENSITY, Reconstr
 
 ALIKE = 'g-factor: without enough noise samples, coils are taken to have equal and independent noise'
 BEYOND = 'g-factor: of what is filled in within the acquired range, before partial Fourier is completed'
+
+TIMES = ('seconds_fit', 'seconds_fill')
+"""What differs from run to run, so that outputs do not hold it: the same run gives the same bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,7 @@ def reconstruct_file(
     progress_for: Callable[[str], Progress],
     watch: Callable[[Scan, OutputImage], object] = lambda _scan, _image: None,
 ) -> dict[str, Any]:
-    """Reconstruct into a file, all or nothing, and return the manifest that it carries.
+    """Reconstruct into a file, all or nothing, and return the manifest that it carries, and times, which it does not.
 
     Slice by slice, so that memory stays that of one slice. A volume is read whole. Where two axes are accelerated it is
     reconstructed whole, too; its filled k-space is written with kz transformed away, as slices. `watch` is shown every
@@ -127,7 +129,7 @@ def reconstruct_file(
                 writer.put(next(numbers), placed)
                 watch(scan, placed)
             manifest = _grown(manifest, scan, result, job)
-        writer.describe(manifest)
+        writer.describe({name: value for name, value in manifest.items() if name not in TIMES})
     return manifest
 
 
@@ -151,7 +153,8 @@ def _manifest(file: ScanFile, job: Job, places: list[Place]) -> dict[str, Any]:
     return {
         **dict(columns(places)),
         'method': asked.method,
-        'options': asked.model_dump(mode='json'),
+        'command': 'reconstruct',
+        'options': named(asked),
         'settings': asdict(job.prepared),
         'combine': asked.combine,
         'virtual_coils': asked.coils,
@@ -161,6 +164,7 @@ def _manifest(file: ScanFile, job: Job, places: list[Place]) -> dict[str, Any]:
         'crop': asked.crop,
         'intensity': INTENSITY,
         'source_file': shown(Path(file.path).name),
+        'input': inputs_of(file.path, asked),
         'scanner': scanner_of(file),
         **({'subject': dict(file.identity)} if asked.keep_phi and file.identity else {}),
         'acceleration': [],
@@ -169,8 +173,7 @@ def _manifest(file: ScanFile, job: Job, places: list[Place]) -> dict[str, Any]:
         'versions': versions(),
         'device': str(job.device),
         'n_threads': torch.get_num_threads(),
-        'seconds_fit': 0.0,
-        'seconds_fill': 0.0,
+        **dict.fromkeys(TIMES, 0.0),
     }
 
 
@@ -178,7 +181,7 @@ def _grown(manifest: Mapping[str, Any], scan: Scan, result: Reconstruction, job:
     """With what the reconstruction of one more part tells; the acceleration is that of the first."""
     transforms = [each.transform for each in result.interpolators]
     said = {'notes': (*_about_gfactors(scan, result, job), *result.notes), 'warnings': result.warnings}
-    seconds = zip(('seconds_fit', 'seconds_fill'), result.seconds, strict=True)
+    seconds = zip(TIMES, result.seconds, strict=True)
     return {
         **manifest,
         'acceleration': manifest['acceleration'] or _acceleration(scan),
@@ -247,9 +250,3 @@ def gfactor_maps(
         found = cropped(analytic_noise_map(fitted, assumed, whole).gfactor, scan.image_shape)
         maps.append(found.reshape(-1, *result.image.shape[-2:]))
     return torch.cat(maps)
-
-
-def versions() -> dict[str, str]:
-    """Versions of what decides a result."""
-    packages = ('raki', 'torch', 'numpy', 'h5py', 'scikit-image')
-    return {'python': platform.python_version()} | {name: version(name) for name in packages}

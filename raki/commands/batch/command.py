@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from raki.commands.batch.pool import Pool, Watcher
-from raki.commands.batch.process import Work, environment, n_cores, n_in_memory
+from raki.commands.batch.process import Work, environment, n_cores
 from raki.commands.batch.records import Outcome, Records
 from raki.commands.batch.summary import write_summary
 from raki.commands.batch.tasks import Task, tasks_for
 from raki.commands.inputs import UsageError, shown
+from raki.data.memory import WORKING_BYTES, memory_bytes
 
 GPUS = '/dev', ('nvidia[0-9]*', 'kfd')
 """Where Linux shows GPUs: without any there is no need to ask the first worker before others are started."""
@@ -69,28 +70,28 @@ def batch_files(
     records.require_ours()
     tasks = tasks_for(words, folder, work.suffix, records.outputs())
     with Pool(work) as pool:
-        memory = _start(pool, work, len(tasks), n_workers)
+        _start(pool, work, len(tasks), n_workers)
         records.path.mkdir(parents=True, exist_ok=True)
         with records.locked():
-            records.begin(tasks, work.settings.model_dump(mode='json'))
+            records.begin(tasks, work.settings)
             watched = Watched([watcher(len(tasks))])
-            outcomes = pool.run(tasks, memory, watched)
+            outcomes = pool.run(tasks, memory_bytes(), watched)
             summary = write_summary(records, outcomes, work.settings, watched.times)
             records.tidy()
     return summary
 
 
-def _start(pool: Pool, work: Work, n_tasks: int, n_workers: int | None) -> int:
-    """Start workers and wait until one is ready; memory that they may take together [byte]."""
+def _start(pool: Pool, work: Work, n_tasks: int, n_workers: int | None) -> None:
+    """Start workers, no more than there is memory for, and wait until one is ready."""
     device = work.settings.device
     may_have_gpu = device != 'cpu' if device else any(any(Path(GPUS[0]).glob(name)) for name in GPUS[1])
-    n_on_cores = max(1, min(n_tasks, n_workers or n_cores() // work.threads, n_in_memory()))
+    n_wanted = min(n_tasks, memory_bytes() // WORKING_BYTES)
+    n_on_cores = max(1, min(n_wanted, n_workers or n_cores() // work.threads))
     for _ in range(1 if may_have_gpu else n_on_cores):
         pool.start(environment(work.threads))
     ready = pool.first_ready()
     if may_have_gpu:
         n_gpus = ready['gpus'] if ready['device'] == 'cuda' else 0
-        for number in range(1, min(n_tasks, n_workers or n_gpus) if n_gpus else n_on_cores):
+        for number in range(1, min(n_wanted, n_workers or n_gpus) if n_gpus else n_on_cores):
             is_any = n_gpus > 0 and device in (None, 'cuda')
             pool.start(environment(work.threads, number % n_gpus if is_any else None))
-    return ready['memory']

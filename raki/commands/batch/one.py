@@ -15,14 +15,15 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from raki.commands.batch.records import Outcome, Records, sum_of
+from raki.commands.batch.records import Outcome, Records
 from raki.commands.batch.tasks import Task
 from raki.commands.inputs import require_output
-from raki.commands.reconstruct import Job, reconstruct_file, versions
-from raki.data.cfl import is_cfl
-from raki.data.hdf5 import reconstruction_bytes
+from raki.commands.origin import inputs_of, named, versions
+from raki.commands.reconstruct import Job, reconstruct_file
+from raki.data.digests import sum_of
 from raki.data.images.png import encoded
 from raki.data.masks import pattern_of
+from raki.data.memory import reconstruction_bytes
 from raki.data.save import OutputImage, require_replaceable, write_text
 from raki.data.scan import Scan
 from raki.interpolation.calibration import silent
@@ -38,9 +39,6 @@ THUMBNAIL = 160
 
 WINDOW = 0.999
 """White is this quantile of the small image; black is 0."""
-
-CFL_PARTS = ('', '_noise', '_acs', '_mask')
-"""What names of BART's files have that belong together."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,7 +110,7 @@ def _reconstructed(job: Job, task: Task, records: Records, key: str, admit: Call
     admit(reconstruction_bytes(file.shape))
     work.mkdir()
     manifest = reconstruct_file(file, work / task.name, job, lambda _name: silent, seen)
-    made = sorted(path for path in work.iterdir() if not path.name.startswith('.'))
+    made = sorted(work.iterdir(), key=lambda path: (path.suffix == '.json', path.name))
     outcome = Outcome(
         scan=str(task.scan),
         output=task.name,
@@ -131,7 +129,7 @@ def _reconstructed(job: Job, task: Task, records: Records, key: str, admit: Call
 
 
 def _put(made: Sequence[Path], folder: Path) -> None:
-    """Put files in place, with the permissions of those that they replace."""
+    """Put files in place, a manifest of them last, with the permissions of those that they replace."""
     for path in made:
         target = folder / path.name
         require_replaceable(target)
@@ -152,22 +150,12 @@ def key_of(job: Job, task: Task) -> str:
     """
     asked = job.settings
     try:
-        files = [sum_of(path) for path in _files_of(task.scan, asked.mask)]
+        files = inputs_of(task.scan, asked)
     except OSError:
         return ''
-    what = {'scan': files, 'settings': asked.model_dump(mode='json'), 'name': task.name, 'device': str(job.device)}
-    what |= {'threads': torch.get_num_threads(), 'versions': versions()}
+    what = {'input': files, 'options': named(asked), 'output': task.name, 'device': str(job.device)}
+    what |= {'n_threads': torch.get_num_threads(), 'versions': versions()}
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
-
-
-def _files_of(scan: Path, mask: str | None) -> list[Path]:
-    """Every file that is read."""
-    masks = [Path(mask)] if mask and Path(mask).is_file() else []
-    if not is_cfl(scan):
-        return [scan, *masks]
-    base = str(scan.with_suffix('') if scan.suffix in ('.cfl', '.hdr') else scan)
-    parts = (Path(f'{base}{part}{suffix}') for part in CFL_PARTS for suffix in ('.cfl', '.hdr'))
-    return [*(path for path in parts if path.is_file()), *masks]
 
 
 def small(image: Tensor) -> Tensor:

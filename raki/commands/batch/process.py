@@ -26,9 +26,6 @@ PATIENCE = 5.0
 THREADS = ('OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'OPENBLAS_NUM_THREADS')
 """Variables of the environment that number threads of libraries."""
 
-IDLE_BYTES = 500_000_000
-"""What a worker takes before it reads anything, most of it the libraries [byte]."""
-
 CGROUP_CORES = Path('/sys/fs/cgroup/cpu.max')
 """Where Linux keeps how much of its cores a container may use: microseconds in so many, or `max`."""
 
@@ -67,11 +64,6 @@ def n_cores() -> int:
         return max(1, min(usable, int(allowed) // int(period)))
     except (OSError, ValueError):
         return usable
-
-
-def n_in_memory() -> int:
-    """How many workers this machine has memory for before they read anything, at least one."""
-    return max(1, os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') // IDLE_BYTES)
 
 
 def environment(threads: int, gpu: int | None = None) -> dict[str, str]:

@@ -1,9 +1,8 @@
 """What is known of every scan of a batch, on the disk beside its outputs, so that a run that was cut off goes on."""
 
-import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from raki.commands.batch.tasks import Task
 from raki.commands.inputs import UsageError, shown
+from raki.commands.settings import Settings
+from raki.data.digests import sum_of
 from raki.errors import ResourceError
 
 FOLDER = '.raki-batch'
@@ -94,13 +95,14 @@ class Records:
         is_same = found.key == key and sums == found.files
         return found if is_same and found.is_done and sums and found.scan == str(task.scan) else None
 
-    def begin(self, tasks: Sequence[Task], settings: Mapping[str, object]) -> None:
+    def begin(self, tasks: Sequence[Task], settings: Settings) -> None:
         """Make the folders, and write down what is going to be done; old summaries are not of this run."""
+        from raki.commands.origin import named
         from raki.data.save import write_text
 
         names = sorted({task.name for task in tasks} | {name for name in self.outputs() if self._is_there(name)})
         plan = [{'scan': str(task.scan), 'output': task.name} for task in tasks]
-        told = {'settings': dict(settings), 'tasks': plan, 'outputs': names}
+        told = {'options': named(settings), 'tasks': plan, 'outputs': names}
         self.path.mkdir(exist_ok=True)
         write_text(self.path / PLAN, json.dumps(told, indent=1))
         for name in (SUMMARY, PAGE):
@@ -144,12 +146,6 @@ class Records:
 def is_name(text: str) -> bool:
     """Whether a text names a file in a folder, and nothing outside."""
     return Path(text).name == text and text not in ('', '.', '..')
-
-
-def sum_of(path: Path) -> str:
-    """The sha256 of a file, in hexadecimal digits."""
-    with path.open('rb') as file:
-        return hashlib.file_digest(file, 'sha256').hexdigest()
 
 
 def _json(path: Path) -> dict[str, object]:

@@ -14,13 +14,17 @@ FIELDS = ('scan', 'output', 'exit_code', 'error', 'warnings', 'method', 'acceler
 
 def summary_of(outcomes: Sequence[Outcome], settings: Settings) -> dict[str, Any]:
     """Give what is the same however often the batch was cut off: no times, and not which run did what."""
+    from raki.commands.origin import named, versions
+
     n_done = sum(outcome.is_done for outcome in outcomes)
     return {
         'n_scans': len(outcomes),
         'n_done': n_done,
         'n_failed': len(outcomes) - n_done,
         'exit_code': exit_code_of(outcomes),
-        'settings': settings.model_dump(mode='json'),
+        'command': 'batch',
+        'options': named(settings),
+        'versions': versions(),
         'scans': [_told(outcome) for outcome in outcomes],
     }
 
@@ -44,7 +48,7 @@ def write_summary(
     records: Records, outcomes: Sequence[Outcome], settings: Settings, times: Mapping[str, Mapping[str, object]]
 ) -> dict[str, Any]:
     """Write summary and page, and hidden beside the records how long this run took; give the summary."""
-    from raki.data.save import write_text
+    from raki.data.save import replacing_all, write_text
     from raki.evaluation.contact_page import Entry, contact_page
 
     summary = summary_of(outcomes, settings)
@@ -53,8 +57,10 @@ def write_summary(
         for told, outcome in zip(summary['scans'], outcomes, strict=True)
     ]
     write_text(records.path / TIMES, json.dumps(times, indent=1))
-    write_text(records.folder / PAGE, contact_page(shown(records.folder.absolute().name), entries, summary['settings']))
-    write_text(records.folder / SUMMARY, json.dumps(summary, indent=1))
+    page = contact_page(shown(records.folder.absolute().name), entries, summary['options'])
+    with replacing_all() as new_files:
+        new_files(records.folder / PAGE).write_text(page, encoding='utf-8')
+        new_files.describe(records.folder / SUMMARY, summary)
     return summary
 
 

@@ -47,7 +47,6 @@ def serve(source: IO[bytes], reply: Reply, ending: Callable[[Exception], tuple[i
 
     from raki.commands.batch.one import run_one
     from raki.commands.reconstruct import Job
-    from raki.data.hdf5 import memory_bytes
     from raki.data.images.outputs import output_of
     from raki.device import choose_device
 
@@ -59,7 +58,7 @@ def serve(source: IO[bytes], reply: Reply, ending: Callable[[Exception], tuple[i
     except ValueError as error:
         reply({'refused': str(error)})
         return
-    machine = {'device': job.device.type, 'gpus': torch.cuda.device_count(), 'memory': memory_bytes()}
+    machine = {'device': job.device.type, 'gpus': torch.cuda.device_count()}
     reply({'ready': machine})
 
     def admit(n_bytes: int) -> None:
