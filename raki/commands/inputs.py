@@ -201,6 +201,17 @@ def require_output(output: Path, source: Path, *, keeps_kspace: bool) -> None:
         raise UsageError(f'{found.name} has no place for the filled k-space: leave --kspace out, or choose from {able}')
 
 
+def require_fits(save: Path | None, given: Path | None, source: Path) -> None:
+    """Raise a UsageError unless fits can be saved there, and there are any to save."""
+    if save is None:
+        return
+    if given is not None:
+        raise UsageError(f'--fit {given} learns nothing that --save-fit {save} could store: leave one of them out')
+    if save.suffix != '.safetensors':
+        raise UsageError(f'--save-fit writes a .safetensors file, got {save}: choose such a name')
+    require_writable(save, source)
+
+
 def shown(text: object) -> str:
     """Text as it may be printed and stored: what is not printable, such as bytes of a name in no coding, is escaped."""
     is_plain = {each: each.isprintable() or each == '\n' for each in str(text)}

@@ -17,7 +17,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from raki.commands.batch.records import Outcome, Records
 from raki.commands.batch.tasks import Task
-from raki.commands.inputs import require_output
+from raki.commands.inputs import require_fits, require_output
 from raki.commands.origin import inputs_of, named, versions
 from raki.commands.reconstruct import Job, reconstruct_file
 from raki.data.digests import sum_of
@@ -105,17 +105,18 @@ def run_one(
 def _reconstructed(job: Job, task: Task, records: Records, key: str, admit: Callable[[int], object]) -> Outcome:
     asked, seen, work = job.settings, Seen(), records.work(task)
     require_output(task.output, task.scan, keeps_kspace=asked.kspace)
+    require_fits(None, asked.fit, task.scan)
     rmtree(work, ignore_errors=True)
     file = asked.open(task.scan, asked.coils)
     admit(reconstruction_bytes(file.shape))
     work.mkdir()
-    manifest = reconstruct_file(file, work / task.name, job, lambda _name: silent, seen)
+    manifest = reconstruct_file(file, work / task.name, job, lambda _name: silent, watch=seen)
     made = sorted(work.iterdir(), key=lambda path: (path.suffix == '.json', path.name))
     outcome = Outcome(
         scan=str(task.scan),
         output=task.name,
         warnings=tuple(dict.fromkeys(manifest['warnings'])),
-        method=asked.method,
+        method=manifest['method'],
         acceleration=tuple(manifest['acceleration']),
         acs=tuple(seen.acs),
         n_images=len(seen.images),
