@@ -23,12 +23,12 @@ from raki.data.place import Place, columns
 from raki.data.sampling import Sampling
 from raki.data.save import OutputImage
 from raki.data.scan import Scan, ScanFile
-from raki.evaluation.compare import with_seed
 from raki.evaluation.noise_maps import analytic_noise_map
 from raki.fourier import centre_crop, cropped, image_from_kspace
 from raki.grappa.method import Grappa
 from raki.interpolation.calibration import Method, Progress
 from raki.interpolation.fit import ZeroFilling
+from raki.interpolation.settings import with_setting
 from raki.partial_fourier.methods import PARTIAL_FOURIER
 from raki.pipeline import COMBINATION_WEIGHTS, COMBINATIONS, INTENSITY, Reconstruction, reconstruct
 
@@ -66,7 +66,7 @@ class Job:
         """The method with the seed, if it has one, and with the settings."""
         asked = self.settings
         found = {asked.method: method_named(asked.method)}
-        return with_seed(with_settings(found, asked.calibration, asked.faithful)[asked.method], asked.seed)
+        return with_setting(with_settings(found, asked.calibration, asked.faithful)[asked.method], 'seed', asked.seed)
 
     @property
     def options(self) -> dict[str, Any]:

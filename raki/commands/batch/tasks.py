@@ -74,11 +74,15 @@ def _scans(words: Sequence[str]) -> list[Path]:
 def _named(word: str) -> list[Path]:
     """Files that one word stands for; itself if there is nothing of this name: reading will say so."""
     path = Path(word)
-    if path.is_dir():
-        return [each for each in path.iterdir() if each.name.lower().endswith(SUFFIXES) and _is_scan(each)]
     if path.exists() or not has_magic(word):
-        return [path]
-    return [each for each in map(Path, glob(word, recursive=True)) if _is_scan(each)]  # noqa: PTH207 - takes absolute patterns, too
+        return _in_folder(path) if path.is_dir() else [path]
+    found = list(map(Path, glob(word, recursive=True)))  # noqa: PTH207 - takes absolute patterns, too
+    inside = [each for path in found if path.is_dir() for each in _in_folder(path)]
+    return [*filter(_is_scan, found), *inside]
+
+
+def _in_folder(path: Path) -> list[Path]:
+    return [each for each in path.iterdir() if each.name.lower().endswith(SUFFIXES) and _is_scan(each)]
 
 
 def _is_scan(path: Path) -> bool:
