@@ -9,6 +9,7 @@ from typing import Annotated, cast
 
 import typer
 
+from raki import many
 from raki.commands import inputs
 from raki.commands.inputs import UsageError, as_usage_error, shown
 from raki.commands.settings import (
@@ -90,6 +91,10 @@ def reconstruct(
     seconds = f'fit {manifest["seconds_fit"]:.1f} s, fill {manifest["seconds_fill"]:.1f} s'
     told = f'{shown(output)}: {len(manifest["slice"])} image(s) by {manifest["method"]}, {seconds}'
     print(json.dumps({'output': str(output), **manifest}, indent=1) if as_json else told)
+
+
+app.command()(with_settings(many.batch))
+app.command(hidden=True)(many.worker)
 
 
 @app.command()
