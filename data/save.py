@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from math import nan
 from pathlib import Path
-from secrets import token_hex
 from stat import S_IMODE
 from typing import Any, Protocol, Self, TypeVar
 
@@ -20,6 +19,7 @@ from torch import Tensor
 
 from raki.data.place import Place
 from raki.data.scan import Scan
+from raki.data.temporary import remove_abandoned, temporary_name, undisturbed
 from raki.errors import ScanError
 
 Format = TypeVar('Format')
@@ -44,20 +44,24 @@ def kind_of(path: Path) -> str:
     return next((kind for kind, is_it in kinds.items() if is_it()), '')
 
 
-def _new_beside(path: Path) -> Path:
-    """Make an empty file in the folder of `path`; the owner's alone until it replaces another."""
-    require_replaceable(path)
-    temporary = path.with_name(f'.{path.name}.{token_hex(8)}.part')
-    temporary.touch(0o600 if path.exists() else 0o666, exist_ok=False)
-    return temporary
-
-
-def _put(temporary: Path, path: Path) -> None:
-    """Put a file in place of another, with the permissions of that."""
+def _prepare(temporary: Path, path: Path) -> None:
+    """Make the disk hold a file, with the permissions of that in whose place it will be put."""
+    _flush(temporary, os.O_RDWR)
     require_replaceable(path)
     if path.exists():
         temporary.chmod(S_IMODE(path.stat().st_mode))
-    temporary.replace(path)
+
+
+def _put(temporaries: Mapping[Path, Path], seal: Path | None) -> None:
+    """Put files in place: the seal is taken away before any other, and comes last."""
+    if seal is not None:
+        seal.unlink(missing_ok=True)
+        _flush(seal.parent, os.O_RDONLY)
+    for part in ([path for path in temporaries if path != seal], [path for path in temporaries if path == seal]):
+        for path in part:
+            temporaries[path].replace(path)
+        for folder in {path.parent for path in part}:
+            _flush(folder, os.O_RDONLY)
 
 
 def _flush(path: Path, flags: int) -> None:
@@ -70,27 +74,30 @@ def _flush(path: Path, flags: int) -> None:
 
 
 @contextmanager
-def replacing_all() -> Iterator[Callable[[Path], Path]]:
+def replacing_all(seal: Path | None = None) -> Iterator[Callable[[Path], Path]]:
     """Give a function from a path to a new file in the same folder, to be written in its stead.
 
     If the block succeeds all of them are put in place, none before all are on the disk; otherwise they are removed. A
     file that is replaced leaves its permissions to the new one. An OSError if something else is there, such as a link.
+    No file system puts several files in place at once; where `seal` names one of them, the old one is removed before
+    any other is replaced, and the new one comes last: where it is, all files belong together.
     """
     temporaries: dict[Path, Path] = {}
 
     def new_file(path: Path) -> Path:
         if path not in temporaries:
-            temporaries[path] = _new_beside(path)
+            require_replaceable(path)
+            remove_abandoned(path)
+            temporaries[path] = temporary_name(path)
+            temporaries[path].touch(0o600 if path.exists() else 0o666, exist_ok=False)
         return temporaries[path]
 
     try:
         yield new_file
-        for temporary in temporaries.values():
-            _flush(temporary, os.O_RDWR)
         for path, temporary in temporaries.items():
-            _put(temporary, path)
-        for folder in {path.parent for path in temporaries}:
-            _flush(folder, os.O_RDONLY)
+            _prepare(temporary, path)
+        with undisturbed(f'{", ".join(path.name for path in temporaries)} written before'):
+            _put(temporaries, seal)
     finally:
         for temporary in temporaries.values():
             temporary.unlink(missing_ok=True)

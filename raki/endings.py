@@ -28,4 +28,5 @@ def one_line(error: Exception) -> str:
     """What an error says, in one line that any terminal can show."""
     describe = getattr(error, 'format_message', None)
     text = describe() if describe else str(error) or type(error).__name__
+    text = '; '.join([text, *getattr(error, '__notes__', ())])
     return shown(' '.join(text.split()))
