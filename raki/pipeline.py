@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from raki.coils.agreement import disagreement
+from raki.coils.agreement import disagreement, require_same_gain
 from raki.coils.combine import (
     Combination,
     espirit,
@@ -27,6 +27,7 @@ from raki.fourier import cropped, image_from_kspace
 from raki.interpolation.calibration import Calibration, Method, Progress, require_learnable, silent
 from raki.interpolation.fit import Interpolator, ZeroFilling, fit
 from raki.interpolation.patterns import require_pattern
+from raki.magnitude import in_range, in_unit, out_of_unit, unit_of, usable
 from raki.partial_fourier.acquired import Acquired
 from raki.partial_fourier.complete import Completion, complete
 from raki.partial_fourier.methods import PartialFourier, ZeroFill
@@ -98,7 +99,7 @@ class Slab:
         is_known = isinstance(known, Sampling) and torch.equal(known.mask, scan.mask)
         pattern = known if known is not None and is_known else pattern_of(scan.mask)
         calibration = None if scan.calibration is None else scan.calibration[index].to(device)
-        kspace = scan.kspace[index].to(device)
+        kspace = in_range(scan.kspace[index], 'k-space').to(device)
         return cls(kspace, pattern, calibration, scan.noise, coils, scan.readout)
 
     @property
@@ -126,9 +127,16 @@ class Slab:
         return Acquired.of(self.kspace, self.sampling, self.readout)
 
     @property
+    def unit(self) -> float:
+        """Power of two near the largest measured sample [unit of k-space]."""
+        return unit_of(self.kspace[:, self.sampling.mask.to(self.kspace.device)])
+
+    @property
     def transform(self) -> CoilTransform:
-        """To the virtual coils to learn in."""
-        return coil_transform(self.acs, self.noise, self.coils)
+        """To the virtual coils to learn in, of samples in units of `unit`."""
+        unit = self.unit
+        noise = None if self.noise is None else in_unit(self.noise, unit)
+        return coil_transform(in_unit(self.acs, unit), noise, self.coils)
 
     @property
     def contradictions(self) -> tuple[str, ...]:
@@ -149,7 +157,7 @@ class Slab:
         if isinstance(method, ZeroFilling) or self.is_whole:
             return fit(ZeroFilling(), self.kspace, self.sampling)
         require_pattern(method, self.sampling)
-        require_learnable(method, self.acs, n_axes=self.kspace.ndim)
+        self._require_learnable(method)
         interpolator = fit(method, self.kspace, self.sampling, self.calibration, progress, self.transform)
         return replace(interpolator, warnings=(*self.contradictions, *interpolator.warnings))
 
@@ -161,12 +169,17 @@ class Slab:
             completed = torch.where(stray.to(kspace.device)[..., None], kspace, completed)
         return completed, completion
 
+    def _require_learnable(self, method: Method) -> None:
+        require_learnable(method, self.acs, n_axes=self.kspace.ndim)
+        if self.calibration is not None:
+            require_same_gain(self.calibration, self.kspace)
+
     def require_feasible(self, method: Method) -> None:
         """Raise what `fitted` would before it learns: a SamplingError without a lattice, CalibrationErrors."""
         if isinstance(method, ZeroFilling) or self.is_whole:
             return
         require_pattern(method, self.sampling)
-        require_learnable(method, self.acs, n_axes=self.kspace.ndim)
+        self._require_learnable(method)
         acs = self.transform.apply(self.acs)
         if isinstance(self.sampling, Sampling):
             smallest = method.smallest(Calibration(acs, self.sampling.lattice, self.sampling))
@@ -215,7 +228,9 @@ def reconstruct(
     CalibrationError
         If there is no ACS, or it is smaller than the kernel.
     TrainingError
-        If training leaves the finite range.
+        If numbers leave the finite range.
+    ScanError
+        If values are too large or too small for single precision.
     ValueError
         If there cannot be so many virtual coils.
     """
@@ -234,7 +249,10 @@ def reconstruct(
         slices = slices_of(completed, scan)
         kept = slices.kspace if partial_fourier.keeps_measured else slices_of(kspace, scan).kspace
         del kspace, completed
-        images += [combined_image(each, slices, combine).cpu() for each in slices.kspace]
+        images += [
+            usable(combined_image(each, slices, combine).cpu(), each, f'image {len(images) + number}')
+            for number, each in enumerate(slices.kspace)
+        ]
         filled.append(kept.cpu())
         interpolators.append(interpolator)
         completions.append(completion)
@@ -252,4 +270,6 @@ def slices_of(kspace: Tensor, scan: Scan) -> Scan:
 
 def combined_image(kspace: Tensor, scan: Scan, combine: Combination) -> Tensor:
     """Image (y, x) of filled k-space (coil, ky, kx), cropped as the scan says."""
-    return cropped(combine(image_from_kspace(kspace), known_covariance(scan.noise)), scan.image_shape)
+    unit = unit_of(kspace)
+    image = combine(image_from_kspace(in_unit(kspace, unit)), known_covariance(scan.noise))
+    return cropped(out_of_unit(image, unit), scan.image_shape)

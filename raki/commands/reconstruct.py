@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from itertools import count
@@ -23,12 +24,14 @@ from raki.data.place import Place, columns
 from raki.data.sampling import Sampling
 from raki.data.save import OutputImage
 from raki.data.scan import Scan, ScanFile
+from raki.errors import ScanError, TrainingError
 from raki.evaluation.compare import with_seed
 from raki.evaluation.noise_maps import analytic_noise_map
 from raki.fourier import centre_crop, cropped, image_from_kspace
 from raki.grappa.method import Grappa
 from raki.interpolation.calibration import Method, Progress
 from raki.interpolation.fit import ZeroFilling
+from raki.magnitude import in_unit, unit_of
 from raki.partial_fourier.methods import PARTIAL_FOURIER
 from raki.pipeline import COMBINATION_WEIGHTS, COMBINATIONS, INTENSITY, Reconstruction, reconstruct
 
@@ -112,14 +115,23 @@ def reconstruct_file(file: ScanFile, output: Path, job: Job, progress_for: Calla
     with reconstruction_writer(output, len(places)) as writer:
         for part in _parts(file, slices, frames):
             scan = job.seen(part.scan)
-            result = reconstruct(
-                scan, job.prepared, **job.options, progress=progress_for(f'{part.name}: {asked.method}')
-            )
+            progress = progress_for(f'{part.name}: {asked.method}')
+            with named(part.name):
+                result = reconstruct(scan, job.prepared, **job.options, progress=progress)
             for image in _images(part, scan, result, job, keeps_kspace=keeps_kspace):
                 writer.put(next(numbers), replace(image, readout_is_rows=file.readout_is_rows))
             manifest = _grown(manifest, scan, result, job)
         writer.describe(manifest)
     return manifest
+
+
+@contextmanager
+def named(part: str) -> Iterator[None]:
+    """Say which part it is that is not usable, or does not become so."""
+    try:
+        yield
+    except (ScanError, TrainingError) as error:
+        raise type(error)(f'{part}: {error}') from error
 
 
 def _images(part: Part, scan: Scan, result: Reconstruction, job: Job, *, keeps_kspace: bool) -> Iterator[OutputImage]:
@@ -228,11 +240,13 @@ def gfactor_maps(
     ValueError
         If the method is not linear.
     """
-    covariance = known_covariance(scan.noise)
+    unit = unit_of(result.kspace)
+    covariance = known_covariance(None if scan.noise is None else in_unit(scan.noise, unit))
     n_images, maps = len(result.kspace) // len(result.interpolators), list[Tensor]()
     assumed = torch.eye(scan.n_coils, dtype=torch.complex128) if covariance is None else covariance
     for fitted, slices in zip(result.interpolators, result.kspace.split(n_images), strict=True):
-        weights = torch.stack([combine(image_from_kspace(kspace), covariance) for kspace in slices.to(device)], dim=1)
+        coils = (image_from_kspace(in_unit(kspace, unit)) for kspace in slices.to(device))
+        weights = torch.stack([combine(each, covariance) for each in coils], dim=1)
         whole = weights.new_zeros(scan.kspace.shape[1:])
         centre_crop(whole.view(scan.n_coils, -1, *weights.shape[-2:]), tuple(weights.shape[1:])).copy_(weights)
         found = cropped(analytic_noise_map(fitted, assumed, whole).gfactor, scan.image_shape)

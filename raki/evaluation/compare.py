@@ -28,6 +28,7 @@ from raki.fourier import centre_crop, cropped, image_from_kspace, spatial_axes
 from raki.interpolation.calibration import Method, Progress, silent
 from raki.interpolation.fit import Filler, Interpolator
 from raki.interpolation.settings import has_setting, setting_of, with_setting
+from raki.magnitude import in_range, in_unit, unit_of
 from raki.pipeline import Slab
 
 NOISE_LINES = 32
@@ -51,14 +52,21 @@ class Bench:
     """What to compare."""
 
     @cached_property
+    def seen(self) -> Scan:
+        """The scan in units of a power of two near its largest sample, in which all is computed and judged."""
+        unit = unit_of(in_range(self.scan.kspace, 'k-space'))
+        arrays = {name: getattr(self.scan, name) for name in ('kspace', 'calibration', 'noise', 'reference')}
+        return replace(self.scan, **{name: in_unit(each, unit) for name, each in arrays.items() if each is not None})
+
+    @cached_property
     def kspace(self) -> Tensor:
         """Measured k-space, axes (coil, phase axes, kx), on the plan's device."""
-        return self.scan.kspace[0].to(self.plan.device)
+        return self.seen.kspace[0].to(self.plan.device)
 
     @cached_property
     def truth(self) -> Tensor:
         """Reference k-space, same axes: the noise-free truth if known, else the fully sampled scan itself."""
-        return self.kspace if self.scan.reference is None else self.scan.reference[0].to(self.plan.device)
+        return self.kspace if self.seen.reference is None else self.seen.reference[0].to(self.plan.device)
 
     @cached_property
     def true_image(self) -> Tensor:
@@ -96,9 +104,9 @@ class Bench:
     @cached_property
     def covariance(self) -> Tensor:
         """Noise covariance (coil, coil): of noise samples where there are, else estimated from periphery and ACS."""
-        if self.scan.noise is not None:
-            return noise_covariance(self.scan.noise)
-        kspace, mask = self.scan.kspace[0], self.scan.mask
+        if self.seen.noise is not None:
+            return noise_covariance(self.seen.noise)
+        kspace, mask = self.seen.kspace[0], self.scan.mask
         middle = tuple(
             range(max(side.start, (n - NOISE_LINES) // 2), min(side.stop, (n + NOISE_LINES) // 2))
             for side, n in zip(Sampling.from_mask(mask).acs, mask.shape, strict=True)
@@ -152,7 +160,7 @@ class Bench:
     ) -> Filler:
         if isinstance(method, Baseline):
             return method.calibrate(sampling.acs_block(kspace), sampling, kspace)
-        return Slab(kspace, sampling, None, self.scan.noise, self.plan.coils).fitted(method, progress)
+        return Slab(kspace, sampling, None, self.seen.noise, self.plan.coils).fitted(method, progress)
 
     def _noise_map(self, method: Method | Baseline, interpolator: Filler, sampling: Pattern) -> NoiseMap | None:
         """None where none is asked for, there is no noise, or replicas of a slow outside reference would take hours."""
