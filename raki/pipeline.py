@@ -18,6 +18,7 @@ from raki.coils.combine import (
 )
 from raki.coils.noise import known_covariance
 from raki.coils.transform import CoilTransform, coil_transform, require_compressible
+from raki.data.damage.examine import Policy, warned
 from raki.data.masks import Pattern, pattern_of
 from raki.data.sampling import Sampling
 from raki.data.scan import Scan
@@ -62,6 +63,8 @@ class Reconstruction:
     """Time spent on fitting and on filling in, all slabs together [s]."""
     completions: tuple[Completion, ...] = ()
     """What was done beyond the acquired range of every slab."""
+    findings: tuple[str, ...] = ()
+    """What is wrong with the samples, see `raki.data.damage.examine`, one sentence each."""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -71,7 +74,8 @@ class Reconstruction:
     @property
     def warnings(self) -> tuple[str, ...]:
         """Why it may be worse than usual, one sentence each."""
-        return tuple(dict.fromkeys(text for each in (*self.interpolators, *self.completions) for text in each.warnings))
+        others = (text for each in (*self.interpolators, *self.completions) for text in each.warnings)
+        return tuple(dict.fromkeys((*self.findings, *others)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -197,6 +201,7 @@ def reconstruct(
     coils: int | None = None,
     progress: Progress = silent,
     fitted: Sequence[Interpolator] = (),
+    spikes: Policy = warned,
 ) -> Reconstruction:
     """Fill in what was not measured and combine the coils, slab by slab, each learnt from its own ACS.
 
@@ -220,6 +225,8 @@ def reconstruct(
         Told how far the training of each slab is.
     fitted
         What to fill every slab in with, from an earlier scan of the same pattern; by default it is learnt.
+    spikes
+        What is done about damaged samples, see `raki.data.damage.examine`.
 
     Raises
     ------
@@ -230,7 +237,7 @@ def reconstruct(
     TrainingError
         If numbers leave the finite range.
     ScanError
-        If values are too large or too small for single precision.
+        If values are too large or too small for single precision, or a damaged sample outweighs all others.
     ValueError
         If there cannot be so many virtual coils.
     """
@@ -238,9 +245,12 @@ def reconstruct(
     device = device or choose_device()
     scan = scan.as_slices() if scan.has_full_kz else scan
     images, filled, interpolators, completions, seconds = [], [], [], [], [0.0, 0.0]
+    findings = list[str]()
     for index in range(scan.n_slabs):
         slab = Slab.of(scan, index, device, coils, fitted[index].sampling if fitted else None)
-        start = now(device)
+        examined = spikes(slab.kspace, slab.sampling.mask, slab.noise)
+        slab, start = replace(slab, kspace=examined.kspace), now(device)
+        findings += examined.findings
         interpolator = fitted[index] if fitted else slab.fitted(method, progress)
         learnt = now(device)
         kspace = interpolator.fill(slab.kspace)
@@ -258,7 +268,12 @@ def reconstruct(
         completions.append(completion)
     every = filled[0] if len(filled) == 1 else torch.cat(filled)
     return Reconstruction(
-        torch.stack(images), every, tuple(interpolators), (seconds[0], seconds[1]), tuple(completions)
+        torch.stack(images),
+        every,
+        tuple(interpolators),
+        (seconds[0], seconds[1]),
+        tuple(completions),
+        tuple(findings),
     )
 
 

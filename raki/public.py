@@ -7,6 +7,7 @@ from raki import pipeline
 from raki.coils.combine import Combination, root_sum_of_squares
 from raki.coils.transform import CoilTransform
 from raki.commands.catalogue import known, method_named
+from raki.data.damage.examine import POLICIES, Policy
 from raki.data.masks import Pattern
 from raki.data.scan import Scan
 from raki.interpolation import fit as interpolation
@@ -25,10 +26,12 @@ def reconstruct(
     partial_fourier: PartialFourier | str = 'zero-fill',
     coils: int | None = None,
     progress: Progress = silent,
+    spikes: Policy | str = 'warn',
 ) -> Reconstruction:
     """`raki.pipeline.reconstruct` by a method, or by the name of one, see `raki.commands.catalogue.method_named`.
 
-    So may partial Fourier be a name, see `raki.partial_fourier.methods.PARTIAL_FOURIER`.
+    So may partial Fourier be a name, see `raki.partial_fourier.methods.PARTIAL_FOURIER`, and what is done about damaged
+    samples, see `raki.data.damage.examine.POLICIES`.
     """
     found, beyond = method_named(method), partial_fourier
     if isinstance(beyond, str):
@@ -41,6 +44,7 @@ def reconstruct(
         partial_fourier=beyond,
         coils=coils,
         progress=progress,
+        spikes=known(POLICIES, spikes, 'way to treat spikes') if isinstance(spikes, str) else spikes,
     )
 
 

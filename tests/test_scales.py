@@ -23,7 +23,7 @@ from raki.interpolation.calibration import Method, silent
 from raki.interpolation.fit import fit
 from raki.magnitude import in_unit, out_of_unit, unit_of, usable
 from raki.networks.gated import Gated
-from raki.partial_fourier.methods import Pocs
+from raki.partial_fourier.methods import PARTIAL_FOURIER
 from raki.pipeline import COMBINATIONS, Reconstruction, reconstruct
 from tests.toys import COMPLEX_QUICK, RRAKI_QUICK, random_kspace, stored
 
@@ -85,7 +85,8 @@ def test_powers_of_two_change_no_bit(method: Method) -> None:
 
 
 def test_the_image_of_a_volume_and_of_partial_fourier_scales_too() -> None:
-    for scan, options in ((undersampled((16, 20, 12)), {}), (undersampled(first=12), {'partial_fourier': Pocs()})):
+    halves: dict[str, Any] = {'partial_fourier': PARTIAL_FOURIER['pocs']}
+    for scan, options in ((undersampled((16, 20, 12)), {}), (undersampled(first=12), halves)):
         expected = image(scan, **options)
         for scale in (1e-30, 1e30):
             assert (image(scaled(scan, scale), **options) / scale - expected).norm() < 1e-5 * expected.norm()

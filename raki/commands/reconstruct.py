@@ -17,6 +17,7 @@ from raki.coils.noise import known_covariance
 from raki.commands.catalogue import known, method_named, with_settings
 from raki.commands.inputs import shown
 from raki.commands.settings import Settings
+from raki.data.damage.examine import POLICIES
 from raki.data.images.outputs import output_of, reconstruction_writer
 from raki.data.masks import pattern_of
 from raki.data.mrd.description import scanner_of
@@ -58,6 +59,7 @@ class Job:
         asked, method = self.settings, self.prepared
         known(COMBINATIONS, asked.combine, 'combination')
         known(PARTIAL_FOURIER, asked.partial_fourier, 'partial Fourier')
+        known(POLICIES, asked.spikes, 'way to treat spikes')
         if asked.gfactor and not isinstance(method, Grappa | ZeroFilling):
             raise ValueError(f'g-factors of {asked.method} need replicas: use raki compare, or --method grappa')
 
@@ -73,7 +75,7 @@ class Job:
         """What `raki.pipeline.reconstruct` is to know beside scan and method."""
         asked = self.settings
         around = {'combine': COMBINATIONS[asked.combine], 'partial_fourier': PARTIAL_FOURIER[asked.partial_fourier]}
-        return {'device': self.device, 'coils': asked.coils, **around}
+        return {'device': self.device, 'coils': asked.coils, 'spikes': POLICIES[asked.spikes], **around}
 
     def seen(self, scan: Scan) -> Scan:
         """The scan as far as it is to be looked at."""

@@ -78,6 +78,9 @@ class Settings(Reading):
     coils: CoilsOption = None
     calibration: CalibrationOption = None
     faithful: FaithfulOption = None
+    spikes: Annotated[
+        str, typer.Option(help='What to do about spikes and lost blocks of samples: warn, drop (replace them) or keep.')
+    ] = 'warn'
     keep_phi: PhiOption = False
     device: DeviceOption = None
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from raki.coils.combine import matched_weights, root_sum_of_squares
 from raki.coils.noise import noise_covariance
 from raki.data.blocks import slices
+from raki.data.damage.examine import warned
 from raki.data.masks import Pattern
 from raki.data.sampling import Sampling
 from raki.data.scan import Scan
@@ -57,6 +58,11 @@ class Bench:
         unit = unit_of(in_range(self.scan.kspace, 'k-space'))
         arrays = {name: getattr(self.scan, name) for name in ('kspace', 'calibration', 'noise', 'reference')}
         return replace(self.scan, **{name: in_unit(each, unit) for name, each in arrays.items() if each is not None})
+
+    @cached_property
+    def findings(self) -> tuple[str, ...]:
+        """What is wrong with its samples, one sentence each; a ScanError as `raki.data.damage.examine.warned`."""
+        return warned(self.seen.kspace[0], self.scan.mask, self.seen.noise).findings
 
     @cached_property
     def kspace(self) -> Tensor:
@@ -148,7 +154,7 @@ class Bench:
         diameters = (USUAL_DIAMETER,) if _is_slow(interpolator) else DIAMETERS
         others = *maps, diameters, self.noise_floor, *seconds
         judged = Judged(filled, self.truth, *images, *where, sampling, self.kspace, fill, *others)
-        seed, warnings = setting_of(method, 'seed'), interpolator.warnings
+        seed, warnings = setting_of(method, 'seed'), (*self.findings, *interpolator.warnings)
         lesions = [each.summary() for each in judged.lesions]
         others = lesions, self._tradeoff(method, interpolator, sampling)
         row = Row(name, *labels, self.index, seed, figures_of(judged), warnings, str(device), *others)
