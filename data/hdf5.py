@@ -66,10 +66,26 @@ def complex_tensor(array: np.ndarray, name: str) -> Tensor:
     """Samples as complex64; `name` says in an error where they come from."""
     if array.dtype.names is not None and is_complex(array.dtype):
         real, imaginary = (array[part] for part in array.dtype.names)
-        array = real.astype(np.float32) + 1j * imaginary.astype(np.float32)
+        array = real + np.complex64(1j) * imaginary
     if array.dtype.kind != 'c':
         raise ScanError(f'{name} must hold complex samples, got {array.dtype}')
-    return torch.from_numpy(np.require(array, np.complex64, ['C', 'W']))
+    with np.errstate(over='ignore', under='ignore'):
+        samples = np.require(array, np.complex64, ['C', 'W'])
+    _require_kept(array, samples, name)
+    return torch.from_numpy(samples)
+
+
+def _require_kept(array: np.ndarray, samples: np.ndarray, name: str) -> None:
+    """Refuse numbers of double precision that are not of single precision."""
+    if array.dtype.itemsize <= samples.dtype.itemsize:
+        return
+    most = float(np.abs(array[np.isfinite(array)]).max(initial=0))
+    if most > float(np.finfo(np.float32).max) or 0 < most < float(np.finfo(np.float32).tiny):
+        change = 'divide' if most > 1 else 'multiply'
+        raise ScanError(
+            f'{name}: samples go up to {most:.1e}, beyond single precision (1.2e-38 to 3.4e38): '
+            f'{change} all samples by a constant'
+        )
 
 
 def noise_of(file: h5py.File) -> Tensor | None:
