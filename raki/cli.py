@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from io import BufferedReader
 from pathlib import Path
 from typing import Annotated, cast
@@ -11,7 +12,7 @@ import typer
 
 from raki import many
 from raki.commands import inputs
-from raki.commands.inputs import UsageError, as_usage_error, shown
+from raki.commands.inputs import as_usage_error, shown
 from raki.commands.settings import (
     CalibrationOption,
     CoilsOption,
@@ -23,6 +24,7 @@ from raki.commands.settings import (
 )
 from raki.commands.terminal import (
     COMPARISON_WIDTH,
+    Stopped,
     comparison_table,
     description_table,
     progress_bars,
@@ -139,14 +141,13 @@ def compare(
 ) -> None:
     """Undersample a fully sampled scan, reconstruct it with several methods, and measure."""
     from raki.commands import catalogue
-    from raki.commands.compare import compare_file
+    from raki.commands.compare import compare_file, require_folder
     from raki.data.apart import array_apart
     from raki.data.hdf5 import read_mask
     from raki.device import choose_device
     from raki.evaluation.plan import Plan
 
-    if output.exists() and not output.is_dir():
-        raise UsageError(f'-o must name a folder, but {output} is a file')
+    require_folder(output)
     own = None if own_object is None else array_apart(own_object, lambda: read_mask(own_object))
     with as_usage_error():
         chosen = catalogue.with_settings(catalogue.methods_named(methods, iterations), calibration, faithful)
@@ -264,8 +265,8 @@ def stream(
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code.
 
-    0 done, 2 usage, 3 bad input, 4 numerical failure, 5 resources, 70 a fault of this program, 130 interrupted, 143
-    terminated.
+    0 done, 2 usage, 3 bad input, 4 numerical failure, 5 resources, 70 a fault of this program, 129 hung up, 130
+    interrupted, 143 terminated.
     """
     arguments = list(sys.argv[1:] if argv is None else argv) or ['--help']
     is_debugging = '--debug' in arguments
@@ -273,9 +274,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with terminable():
             return app(inputs.repeated(arguments, inputs.method_names), standalone_mode=False) or 0
-    except typer.Abort:
-        print('raki: interrupted, nothing was written', file=sys.stderr)
-        return 130
+    except Stopped as stopped:
+        with suppress(OSError):  # a terminal that hung up
+            _log(str(stopped))
+        return stopped.exit_code
     except Exception as error:
         if is_debugging:
             raise

@@ -2,11 +2,11 @@
 
 import json
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from statistics import mean, stdev
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
@@ -39,6 +39,13 @@ MORE = 'and {}: --json lists all'
 
 SECTIONS = ('repetitions', 'steps', 'cautions', 'missing', 'verdict')
 """What of a description has sections of its own, or is part of one."""
+
+STOPPED = {
+    getattr(signal, name): word
+    for name, word in {'SIGINT': 'interrupted', 'SIGTERM': 'terminated', 'SIGHUP': 'hung up'}.items()
+    if hasattr(signal, name)
+}
+"""What signals that end a command do to it."""
 
 
 def escape(text: str) -> str:
@@ -241,15 +248,44 @@ def batch_watcher(log: Callable[[str], object]) -> Iterator[Callable[[int], Watc
         yield lambda n_scans: BatchTable(n_scans, live)
 
 
+class Stopped(BaseException):
+    """A signal asked the command to end; its notes say what was kept, and none that nothing was."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+    @property
+    def exit_code(self) -> int:
+        """130 interrupted, 143 terminated, 129 hung up."""
+        return 128 + self.number
+
+    def __str__(self) -> str:
+        return f'{STOPPED[self.number]}, {"; ".join(getattr(self, "__notes__", ())) or "nothing was written"}'
+
+
 @contextmanager
 def terminable() -> Iterator[None]:
-    """Let SIGTERM, as batch systems send it, end a command in good order: temporary files are removed."""
+    """Let signals, as people, batch systems and lost connections send them, end a command in good order by `Stopped`.
+
+    Temporary files are then removed. A second signal ends it at once, except that terminals hang up twice. What is
+    ignored, as by nohup, stays so.
+    """
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        for each in before:
+            signal.signal(each, signal.SIG_IGN if signal.Signals(each).name == 'SIGHUP' else signal.SIG_DFL)
+        raise Stopped(number)
+
+    before = {number: signal.getsignal(number) for number in STOPPED if signal.getsignal(number) is not signal.SIG_IGN}
     try:
-        before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+        for number in before:
+            signal.signal(number, stop)
     except ValueError:  # not the main thread, which is the only one that gets signals
         yield
         return
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
