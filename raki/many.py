@@ -9,7 +9,7 @@ import typer
 
 from raki.commands.inputs import shown
 from raki.commands.settings import Settings
-from raki.commands.terminal import batch_watcher
+from raki.commands.terminal import Stopped, batch_watcher
 from raki.endings import exit_code, one_line
 from raki.options import JsonOption
 
@@ -33,8 +33,8 @@ def batch(
     try:
         with batch_watcher(_log) as watcher:
             summary = batch_files(scans, output, work, workers, watcher)
-    except (KeyboardInterrupt, SystemExit):
-        _log(f'interrupted: what is finished stays in {output}; the same command with --resume goes on')
+    except Stopped as stopped:
+        stopped.add_note(f'what is finished stays in {output}; the same command with --resume goes on')
         raise
     told = '{n_done} of {n_scans} scan(s) reconstructed, {n_failed} failed'.format_map(summary)
     print(json.dumps(summary, indent=1) if as_json else f'{shown(output)}: {told}, see {shown(output / "index.html")}')
@@ -46,15 +46,7 @@ def worker() -> None:
     from raki.commands.batch.worker import lines_of_worker, serve
 
     with lines_of_worker() as (source, reply):
-        serve(source, reply, _ending)
-
-
-def _ending(error: Exception) -> tuple[int, str]:
-    """Exit code and line of an error; it is raised again if nobody expects it."""
-    code = exit_code(error)
-    if code is None:
-        raise error
-    return code, one_line(error)
+        serve(source, reply, lambda error: (exit_code(error), one_line(error)))
 
 
 def _log(line: str) -> None:

@@ -29,10 +29,7 @@ from raki.data.scan import Scan
 from raki.interpolation.calibration import silent
 
 Ending = Callable[[Exception], tuple[int, str]]
-"""From an error to the exit code and the line of a command that ends with it; raises it again if nobody expects it."""
-
-FAILURES = (ValueError, ArithmeticError, MemoryError, OSError, RuntimeError)
-"""What scans, methods and machines are known to raise."""
+"""From an error to the exit code and the line of a command that ends with it."""
 
 THUMBNAIL = 160
 """Longer side of a small image [pixel]."""
@@ -95,7 +92,7 @@ def run_one(
         return found
     try:
         return _reconstructed(job, task, records, key, admit)
-    except FAILURES as error:
+    except Exception as error:  # noqa: BLE001 - as for a command: whatever it is, the next scan is another matter
         code, line = ending(error)
         return Outcome(scan=str(task.scan), output=task.name, exit_code=code, error=line, method=job.settings.method)
     finally:

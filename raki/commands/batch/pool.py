@@ -17,7 +17,7 @@ from raki.errors import ResourceError
 TICK = 0.5
 """How often whoever watches is called at least [s]."""
 
-DAMAGED, RESOURCES, UNEXPECTED = 3, 5, 1
+DAMAGED, RESOURCES, UNEXPECTED = 3, 5, 70
 """Exit codes: of files that crash whoever reads them, of what the machine is too small or slow for, of all else."""
 
 

@@ -58,7 +58,7 @@ def write_summary(
     ]
     write_text(records.path / TIMES, json.dumps(times, indent=1))
     page = contact_page(shown(records.folder.absolute().name), entries, summary['options'])
-    with replacing_all() as new_files:
+    with replacing_all(seal=records.folder / SUMMARY) as new_files:
         new_files(records.folder / PAGE).write_text(page, encoding='utf-8')
         new_files.describe(records.folder / SUMMARY, summary)
     return summary
