@@ -30,11 +30,11 @@ from typing import Any
 os.environ['OMP_NUM_THREADS'] = '1'  # a process that has started threads cannot be forked
 
 import torch
-from quality import stored
-
 from attacks.cases import Case, Finding, carried_out, share
 from attacks.scans import Clean, clean_scans
 from attacks.tables import bad, print_silent, print_table, summary
+from quality import stored
+
 from raki.commands.reconstruct import versions
 
 SECTIONS = ('mutants', 'crafted', 'kills', 'flips', 'limits', 'steadiness')

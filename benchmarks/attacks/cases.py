@@ -30,6 +30,9 @@ BAD = (
     'undetected',
     'wrong code',
     'wrong',
+    'escapes',
+    'script',
+    'memory',
     'broken attack',
 )
 """Outcomes that no command may have; `silent` images are counted against a share."""

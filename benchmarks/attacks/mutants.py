@@ -26,7 +26,7 @@ def cases(scans: Sequence[Clean], count: int, seed: int) -> list[Case]:
     there = {scan.name: set[str]().union(*map(places_of, scan.files)) for scan in scans}
     found = list[Case]()
     for number in range(count):
-        every = max(1, count // N_ANEW)
+        every = max(50, count // N_ANEW)
         cells = [cell for cell in product(scans, MUTATIONS, PLACES) if cell[2] in there[cell[0].name]]
         found.append(_case(cells, number, seed, is_anew=number % every == every - 1))
     return list(islice(found, count))

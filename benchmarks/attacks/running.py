@@ -49,6 +49,8 @@ class Ending:
     has_hung: bool = False
     n_orphans: int = 0
     """Processes that outlived the command by more than GRACE."""
+    peak_mb: float = 0.0
+    """Largest memory of the command, with what it was forked with [MB]."""
 
     @property
     def lines(self) -> list[str]:
@@ -142,7 +144,7 @@ def finish(running: Running, timeout: float = TIMEOUT, grace: float = GRACE) -> 
     seconds = monotonic() - running.started
     if has_hung:
         kill_all(running.process)
-    _, status, _ = os.wait4(running.process, 0)
+    _, status, used = os.wait4(running.process, 0)
     n_orphans = _outlived(0.0 if has_hung else grace)
     kill_all(running.process)
     texts = []
@@ -150,8 +152,8 @@ def finish(running: Running, timeout: float = TIMEOUT, grace: float = GRACE) -> 
         stream.seek(0)
         texts.append(stream.read().decode(errors='replace'))
         stream.close()
-    n_orphans *= not has_hung
-    return Ending(os.waitstatus_to_exitcode(status), *texts, seconds, has_hung=has_hung, n_orphans=n_orphans)
+    code, peak = os.waitstatus_to_exitcode(status), used.ru_maxrss / 1024
+    return Ending(code, texts[0], texts[1], seconds, has_hung, 0 if has_hung else n_orphans, peak)
 
 
 def run(

@@ -12,7 +12,7 @@ import numpy as np
 
 from attacks.cases import Verdict
 from attacks.folders import State, fault_of
-from attacks.running import REFUSED, Ending, run
+from attacks.running import Ending, run
 from raki.data.sampling import undersample
 from raki.data.save import write_scan
 from raki.data.scan import Scan

@@ -9,7 +9,7 @@ from attacks.cases import BAD, Finding
 N_EXAMPLES = 20
 """Of every bad outcome, so many are stored by name."""
 
-FIRST = ('right', 'near', 'warned', 'refused', 'silent')
+FIRST = ('right', 'near', 'warned', 'refused', 'silent', 'untold')
 
 
 def counted(findings: Iterable[Finding]) -> dict[str, dict[str, int]]:
@@ -69,7 +69,7 @@ def summary(findings: Sequence[Finding]) -> dict[str, Any]:
             {'name': each.name, 'detail': each.detail}
             for each in [finding for finding in findings if finding.outcome == outcome][:N_EXAMPLES]
         ]
-        for outcome in sorted(outcomes & {*BAD, 'silent'})
+        for outcome in sorted(outcomes & {*BAD, 'silent', 'untold', 'refused wrongly'})
     }
     return {
         'number': len(findings),
