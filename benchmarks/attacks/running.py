@@ -79,7 +79,8 @@ class Ending:
         if self.n_orphans:
             return 'orphans'
         said = [line for line in self.lines if line not in self.warnings]
-        return 'many lines' if self.code in REFUSED and len(said) != 1 else ''
+        is_told = len(said) == 1 or (not said and bool(self.out))
+        return '' if is_told or self.code not in REFUSED else 'many lines'
 
 
 @dataclass(frozen=True, slots=True)

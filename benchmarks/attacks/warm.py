@@ -45,3 +45,10 @@ def commands() -> set[str]:
     from raki.cli import app
 
     return set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+
+
+def options_of(command: str) -> str:
+    """What the help of a command says."""
+    from attacks.running import run
+
+    return run((command, '--help'), Path.cwd(), before=lambda: os.environ.update(COLUMNS='200')).out
