@@ -33,6 +33,8 @@ BAD = (
     'escapes',
     'script',
     'memory',
+    'no image',
+    'without a word',
     'broken attack',
 )
 """Outcomes that no command may have; `silent` images are counted against a share."""

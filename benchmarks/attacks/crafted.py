@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 
+import numpy as np
+
 from attacks import crafted_files, crafted_hdf5, crafted_mrd, crafted_results, crafted_values
 from attacks.cases import Case, Verdict
 from attacks.crafts import Craft
@@ -99,10 +101,13 @@ def _through(command: str, folder: Path, craft: Craft, clean: Clean) -> Verdict:
 
 def _as_expected(ending: Ending, output: Path, craft: Craft, clean: Clean) -> Verdict:
     """What is to be said of an image that came of a crafted file."""
+    image = image_in(output) if output.suffix == '.h5' else clean.image
+    if not np.isfinite(image).all() or not image.any():
+        return Verdict('no image', 'infinite or zero')
     news = [line for line in ending.warnings if line not in clean.warnings]
     if news:
         return Verdict('warned', news[0][:200])
-    error = nrmse(image_in(output), clean.image) if output.suffix == '.h5' else 0.0
+    error = nrmse(image, clean.image)
     if error <= RIGHT and craft.expected != 'refused':
         return Verdict('right')
     return Verdict('done' if craft.expected == 'any' else 'untold', f'nrmse {error:.3g}')

@@ -27,7 +27,7 @@ NAMES = {
     'long': 'x' * 240 + '.h5',
     'quote': '\'"`$(touch touched)`.h5',
     'percent': '%s%n{0}.h5',
-    'markup': '[red]bold[/red].h5',
+    'markup': '[red]bold[reset].h5',
     'right to left': 'a\u202eb.h5',
     'emoji': '\N{BRAIN}.h5',
     'script': '<script>alert(1)</script>.h5'.replace('/', '\u2215'),

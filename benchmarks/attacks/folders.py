@@ -37,7 +37,7 @@ def fault_of(before: State, after: State, ending: Ending, outputs: Collection[st
     written = {name for name in changed if any(name == each or name.startswith(f'{each}/') for each in outputs)}
     if any(name in before for name in changed - written):
         return 'touched'
-    if changed - written or any(is_temporary(name) for name in written & set(after)):
+    if changed - written or any(is_temporary(name) for name in (written & set(after)) - set(outputs)):
         return 'left over'
     return 'torn' if ending.code != 0 and written else ''
 

@@ -1,5 +1,6 @@
 """What is printed and stored of findings."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -34,6 +35,15 @@ def bad(findings: Iterable[Finding]) -> list[Finding]:
     return [finding for finding in findings if finding.outcome in BAD]
 
 
+def by_cause(findings: Iterable[Finding]) -> dict[tuple[str, str], list[Finding]]:
+    """Findings with the same outcome and message, numbers and paths apart; the most frequent first."""
+    found: dict[tuple[str, str], list[Finding]] = {}
+    for finding in findings:
+        message = re.sub(r'/\S+|\d+', '', finding.detail.split(': ', 1)[-1])
+        found.setdefault((finding.outcome, message[:100]), []).append(finding)
+    return dict(sorted(found.items(), key=lambda item: -len(item[1])))
+
+
 def print_table(title: str, findings: Sequence[Finding], seconds: float) -> None:
     """Groups by outcomes, with a total."""
     table = counted(findings)
@@ -48,8 +58,8 @@ def print_table(title: str, findings: Sequence[Finding], seconds: float) -> None
     for group, counts in [*table.items(), ('all', total)]:
         cells = (f'{counts.get(name, 0) or "-":>{width}}' for name, width in zip(columns, widths, strict=True))
         print(f'{group:34}{sum(counts.values()):8}' + ''.join(cells))
-    for finding in bad(findings)[:N_EXAMPLES]:
-        print(f'  {finding.outcome:12} {finding.name}: {finding.detail[-220:]!r}')
+    for (outcome, _), alike in by_cause(bad(findings)).items():
+        print(f'  {len(alike):4} {outcome:12} such as {alike[0].name}: {alike[0].detail[-200:]!r}')
 
 
 def print_silent(findings: Sequence[Finding]) -> None:
@@ -61,14 +71,17 @@ def print_silent(findings: Sequence[Finding]) -> None:
         print(f'  {number:4} {name}')
 
 
+def _examples(findings: Sequence[Finding]) -> list[dict[str, Any]]:
+    """One of every cause, with its number."""
+    alike = list(by_cause(findings).values())[:N_EXAMPLES]
+    return [{'name': each[0].name, 'detail': each[0].detail, 'number': len(each)} for each in alike]
+
+
 def summary(findings: Sequence[Finding]) -> dict[str, Any]:
     """Counts, and examples of what is bad or silent."""
     outcomes = {finding.outcome for finding in findings}
-    examples: Mapping[str, list[dict[str, str]]] = {
-        outcome: [
-            {'name': each.name, 'detail': each.detail}
-            for each in [finding for finding in findings if finding.outcome == outcome][:N_EXAMPLES]
-        ]
+    examples: Mapping[str, list[dict[str, Any]]] = {
+        outcome: _examples([finding for finding in findings if finding.outcome == outcome])
         for outcome in sorted(outcomes & {*BAD, 'silent', 'untold', 'refused wrongly'})
     }
     return {
