@@ -8,9 +8,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from time import sleep
+
+import numpy as np
 
 from attacks.cases import Case, Verdict, generator_of
 from attacks.folders import fault_of, state_of
@@ -56,7 +59,7 @@ def cases(scans: Sequence[Clean], count: int, seed: int) -> list[Case]:
     shutil.copy2(folder / f'clean {scan.name}.h5', folder / 'result.h5')
     there = [(kind, words) for kind, words in WRITING.items() if words.split()[0] in commands()]
     return [
-        *_memory(scan, count),
+        *_memory(_large(folder), count),
         *(Case('full disk', f'{NAME}/full disk/{kind}/{part}', partial(_full, words=words, part=part, of=folder))
           for kind, words in there for part in PARTS),
         *(Case('read-only folder', f'{NAME}/read-only/{kind}', partial(_read_only, words=words, of=folder))
@@ -66,10 +69,19 @@ def cases(scans: Sequence[Clean], count: int, seed: int) -> list[Case]:
     ]  # fmt: skip
 
 
+def _large(folder: Path) -> Clean:
+    """A scan whose reconstruction takes some memory."""
+    run(['simulate', '-o', 'large.h5', '--coils', '16', '--matrix', '192x160', '--rate', '3'], folder)
+    found = Clean('large', (folder / 'large.h5',), ('--method', 'grappa'), np.zeros(0), frozenset())
+    run(found.command('clean large.h5'), folder)
+    return replace(found, image=image_in(folder / 'clean large.h5'))
+
+
 def _memory(scan: Clean, count: int) -> Iterator[Case]:
     """Limits of address space and of data, from far too small to enough."""
-    for number in range(MEMORY_STEPS if count >= COUNT else 5):
-        part = number / (MEMORY_STEPS - 1)
+    n_steps = MEMORY_STEPS if count >= COUNT else 5
+    for number in range(n_steps):
+        part = number / (n_steps - 1)
         for kind, most in (('AS', 12_000), ('DATA', 2_000)):
             megabytes = round(100 * (most / 100) ** part)
             name = f'{NAME}/memory/{kind} {megabytes} MB/anew'
@@ -225,8 +237,8 @@ def _writers(folder: Path, scan: Clean) -> Verdict:
     """Many processes write one file at once: the file is whole, and nothing else is left."""
     scan.copied(folder)
     state = state_of(folder)
-    endings = [finish(each, grace=0.0) for each in [start(scan.command(), folder) for _ in range(N_WRITERS)]]
-    fault = next((each.fault for each in endings if each.fault not in ('', 'orphans')), '')
+    endings = [finish(each, grace=None) for each in [start(scan.command(), folder) for _ in range(N_WRITERS)]]
+    fault = next((each.fault for each in endings if each.fault), '')
     if fault or any(each.code not in (0, 5) for each in endings):
         return Verdict(fault or 'wrong code', next(each.last for each in endings if each.code))
     fault = fault_of(state, state_of(folder), endings[0], ['out.h5'])

@@ -137,8 +137,8 @@ def _command(
         os._exit(code & 0xFF)
 
 
-def finish(running: Running, timeout: float = TIMEOUT, grace: float = GRACE) -> Ending:
-    """Wait for the end of a command, and of all it started."""
+def finish(running: Running, timeout: float = TIMEOUT, grace: float | None = GRACE) -> Ending:
+    """Wait for the end of a command, and of all it started; with None not for those, as others may run."""
     handle = os.pidfd_open(running.process)
     has_hung = not select.select([handle], [], [], timeout)[0]
     os.close(handle)
@@ -146,7 +146,7 @@ def finish(running: Running, timeout: float = TIMEOUT, grace: float = GRACE) -> 
     if has_hung:
         kill_all(running.process)
     _, status, used = os.wait4(running.process, 0)
-    n_orphans = _outlived(0.0 if has_hung else grace)
+    n_orphans = 0 if grace is None else _outlived(0.0 if has_hung else grace)
     kill_all(running.process)
     texts = []
     for stream in (running.out, running.err):
