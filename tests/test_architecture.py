@@ -15,7 +15,7 @@ FLOORS = [
     ['raki.data', 'raki.coils'],
     ['raki.interpolation', 'raki.partial_fourier'],
     ['raki.grappa', 'raki.networks', 'raki.consistency', 'raki.pipeline'],
-    ['raki.evaluation', 'raki.inline'],
+    ['raki.evaluation', 'raki.fits', 'raki.inline'],
     ['raki.commands'],
     ['raki.endings', 'raki.options', 'raki.public'],
     ['raki.cli'],
@@ -27,6 +27,7 @@ AT_HOME = {
     'h5py': ('raki.data',),
     'nibabel': ('raki.data.images.nifti',),
     'pydicom': ('raki.data.images.dicom',),
+    'safetensors': ('raki.fits.stored',),
     'sigpy': ('raki.data.phantoms', 'raki.evaluation.outside'),
     'skimage': ('raki.evaluation.metrics',),
     'plotly': ('raki.evaluation.web_page',),
@@ -34,7 +35,8 @@ AT_HOME = {
     'mrd': ('raki.inline.version2',),
     'rich': ('raki.commands.terminal',),
     'twixtools': ('raki.data.twix.file',),
-    'typer': ('raki.cli', 'raki.endings', 'raki.options'),
+    'pydantic': ('raki.commands.settings', 'raki.options'),
+    'typer': ('raki.cli', 'raki.commands.settings', 'raki.endings', 'raki.options'),
 }
 
 
