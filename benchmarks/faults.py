@@ -32,7 +32,7 @@ os.environ['OMP_NUM_THREADS'] = '1'  # a process that has started threads cannot
 import torch
 from attacks.cases import Case, Finding, carried_out, share
 from attacks.scans import Clean, clean_scans
-from attacks.tables import bad, print_silent, print_table, summary
+from attacks.tables import bad, print_silent, print_table, print_untold, summary
 from quality import stored
 
 from raki.commands.reconstruct import versions
@@ -68,6 +68,7 @@ def attacked(section: str, scans: Sequence[Clean], options: argparse.Namespace) 
         findings = list(share(cases, options.workers))
     findings.sort(key=lambda finding: finding.name)
     print_table(section, findings, monotonic() - started)
+    print_untold(findings)
     if any(finding.outcome == 'silent' for finding in findings):
         print_silent(findings)
     if len(findings) < len(cases):

@@ -21,8 +21,9 @@ NAME = 'kills'
 
 COUNT = 500
 
-LATEST = 1.2
-"""Kills come up to this part of the time that the command takes alone [1]."""
+EARLIEST, LATEST = 0.7, 1.3
+"""Kills come up to this part of the time that the command takes alone, half of them not before that, when outputs are
+written [1]."""
 
 EVERY_ANEW = 12
 """One in so many is a process started anew."""
@@ -90,7 +91,8 @@ def attack(folder: Path, work: Work, name: str, seed: int) -> Verdict:
         old = {each: sums(folder)[each] for each in work.old}
     inputs = {file.name: sums(folder)[file.name] for file in work.files}
     running = start(work.command, folder, is_anew=is_anew)
-    sleep(float(generator.uniform(0, LATEST * work.seconds[is_anew])))
+    earliest = EARLIEST * int(generator.integers(2))
+    sleep(float(generator.uniform(earliest, LATEST)) * work.seconds[is_anew])
     os.kill(running.process, signal.SIGKILL)
     if '/with children/' in name:
         kill_all(running.process)

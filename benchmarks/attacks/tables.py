@@ -7,8 +7,11 @@ from typing import Any
 
 from attacks.cases import BAD, Finding
 
-N_EXAMPLES = 20
+N_EXAMPLES = 40
 """Of every bad outcome, so many are stored by name."""
+
+UNSAID = ('silent', 'untold', 'refused wrongly')
+"""What is wrong without a word, or refused without need."""
 
 FIRST = ('right', 'near', 'warned', 'refused', 'silent', 'untold')
 
@@ -62,6 +65,13 @@ def print_table(title: str, findings: Sequence[Finding], seconds: float) -> None
         print(f'  {len(alike):4} {outcome:12} such as {alike[0].name}: {alike[0].detail[-200:]!r}')
 
 
+def print_untold(findings: Sequence[Finding]) -> None:
+    """What was to be told, or to be taken, and was not."""
+    for finding in findings:
+        if finding.outcome in ('untold', 'refused wrongly'):
+            print(f'  {finding.outcome:15} {finding.name}: {finding.detail[-160:]!r}')
+
+
 def print_silent(findings: Sequence[Finding]) -> None:
     """The classes of silently wrong images, with their number."""
     found = classes(findings, 'silent')
@@ -71,18 +81,19 @@ def print_silent(findings: Sequence[Finding]) -> None:
         print(f'  {number:4} {name}')
 
 
-def _examples(findings: Sequence[Finding]) -> list[dict[str, Any]]:
-    """One of every cause, with its number."""
-    alike = list(by_cause(findings).values())[:N_EXAMPLES]
-    return [{'name': each[0].name, 'detail': each[0].detail, 'number': len(each)} for each in alike]
+def _examples(findings: Sequence[Finding], outcome: str) -> list[dict[str, Any]]:
+    """One of every cause, with its number; of images that are wrong without a word, one of every class."""
+    own = [finding for finding in findings if finding.outcome == outcome]
+    alike = {finding.name: [finding] for finding in own} if outcome in UNSAID else by_cause(own)
+    some = list(alike.values())[:N_EXAMPLES]
+    return [{'name': each[0].name, 'detail': each[0].detail, 'number': len(each)} for each in some]
 
 
 def summary(findings: Sequence[Finding]) -> dict[str, Any]:
     """Counts, and examples of what is bad or silent."""
     outcomes = {finding.outcome for finding in findings}
     examples: Mapping[str, list[dict[str, Any]]] = {
-        outcome: _examples([finding for finding in findings if finding.outcome == outcome])
-        for outcome in sorted(outcomes & {*BAD, 'silent', 'untold', 'refused wrongly'})
+        outcome: _examples(findings, outcome) for outcome in sorted(outcomes & {*BAD, *UNSAID})
     }
     return {
         'number': len(findings),
