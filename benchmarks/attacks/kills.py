@@ -14,8 +14,10 @@ from attacks.cases import Case, Verdict, generator_of
 from attacks.contents import digest, state_among, sums
 from attacks.folders import is_temporary
 from attacks.running import Ending, finish, kill_all, run, start
-from attacks.scans import Clean
+from attacks.scans import Clean, kept
 from attacks.warm import commands
+from raki.data.save import write_scan
+from raki.data.simulate import Simulation, simulate
 
 NAME = 'kills'
 
@@ -131,7 +133,7 @@ def _works(scans: Sequence[Clean]) -> list[Work]:
     with TemporaryDirectory(prefix='faults') as name:
         folder = Path(name)
         os.chdir(folder)
-        run(['simulate', '-o', 'old.h5', '--coils', '6', '--matrix', '48x40', '--rate', '2', '--acs', '18'], folder)
+        write_scan(folder / 'old.h5', kept(simulate(Simulation((48, 40), 6)), (2,), (18,)), {})
         run(['simulate', '-o', 'full.h5', '--coils', '6', '--matrix', '48x40'], folder)
         lasting = Path(by_name['fastMRI'].files[0]).parent / 'of kills'
         lasting.mkdir(exist_ok=True)

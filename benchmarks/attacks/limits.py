@@ -133,7 +133,7 @@ def _reconstructed(folder: Path, scan: Clean, before: Callable[[], None], *, is_
 
 
 def _refused_for_resources(ending: Ending) -> Verdict:
-    is_proper = ending.code == 5 and 'damaged' not in ending.last
+    is_proper = ending.code == 5 and 'truncated or damaged' not in ending.last
     return Verdict('refused' if is_proper else 'wrong code', f'exit {ending.code}: {ending.last}')
 
 
