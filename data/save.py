@@ -10,7 +10,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
-from secrets import token_hex
 from stat import S_IMODE
 from time import sleep
 from typing import Any, Protocol, Self, TypeVar
@@ -22,6 +21,7 @@ from torch import Tensor
 from raki.data.digests import PLACEHOLDER, is_whole, seal, sealed_json
 from raki.data.place import Place
 from raki.data.scan import Scan
+from raki.data.temporary import remove_abandoned, temporary_name, undisturbed
 from raki.errors import ScanError
 
 Format = TypeVar('Format')
@@ -49,20 +49,24 @@ def kind_of(path: Path) -> str:
     return next((kind for kind, is_it in kinds.items() if is_it()), '')
 
 
-def _new_beside(path: Path) -> Path:
-    """Make an empty file in the folder of `path`; the owner's alone until it replaces another."""
-    require_replaceable(path)
-    temporary = path.with_name(f'.{path.name}.{token_hex(8)}.part')
-    temporary.touch(0o600 if path.exists() else 0o666, exist_ok=False)
-    return temporary
-
-
-def _put(temporary: Path, path: Path) -> None:
-    """Put a file in place of another, with the permissions of that."""
+def _prepare(temporary: Path, path: Path) -> None:
+    """Make the disk hold a file, with the permissions of that in whose place it will be put."""
+    _flush(temporary, os.O_RDWR)
     require_replaceable(path)
     if path.exists():
         temporary.chmod(S_IMODE(path.stat().st_mode))
-    temporary.replace(path)
+
+
+def _put(temporaries: Mapping[Path, Path], seal: Path | None) -> None:
+    """Put files in place: the seal is taken away before any other, and comes last."""
+    if seal is not None:
+        seal.unlink(missing_ok=True)
+        _flush(seal.parent, os.O_RDONLY)
+    for part in ([path for path in temporaries if path != seal], [path for path in temporaries if path == seal]):
+        for path in part:
+            temporaries[path].replace(path)
+        for folder in {path.parent for path in part}:
+            _flush(folder, os.O_RDONLY)
 
 
 def _flush(path: Path, flags: int) -> None:
@@ -80,7 +84,10 @@ class NewFiles(dict[Path, Path]):
     def __call__(self, path: Path) -> Path:
         """Give a new file in the same folder, to be written in the stead of `path`."""
         if path not in self:
-            self[path] = _new_beside(path)
+            require_replaceable(path)
+            remove_abandoned(path)
+            self[path] = temporary_name(path)
+            self[path].touch(0o600 if path.exists() else 0o666, exist_ok=False)
         return self[path]
 
     def describe(self, path: Path, manifest: Mapping[str, object]) -> None:
@@ -94,28 +101,27 @@ class NewFiles(dict[Path, Path]):
 
 
 @contextmanager
-def replacing_all() -> Iterator[NewFiles]:
+def replacing_all(seal: Path | None = None) -> Iterator[NewFiles]:
     """Give new files, to be written in the stead of others.
 
     If the block succeeds all of them are put in place, none before all are on the disk; otherwise they are removed. A
     file that is replaced leaves its permissions to the new one. An OSError if something else is there, such as a link.
 
     One after the other is put in place, the manifest last: if the program is killed between, the old manifest, or none,
-    is there, and a set that is partly new is not what it names. Programs that write the same set wait for each other.
+    is there, and a set that is partly new is not what it names. Where `seal` names one of them, the old one is removed
+    before any other is replaced, and the new one comes last: where it is, all files belong together. Programs that
+    write in the same folder wait for each other.
     """
     new_files = NewFiles()
     try:
         yield new_files
-        for temporary in new_files.values():
-            _flush(temporary, os.O_RDWR)
-        folders = sorted({path.parent for path in new_files})
+        for path, temporary in new_files.items():
+            _prepare(temporary, path)
         with ExitStack() as stack:
-            for folder in folders:
+            stack.enter_context(undisturbed(f'{", ".join(path.name for path in new_files)} written before'))
+            for folder in sorted({path.parent for path in new_files}):
                 stack.enter_context(_turn_in(folder))
-            for path, temporary in new_files.items():
-                _put(temporary, path)
-        for folder in folders:
-            _flush(folder, os.O_RDONLY)
+            _put(new_files, seal)
     finally:
         for temporary in new_files.values():
             temporary.unlink(missing_ok=True)

@@ -15,13 +15,13 @@ from raki.data.save import replacing
 from raki.data.scan import Scan
 from raki.errors import ScanError
 from raki.fits.likeness import doubts, moments_of, require_same
-from raki.fits.stored import Fit, Fits, on_device, read_fits, stored
+from raki.fits.stored import Fit, Fits, on_device, put_fits, read_fits
 from raki.interpolation.fit import Interpolator
 
 LEARNT = ('method', 'coils', 'calibration', 'faithful', 'seed', 'whiten')
 """Settings that decide what is learnt, and that a fit therefore brings along."""
 
-TOLD = ('method', 'options', 'settings', 'source_file', 'source_sha256', 'versions', 'device', 'n_threads')
+TOLD = ('method', 'options', 'settings', 'source_file', 'inputs', 'versions', 'device', 'n_threads')
 """What a file of fits tells of how the images came about that it was learnt with."""
 
 
@@ -44,18 +44,11 @@ class Kept:
         if number not in self.found:
             self.found[number] = Fit(interpolator, number, moments_of(kspace, mask))
 
-    def stored(self, manifest: Mapping[str, Any]) -> tuple[bytes, str]:
-        """The file, of images with this manifest, and its sha256."""
+    def put(self, path: Path, manifest: Mapping[str, Any]) -> None:
+        """Write all of them into a new file, of images with this manifest."""
         every = list(self.found.values())
         told = {name: manifest[name] for name in TOLD if name in manifest}
-        return stored(every, told | {'fits': [_summary(each) for each in every]})
-
-    def write(self, path: str | Path, manifest: Mapping[str, Any]) -> str:
-        """Write that file, all or nothing, and give its sha256."""
-        content, digest = self.stored(manifest)
-        with replacing(path) as temporary:
-            temporary.write_bytes(content)
-        return digest
+        put_fits(path, every, told | {'fits': [_summary(each) for each in every]})
 
 
 def _summary(fit: Fit) -> dict[str, Any]:
@@ -112,7 +105,7 @@ class Given:
         """What the manifest of images says of them."""
         manifest = self.fits.manifest
         told = {name: manifest[name] for name in ('method', 'settings') if name in manifest}
-        made = {name: manifest[name] for name in ('source_file', 'source_sha256', 'versions') if name in manifest}
+        made = {name: manifest[name] for name in ('source_file', 'inputs', 'versions') if name in manifest}
         return {**told, 'fit': {'file': shown(self.fits.name), 'sha256': self.fits.digest, **made}}
 
     @property

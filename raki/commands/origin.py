@@ -10,15 +10,15 @@ from raki.commands.settings import Reading
 from raki.data.cfl import files_of_cfl, is_cfl
 from raki.data.digests import described
 
-PATHS = ('mask',)
+PATHS = ('mask', 'fit')
 """Options that may name a file."""
 
 
 def inputs_of(source: str | Path, asked: Reading) -> list[dict[str, Any]]:
     """Name, size [byte] and sha256 of all files that are read: those of a scan, and those that options name."""
     path = Path(source)
-    of_scan = files_of_cfl(path) if is_cfl(path) else [path]
-    return [{'name': shown(each.name), **described(each)} for each in (*of_scan, *_files(asked).values())]
+    read = [*(files_of_cfl(path) if is_cfl(path) else [path]), *_files(asked).values()]
+    return [{'name': shown(each.name), **described(each)} for each in read if each.is_file()]
 
 
 def named(asked: Reading) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from raki.evaluation.lesions import DIAMETERS, USUAL_DIAMETER
 from raki.evaluation.metrics import Judged, figures_of, nrmse_object, object_mask
 from raki.evaluation.noise_maps import NoiseMap, covariance_without_noise_scan, full_noise, replica_noise_map
 from raki.evaluation.outside import Baseline
-from raki.evaluation.plan import Plan
+from raki.evaluation.plan import Asked, Plan
 from raki.evaluation.retention import RetentionMap, derivative_of, retention_map
 from raki.evaluation.rows import Cell, Label, Row
 from raki.evaluation.tradeoff import strengths
@@ -193,15 +193,35 @@ def _is_slow(filler: Filler) -> bool:
     return not isinstance(filler, Interpolator) or filler.refinement is not None
 
 
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What makes one cell."""
+
+    name: str
+    """Of the method."""
+    method: Method | Baseline
+    """With its seed."""
+    asked: Asked
+    """What is measured."""
+
+    def done(self, bench: Bench, progress_for: ProgressFor) -> Cell:
+        """Do it; `progress_for` is called with its name before it starts."""
+        place = f'slice {bench.index}' if bench.scan.n_phase_axes == 1 else 'volume'
+        labels, told = (self.asked.rate.label, self.asked.acs), progress_for(f'{place}, {self.asked}: {self.name}')
+        return bench.cell(self.name, self.method, self.asked.pattern, labels, told)
+
+
+def tasks(bench: Bench) -> Iterator[Task]:
+    """All cells of a plan for one slab, in the order of results."""
+    for asked in bench.plan.asked(bench.scan):
+        for name, method in bench.plan.methods.items():
+            for seed in bench.plan.seeds if has_seed(method) else (0,):
+                yield Task(name, with_seed(method, seed), asked)
+
+
 def compare_slab(bench: Bench, progress_for: ProgressFor) -> Iterator[Cell]:
     """Go through all cells of a plan for one slab; `progress_for` is called with each task's name before it starts."""
-    plan, place = bench.plan, f'slice {bench.index}' if bench.scan.n_phase_axes == 1 else 'volume'
-    for asked in plan.asked(bench.scan):
-        labels = asked.rate.label, asked.acs
-        for name, method in plan.methods.items():
-            for seed in plan.seeds if has_seed(method) else (0,):
-                progress = progress_for(f'{place}, {asked}: {name}')
-                yield bench.cell(name, with_seed(method, seed), asked.pattern, labels, progress)
+    return (task.done(bench, progress_for) for task in tasks(bench))
 
 
 def with_seed(method: AnyMethod, seed: int) -> AnyMethod:
