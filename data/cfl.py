@@ -16,8 +16,9 @@ import numpy as np
 import torch
 
 from raki.data.generic import DatasetLayout, open_layout
-from raki.data.hdf5 import COMPLEX64_BYTES, finite
+from raki.data.hdf5 import finite
 from raki.data.measured import ZEROS
+from raki.data.memory import COMPLEX64_BYTES
 from raki.data.notes import caution
 from raki.data.save import replacing
 from raki.data.scan import Scan, ScanFile

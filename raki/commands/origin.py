@@ -10,7 +10,7 @@ from raki.commands.settings import Reading
 from raki.data.cfl import files_of_cfl, is_cfl
 from raki.data.digests import described
 
-PATHS = ('mask',)
+PATHS = ('mask', 'fit')
 """Options that may name a file."""
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from raki.coils.combine import Combination
 from raki.coils.noise import known_covariance
 from raki.commands.catalogue import known, method_named, with_settings
+from raki.commands.fits import Given, Kept, keeping, number_of
 from raki.commands.inputs import shown
 from raki.commands.origin import inputs_of, named, versions
 from raki.commands.settings import Settings
@@ -96,13 +97,24 @@ class Part(NamedTuple):
     """Where these belong."""
 
 
-def reconstruct_file(file: ScanFile, output: Path, job: Job, progress_for: Callable[[str], Progress]) -> dict[str, Any]:
+def reconstruct_file(
+    file: ScanFile,
+    output: Path,
+    job: Job,
+    progress_for: Callable[[str], Progress],
+    save_fit: Path | None = None,
+) -> dict[str, Any]:
     """Reconstruct into a file, all or nothing, and return the manifest that it carries, and times, which it does not.
 
     Slice by slice, so that memory stays that of one slice. A volume is read whole. Where two axes are accelerated it is
     reconstructed whole, too; its filled k-space is written with kz transformed away, as slices.
+
+    What was learnt of the first frame of every slice goes to `save_fit`, where that is given.
     """
-    asked = job.settings
+    given = Given.of(job.settings)
+    if given:
+        job = replace(job, settings=given.settled(job.settings))
+    asked, kept = job.settings, Kept()
     slices = asked.slices or range(file.n_slices)
     file.require_known(slices)
     frames = file.frames_with(**asked.labels)
@@ -111,16 +123,26 @@ def reconstruct_file(file: ScanFile, output: Path, job: Job, progress_for: Calla
     keeps_kspace = asked.kspace or kind.is_kspace
     manifest = _manifest(file, job, places)
     manifest['warnings'] += kind.shortcomings(places, is_identity_wanted=asked.keep_phi and bool(file.identity))
-    with reconstruction_writer(output, len(places)) as writer:
+    if given:
+        manifest |= {**given.about, 'notes': [*manifest['notes'], given.note]}
+    with reconstruction_writer(output, len(places)) as writer, keeping(save_fit) as fits:
         for part in _parts(file, slices, frames):
-            scan = job.seen(part.scan)
-            result = reconstruct(
-                scan, job.prepared, **job.options, progress=progress_for(f'{part.name}: {asked.method}')
-            )
+            scan, number = job.seen(part.scan), number_of(part.scan, part.places[0].slice)
+            progress = progress_for(f'{part.name}: {asked.method}')
+            fitted = ()
+            if given:
+                interpolator, doubts = given.interpolator(number, scan, part.name, job.device)
+                fitted, manifest['warnings'] = (interpolator,), [*manifest['warnings'], *doubts]
+            result = reconstruct(scan, job.prepared, **job.options, progress=progress, fitted=fitted)
+            if fits:
+                kept.add(number, scan.kspace[0], scan.mask, result.interpolators[0])
             for image in _images(part, scan, result, job, keeps_kspace=keeps_kspace):
                 writer.put(next(numbers), replace(image, readout_is_rows=file.readout_is_rows))
             manifest = _grown(manifest, scan, result, job)
-        writer.describe({name: value for name, value in manifest.items() if name not in TIMES})
+        kept_manifest = {name: value for name, value in manifest.items() if name not in TIMES}
+        if fits:
+            fits.write_bytes(kept.stored(kept_manifest)[0])
+        writer.describe(kept_manifest)
     return manifest
 
 

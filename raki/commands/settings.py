@@ -78,6 +78,9 @@ class Settings(Reading):
     coils: CoilsOption = None
     calibration: CalibrationOption = None
     faithful: FaithfulOption = None
+    fit: Annotated[
+        Path | None, typer.Option(help='Fill in with what --save-fit wrote of a scan of the same lines; learn nothing.')
+    ] = None
     keep_phi: PhiOption = False
     device: DeviceOption = None
 
