@@ -121,6 +121,7 @@ def _prepare(*, dies_with_thread: bool) -> None:
     nothing = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(nothing, stream)
+    sys.stdout = sys.stderr = os.fdopen(nothing, 'w', encoding='utf-8')  # what has been put in their place, too
     with suppress(OSError):
         Path('/proc/self/oom_score_adj').write_text('1000', encoding='ascii')
     torch.set_num_threads(1)

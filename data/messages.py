@@ -36,6 +36,14 @@ ERRORS = {name: kind for name, kind in vars(errors).items() if isinstance(kind, 
 """Errors that keep their class on the way."""
 
 
+class Elsewhere(Exception):  # noqa: N818 - it is no error itself
+    """Traceback of an error in another process, for --debug."""
+
+    def __str__(self) -> str:
+        """Begin on a line of its own."""
+        return f'\n\n{self.args[0]}'
+
+
 def send(connection: socket.socket, value: object) -> None:
     """Send a value that `raki.data.records.packed` takes."""
     arrays: list[Tensor] = []
@@ -47,7 +55,7 @@ def send(connection: socket.socket, value: object) -> None:
         kind = str(flat.dtype).removeprefix('torch.')
         places.append({'dtype': kind, 'shape': list(flat.shape), 'order': order, 'start': end})
         parts.append((end, flat))
-        end += -(-flat.nbytes // ALIGNED) * ALIGNED
+        end += -(-max(1, flat.nbytes) // ALIGNED) * ALIGNED
     _send(connection, {'value': plain, 'arrays': places}, parts, end)
 
 
@@ -181,5 +189,5 @@ def _array(whole: Tensor, dtype: str, shape: Sequence[int], order: Sequence[int]
 
 def _error(said: Mapping[str, str]) -> Exception:
     error = ERRORS.get(said['class'], ScanError)(said['text'])
-    error.add_note(said['trace'])
+    error.__cause__ = Elsewhere(said['trace'])
     return error

@@ -9,6 +9,7 @@ from typing import Annotated, cast
 
 import typer
 
+from raki import many
 from raki.commands import inputs
 from raki.commands.inputs import UsageError, as_usage_error, shown
 from raki.commands.settings import (
@@ -28,7 +29,7 @@ from raki.commands.terminal import (
     show,
     terminable,
 )
-from raki.endings import EXIT_CODES, exit_code, one_line
+from raki.endings import exit_code, one_line
 from raki.options import JsonOption, MemoryOption, ReuseOption, ScanArgument, SlicesOption, with_settings
 
 OUTPUT_HELP = 'A .h5, .nii.gz, .dcm, .png, .cfl or .mrd.h5; default: SCAN.raki.h5 here.'
@@ -90,6 +91,10 @@ def reconstruct(
     seconds = f'fit {manifest["seconds_fit"]:.1f} s, fill {manifest["seconds_fill"]:.1f} s'
     told = f'{shown(output)}: {len(manifest["slice"])} image(s) by {manifest["method"]}, {seconds}'
     print(json.dumps({'output': str(output), **manifest}, indent=1) if as_json else told)
+
+
+app.command()(with_settings(many.batch))
+app.command(hidden=True)(many.worker)
 
 
 @app.command()
@@ -259,7 +264,8 @@ def stream(
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code.
 
-    0 done, 2 usage, 3 bad input, 4 numerical failure, 5 resources, 130 interrupted, 143 terminated.
+    0 done, 2 usage, 3 bad input, 4 numerical failure, 5 resources, 70 a fault of this program, 130 interrupted, 143
+    terminated.
     """
     arguments = list(sys.argv[1:] if argv is None else argv) or ['--help']
     is_debugging = '--debug' in arguments
@@ -270,12 +276,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except typer.Abort:
         print('raki: interrupted, nothing was written', file=sys.stderr)
         return 130
-    except (*EXIT_CODES, RuntimeError, MemoryError) as error:
-        code = exit_code(error)
-        if is_debugging or code is None:
+    except Exception as error:
+        if is_debugging:
             raise
         print(f'raki: {one_line(error)}', file=sys.stderr)
-        return code
+        return exit_code(error)
 
 
 def _log(line: str) -> None:

@@ -12,8 +12,9 @@ from raki.coils.combine import Combination, root_sum_of_squares
 from raki.coils.transform import CoilTransform
 from raki.commands.catalogue import METHODS, known, method_named
 from raki.commands.fits import Kept, number_of
-from raki.commands.reconstruct import versions
+from raki.commands.origin import versions
 from raki.data.masks import Pattern
+from raki.data.save import replacing
 from raki.data.scan import Scan
 from raki.fits.stored import Fits, read_fits
 from raki.interpolation import fit as interpolation
@@ -53,7 +54,7 @@ def reconstruct(
     )
 
 
-def save_fits(path: str | Path, reconstruction: Reconstruction, scan: Scan, method: Method | str) -> str:
+def save_fits(path: str | Path, reconstruction: Reconstruction, scan: Scan, method: Method | str) -> None:
     """Store what was learnt for a reconstruction, so that it can fill in later scans of the same lines.
 
     Parameters
@@ -62,10 +63,6 @@ def save_fits(path: str | Path, reconstruction: Reconstruction, scan: Scan, meth
         File to write, `NAME.safetensors`, all or nothing.
     reconstruction, scan, method
         What came of it, and of what and how.
-
-    Returns
-    -------
-    The sha256 that the file carries.
     """
     scan = scan.as_slices() if scan.has_full_kz else scan
     kept = Kept()
@@ -73,7 +70,8 @@ def save_fits(path: str | Path, reconstruction: Reconstruction, scan: Scan, meth
         kept.add(number_of(scan, index), scan.kspace[index], scan.mask, interpolator)
     found = method_named(method)
     name = next((name for name, each in METHODS.items() if each == found), type(found).__name__)
-    return kept.write(path, {'method': name, 'settings': asdict(found), 'versions': versions()})
+    with replacing(path) as temporary:
+        kept.put(temporary, {'method': name, 'settings': asdict(found), 'versions': versions()})
 
 
 def load_fits(path: str | Path) -> Fits:

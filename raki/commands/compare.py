@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from raki.commands.inputs import UsageError, by, sizes_by_axis
+from raki.commands.inputs import shown as printable
 from raki.commands.origin import versions
 from raki.data.masks import Drawn
 from raki.data.sampling import Sampling
@@ -83,7 +84,7 @@ def _require_full(scan: Scan, path: str) -> None:
 
 def _scan_summary(file: ScanFile, scan: Scan) -> dict[str, object]:
     return {
-        'file': Path(file.path).name,
+        'file': printable(Path(file.path).name),
         'format': file.format,
         'shape': sizes_by_axis(file),
         'facts': dict(file.facts),

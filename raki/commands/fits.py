@@ -15,7 +15,7 @@ from raki.data.save import replacing
 from raki.data.scan import Scan
 from raki.errors import ScanError
 from raki.fits.likeness import doubts, moments_of, require_same
-from raki.fits.stored import Fit, Fits, on_device, read_fits, stored
+from raki.fits.stored import Fit, Fits, on_device, put_fits, read_fits
 from raki.interpolation.fit import Interpolator
 
 LEARNT = ('method', 'coils', 'calibration', 'faithful', 'seed', 'whiten')
@@ -44,18 +44,11 @@ class Kept:
         if number not in self.found:
             self.found[number] = Fit(interpolator, number, moments_of(kspace, mask))
 
-    def stored(self, manifest: Mapping[str, Any]) -> tuple[bytes, str]:
-        """The file, of images with this manifest, and its sha256."""
+    def put(self, path: Path, manifest: Mapping[str, Any]) -> None:
+        """Write all of them into a new file, of images with this manifest."""
         every = list(self.found.values())
         told = {name: manifest[name] for name in TOLD if name in manifest}
-        return stored(every, told | {'fits': [_summary(each) for each in every]})
-
-    def write(self, path: str | Path, manifest: Mapping[str, Any]) -> str:
-        """Write that file, all or nothing, and give its sha256."""
-        content, digest = self.stored(manifest)
-        with replacing(path) as temporary:
-            temporary.write_bytes(content)
-        return digest
+        put_fits(path, every, told | {'fits': [_summary(each) for each in every]})
 
 
 def _summary(fit: Fit) -> dict[str, Any]:

@@ -23,12 +23,12 @@ from raki.data.place import Place, columns
 from raki.data.sampling import Sampling
 from raki.data.save import OutputImage
 from raki.data.scan import Scan, ScanFile
-from raki.evaluation.compare import with_seed
 from raki.evaluation.noise_maps import analytic_noise_map
 from raki.fourier import centre_crop, cropped, image_from_kspace
 from raki.grappa.method import Grappa
 from raki.interpolation.calibration import Method, Progress
 from raki.interpolation.fit import ZeroFilling
+from raki.interpolation.settings import with_setting
 from raki.partial_fourier.methods import PARTIAL_FOURIER
 from raki.pipeline import COMBINATION_WEIGHTS, COMBINATIONS, INTENSITY, Reconstruction, reconstruct
 
@@ -66,7 +66,7 @@ class Job:
         """The method with the seed, if it has one, and with the settings."""
         asked = self.settings
         found = {asked.method: method_named(asked.method)}
-        return with_seed(with_settings(found, asked.calibration, asked.faithful)[asked.method], asked.seed)
+        return with_setting(with_settings(found, asked.calibration, asked.faithful)[asked.method], 'seed', asked.seed)
 
     @property
     def options(self) -> dict[str, Any]:
@@ -103,13 +103,15 @@ def reconstruct_file(
     job: Job,
     progress_for: Callable[[str], Progress],
     save_fit: Path | None = None,
+    watch: Callable[[Scan, OutputImage], object] = lambda _scan, _image: None,
 ) -> dict[str, Any]:
     """Reconstruct into a file, all or nothing, and return the manifest that it carries, and times, which it does not.
 
     Slice by slice, so that memory stays that of one slice. A volume is read whole. Where two axes are accelerated it is
     reconstructed whole, too; its filled k-space is written with kz transformed away, as slices.
 
-    What was learnt of the first frame of every slice goes to `save_fit`, where that is given.
+    What was learnt of the first frame of every slice goes to `save_fit`, where that is given. `watch` is shown
+    every image that is written, and the scan of which it is one.
     """
     given = Given.of(job.settings)
     if given:
@@ -137,11 +139,13 @@ def reconstruct_file(
             if fits:
                 kept.add(number, scan.kspace[0], scan.mask, result.interpolators[0])
             for image in _images(part, scan, result, job, keeps_kspace=keeps_kspace):
-                writer.put(next(numbers), replace(image, readout_is_rows=file.readout_is_rows))
+                placed = replace(image, readout_is_rows=file.readout_is_rows)
+                writer.put(next(numbers), placed)
+                watch(scan, placed)
             manifest = _grown(manifest, scan, result, job)
         kept_manifest = {name: value for name, value in manifest.items() if name not in TIMES}
         if fits:
-            fits.write_bytes(kept.stored(kept_manifest)[0])
+            kept.put(fits, kept_manifest)
         writer.describe(kept_manifest)
     return manifest
 

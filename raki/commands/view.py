@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from raki.commands.inputs import shown
 from raki.data.apart import reconstruction_apart
 from raki.data.digests import PLACEHOLDER, is_whole, sealed
 from raki.data.result import COUNTERS, ReconstructionFile, open_reconstruction
@@ -56,7 +57,7 @@ def _page(file: ReconstructionFile, panels: Sequence[Panel], window: float, own:
     extent = f' of {1000 * height:.4g} × {1000 * width:.4g} mm' if file.pixel_size else ''
     orientation = str(manifest.get('image_axes', 'image, y, x')).split(', ')[1:]
     return Page(
-        title=Path(file.path).name,
+        title=shown(Path(file.path).name),
         axes={name: values for name, values in axes.items() if name == 'slice' or len(values) > 1},
         panels=panels,
         scales={'image': window or 1.0},

@@ -39,7 +39,7 @@ def require_same(fit: Fit, kspace: Tensor, mask: Tensor, name: str) -> None:
     """
     own, interpolator = fit.interpolator.sampling.mask, fit.interpolator
     sizes = (interpolator.n_coils or len(kspace), *own.shape, interpolator.n_readout)
-    axes = ', '.join(('coil', 'kz', 'ky', 'kx')[-3:] if kspace.ndim == 3 else ('coil', 'kz', 'ky', 'kx'))
+    axes = ', '.join(('coil', *('kz', 'ky', 'kx')[1 - kspace.ndim :]))
     if sizes != tuple(kspace.shape):
         raise ScanError(f'{name} has {by(kspace.shape)} samples ({axes}), but the fit is for {by(sizes)}')
     if not torch.equal(own, mask.cpu()):
@@ -61,10 +61,10 @@ def _about_coils(fit: Fit, kspace: Tensor, mask: Tensor) -> tuple[str, ...]:
         return ()
     own, seen = fit.moments, moments_of(kspace, mask)
     found = disagreement(_with_moments(own), _with_moments(seen), 'the scan that the fit is of')
-    powers = [each.diagonal().real.clamp(min=torch.finfo(torch.float64).tiny) for each in (seen, own)]
-    ratios, is_dead = (powers[0] / powers[1]).sqrt(), powers[0] == powers[1]  # in both of them, where both are zero
-    usual = float(ratios[~is_dead].median()) if not bool(is_dead.all()) else 1.0
-    strange = (~is_dead & ((ratios > MUCH * usual) | (MUCH * ratios < usual))).nonzero().flatten().tolist()
+    powers, tiny = torch.stack([each.diagonal().real for each in (seen, own)]), torch.finfo(torch.float64).tiny
+    lives, ratios = (powers > 0).any(0), (powers[0].clamp(min=tiny) / powers[1].clamp(min=tiny)).sqrt()
+    usual = float(ratios[lives].median()) if bool(lives.any()) else 1.0
+    strange = (lives & ((ratios > MUCH * usual) | (MUCH * ratios < usual))).nonzero().flatten().tolist()
     said = [] if found is None else [found]
     if strange:
         named = ', '.join(f'{coil} ({float(ratios[coil]) / usual:.3g}x)' for coil in strange)

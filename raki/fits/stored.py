@@ -1,26 +1,27 @@
 """One file of fits: arrays as safetensors, and in its header JSON that says what they are; nothing in it is code.
 
 The header's only entry, `raki`, is an object with `format`, `manifest`, `fits` as `raki.data.records` writes them,
-`arrays`, `sha256` over all of it and over the arrays, and `file`, as in `raki.data.digests`. Complex numbers are stored
-as pairs of real ones, and arrays in the order that they have in memory, which `arrays` tells: products of matrices
-round by it, so that k-space that is filled in from a file has the bits that it has without one.
+`arrays`, and `sha256` of the file, see `raki.data.digests`. Complex numbers are stored as pairs of real ones, and
+arrays in the order that they have in memory, which `arrays` tells: products of matrices round by it, so that k-space
+that is filled in from a file has the bits that it has without one.
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from raki.coils.transform import CoilTransform
 from raki.data.blocks import Positions
-from raki.data.digests import PLACEHOLDER, sealed_bytes
+from raki.data.boundary import reading, require_file
+from raki.data.digests import MARK, PLACEHOLDER, require_whole, seal
+from raki.data.memory import require_memory
 from raki.data.records import packed, unpacked
 from raki.data.save import replacing
 from raki.errors import ScanError
@@ -86,8 +87,8 @@ class Fits:
         return found
 
 
-def write_fits(path: str | Path, every: Sequence[Fit], manifest: Mapping[str, Any]) -> str:
-    """Write fits, all or nothing, and return the sha256 that the file carries.
+def write_fits(path: str | Path, every: Sequence[Fit], manifest: Mapping[str, Any]) -> None:
+    """Write fits, all or nothing.
 
     Parameters
     ----------
@@ -105,27 +106,24 @@ def write_fits(path: str | Path, every: Sequence[Fit], manifest: Mapping[str, An
     OSError
         If the file cannot be written.
     """
-    content, digest = stored(every, manifest)
     with replacing(path) as temporary:
-        temporary.write_bytes(content)
-    return digest
+        put_fits(temporary, every, manifest)
 
 
-def stored(every: Sequence[Fit], manifest: Mapping[str, Any]) -> tuple[bytes, str]:
-    """Give the bytes of a file of fits, and the sha256 in it, see `write_fits`."""
+def put_fits(path: Path, every: Sequence[Fit], manifest: Mapping[str, Any]) -> None:
+    """Write fits into a new file that somebody else puts in its place, see `write_fits`."""
     arrays: list[Tensor] = []
     plain = packed([_without_samples(each) for each in every], arrays)
     laid = [_laid_out(array) for array in arrays]
     about = {'format': FORMAT, 'manifest': dict(manifest), 'fits': plain, 'arrays': [each for each, _ in laid]}
-    return signed(about, [tensor for _, tensor in laid])
+    put(path, about, [tensor for _, tensor in laid])
 
 
-def signed(about: Mapping[str, Any], tensors: Sequence[Tensor]) -> tuple[bytes, str]:
-    """Give the bytes of a file whose header says this about its arrays, and the sha256 of both."""
-    digest = _digest(about, tensors)
-    text = json.dumps({**about, 'sha256': digest, 'file': PLACEHOLDER}, allow_nan=False)
-    content = save({str(number): tensor for number, tensor in enumerate(tensors)}, metadata={'raki': text})
-    return sealed_bytes(content), digest
+def put(path: Path, about: Mapping[str, Any], tensors: Sequence[Tensor]) -> None:
+    """Write a file whose header says this about its arrays, and its sum."""
+    text = json.dumps({**about, 'sha256': PLACEHOLDER}, allow_nan=False)
+    path.write_bytes(save({str(number): tensor for number, tensor in enumerate(tensors)}, metadata={'raki': text}))
+    seal(path)
 
 
 def read_fits(path: str | Path) -> Fits:
@@ -135,25 +133,18 @@ def read_fits(path: str | Path) -> Fits:
     ------
     ScanError
         If it is no such file, was changed or damaged, or holds what does not fit together.
-    OSError
-        If there is no file.
+    ResourceError
+        If it is too large for this machine.
     """
     path = Path(path)
-    if not path.is_file():
-        raise ScanError(f'{path}: is a folder, a pipe or a device' if path.exists() else f'{path}: no such file')
-    with path.open('rb'):  # an OSError says what is wrong with it
-        pass
-    try:
+    require_file(path)
+    require_memory(path.stat().st_size, str(path))
+    with reading(path, ' as fits'):
         about, tensors = opened(path)
-        digest = about.pop('sha256', None)
+        digest = str(about.pop('sha256', '')).removeprefix(MARK)
         if about.get('format') != FORMAT:
-            raise ValueError(f'its format is {about.get("format")!r:.60}, and this version reads {FORMAT!r}')
-        if digest != _digest(about, tensors):
-            raise ValueError('its sha256 is not that of what it holds: it was changed or damaged')
+            raise ScanError(f'{path}: its format is {about.get("format")!r:.60}, and this version reads {FORMAT!r}')
         return replace(_fits(about, tensors), name=path.name, digest=digest)
-    except (SafetensorError, ValueError, TypeError, KeyError, RecursionError) as error:
-        told = ' '.join(str(error).split())
-        raise ScanError(f'{path}: not fits that raki can use: {told}') from error
 
 
 def on_device(interpolator: Interpolator, device: torch.device) -> Interpolator:
@@ -195,27 +186,25 @@ def _laid_out(array: Tensor) -> tuple[list[Any], Tensor]:
 def _restored(laid: Any, tensor: Tensor) -> Tensor:
     match laid:
         case [str(name), list(shape), list(order)] if name in KINDS and shape == list(tensor.shape):
-            values = torch.view_as_complex(tensor) if KINDS[name].is_complex else tensor
+            values = _complex(tensor) if KINDS[name].is_complex else tensor
             if values.dtype == KINDS[name] and sorted(order) == list(range(values.ndim)):
                 return values.permute([order.index(axis) for axis in range(values.ndim)])
     raise ValueError(f'an array is {tensor.dtype} of {tuple(tensor.shape)}, and should be {str(laid)[:60]}')
 
 
-def _digest(about: Mapping[str, Any], tensors: Sequence[Tensor]) -> str:
-    found = sha256(json.dumps(about, allow_nan=False).encode())
-    for tensor in tensors:
-        found.update(tensor.numpy().tobytes())
-    return found.hexdigest()
+def _complex(pairs: Tensor) -> Tensor:
+    is_pairs = pairs.dtype in (torch.float32, torch.float64) and pairs.ndim > 0 and pairs.shape[-1] == 2
+    return torch.view_as_complex(pairs) if is_pairs else pairs
 
 
 def opened(path: Path) -> tuple[dict[str, Any], list[Tensor]]:
-    """What the header of a file says about its arrays, and these, as `signed` took them, unchecked."""
+    """What the header of a file says about its arrays, and these, as `put` took them; a ScanError if it was changed."""
+    require_whole(path)
     with safe_open(path, framework='pt') as file:
         about = json.loads((file.metadata() or {}).get('raki', 'null'), parse_constant=_refused)
         names = file.keys()
         if not isinstance(about, dict) or set(names) != {str(number) for number in range(len(names))}:
             raise ValueError('it is no file that raki wrote')
-        about.pop('file', None)
         return about, [file.get_tensor(str(number)).clone() for number in range(len(names))]
 
 
