@@ -12,7 +12,8 @@ from raki.errors import ResourceError, ScanError
 COMPLEX64_BYTES = 8
 
 READING = 4
-"""How often samples are in memory while they are read and checked [1]: 3.3 times, by VmHWM, in slices of 34 MB."""
+"""How often samples are in memory while they are read and checked [1]: 3.2 to 3.6 times, by VmHWM, of
+slices of 34 and 134 MB."""
 
 WORKING_BYTES, COPIES = 1_200_000_000, 8
 """What a reconstruction takes whatever the size of a slab, the libraries included [byte], and how many of the slab are
