@@ -229,7 +229,7 @@ def test_killed_at_any_moment_it_leaves_no_mixed_pair_and_ends_as_without_a_brea
     words = ['--rates', '2', '3', '--methods', 'zero-filled', 'grappa', '--acs', '12', '--slices', '0', '1']
     assert main(['compare', str(scan), '-o', str(folder), '--replicas', '0', *words]) == 0
     old = contents(folder)
-    n_kept, n_killed = [], 0
+    n_kept, n_killed, code = [], 0, None
     with killed(['compare', str(scan), '-o', str(folder), '--replicas', '3', *words], 6, 1.5, seed=4) as codes:
         for code in codes:
             there = contents(folder)
