@@ -10,8 +10,18 @@ from typing import Annotated, cast
 
 import typer
 
+from raki import many
 from raki.commands import inputs
 from raki.commands.inputs import as_usage_error, shown
+from raki.commands.settings import (
+    CalibrationOption,
+    CoilsOption,
+    DeviceOption,
+    FaithfulOption,
+    PhiOption,
+    Reading,
+    Settings,
+)
 from raki.commands.terminal import (
     COMPARISON_WIDTH,
     Stopped,
@@ -21,20 +31,8 @@ from raki.commands.terminal import (
     show,
     terminable,
 )
-from raki.endings import EXIT_CODES, exit_code, one_line
-from raki.options import (
-    CalibrationOption,
-    CoilsOption,
-    DeviceOption,
-    FaithfulOption,
-    JsonOption,
-    MemoryOption,
-    PhiOption,
-    ReuseOption,
-    SlicesOption,
-    Source,
-    reading,
-)
+from raki.endings import exit_code, one_line
+from raki.options import JsonOption, MemoryOption, ReuseOption, ScanArgument, SlicesOption, with_settings
 
 OUTPUT_HELP = 'A .h5, .nii.gz, .dcm, .png, .cfl or .mrd.h5; default: SCAN.raki.h5 here.'
 COMPARED = ['zero-filled', 'grappa', 'gated', 'raki']
@@ -54,15 +52,16 @@ def common(debug: Annotated[bool, typer.Option('--debug', help='Show the traceba
 
 
 @app.command()
-@reading
+@with_settings
 def info(
-    source: Source,
+    scan: ScanArgument,
+    reading: Reading,
     as_json: JsonOption = False,
 ) -> None:
     """Show what is in a file: shape, lattice, R, ACS, noise, partial Fourier, problems."""
     from raki.commands.info import describe
 
-    description = describe(source.open())
+    description = describe(reading.open(scan))
     if as_json:
         print(json.dumps(description, indent=1))
     else:
@@ -70,57 +69,41 @@ def info(
 
 
 @app.command()
-@reading
+@with_settings
 def reconstruct(
-    source: Source,
+    scan: ScanArgument,
+    settings: Settings,
     output: Annotated[Path | None, typer.Option('-o', '--output', help=OUTPUT_HELP)] = None,
-    method: Annotated[str, typer.Option(help='gated, grappa, raki, raki-complex, rraki, iraki ...')] = 'gated',
-    slices: SlicesOption = None,
-    repetition: Annotated[int | None, typer.Option(help='Only this repetition, by its counter.')] = None,
-    contrast: Annotated[int | None, typer.Option(help='Only this contrast (echo).')] = None,
-    phase: Annotated[int | None, typer.Option(help='Only this cardiac phase.')] = None,
-    set_: Annotated[int | None, typer.Option('--set', help='Only this set.')] = None,
-    combine: Annotated[str, typer.Option(help='rss, walsh (adaptive) or espirit.')] = 'rss',
-    partial_fourier: Annotated[
-        str, typer.Option(help='What to do beyond one end of k-space: zero-fill, homodyne or pocs.')
-    ] = 'zero-fill',
-    whiten: Annotated[bool, typer.Option(help='Whiten coils where the scan has noise samples.')] = True,
-    crop: Annotated[bool, typer.Option(help='Crop images to the matrix that the scan asks for.')] = True,
-    seed: Annotated[int, typer.Option(help='Seed of the networks.')] = 0,
-    keep_kspace: Annotated[bool, typer.Option('--kspace', help='Write the filled k-space, too.')] = False,
-    gfactor: Annotated[bool, typer.Option('--gfactor', help='Write g-factor maps, too (grappa).')] = False,
-    coils: CoilsOption = None,
-    calibration: CalibrationOption = None,
-    faithful: FaithfulOption = None,
-    keep_phi: PhiOption = False,
-    device: DeviceOption = None,
+    save_fit: Annotated[Path | None, typer.Option(help='Store what is learnt, too: NAME.safetensors.')] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Fill in the missing lines of a scan, learning from its own ACS, and write the images."""
     from raki.commands.reconstruct import Job, reconstruct_file
     from raki.device import choose_device
 
-    output = output or Path(f'{source.scan.stem}.raki.h5')
-    inputs.require_output(output, source.scan, keeps_kspace=keep_kspace)
+    output = output or Path(f'{scan.stem}.raki.h5')
+    inputs.require_output(output, scan, keeps_kspace=settings.kspace)
+    inputs.require_fits(save_fit, settings.fit, scan)
     with as_usage_error():
-        chosen, labels = choose_device(device), {'repetition': repetition, 'contrast': contrast, 'phase': phase}
-        labels |= {'set': set_}
-        how = combine, slices or None, labels, keep_kspace, seed, chosen, coils, gfactor, calibration, faithful
-        around = {'partial_fourier': partial_fourier, 'whiten': whiten, 'crop': crop, 'keep_phi': keep_phi}
-        job = Job(method, *how, **around)
-    file = source.open(coils)
+        job = Job(settings, choose_device(settings.device))
+    file = settings.open(scan, settings.coils)
     with progress_bars() as progress_for:
-        manifest = reconstruct_file(file, output, job, progress_for)
+        manifest = reconstruct_file(file, output, job, progress_for, save_fit)
     _warn(manifest['warnings'])
     seconds = f'fit {manifest["seconds_fit"]:.1f} s, fill {manifest["seconds_fill"]:.1f} s'
-    told = f'{shown(output)}: {len(manifest["slice"])} image(s) by {method}, {seconds}'
+    told = f'{shown(output)}: {len(manifest["slice"])} image(s) by {manifest["method"]}, {seconds}'
     print(json.dumps({'output': str(output), **manifest}, indent=1) if as_json else told)
 
 
+app.command()(with_settings(many.batch))
+app.command(hidden=True)(many.worker)
+
+
 @app.command()
-@reading
+@with_settings
 def convert(
-    source: Source,
+    scan: ScanArgument,
+    reading: Reading,
     output: Annotated[Path, typer.Argument(help='A .h5 (fastMRI layout), .mrd.h5 (ISMRMRD) or .cfl (BART).')],
     keep_phi: PhiOption = False,
     as_json: JsonOption = False,
@@ -128,15 +111,16 @@ def convert(
     """Write raw data in another format, and say what that cannot hold."""
     from raki.commands.convert import convert_file, require_target, told
 
-    require_target(output, source.scan)
-    report = convert_file(source.open(), output, keep_phi=keep_phi)
+    require_target(output, scan)
+    report = convert_file(reading.open(scan), output, reading, keep_phi=keep_phi)
     print(json.dumps(report, indent=1) if as_json else shown('\n'.join(told(report))))
 
 
 @app.command()
-@reading
+@with_settings
 def compare(
-    source: Source,
+    scan: ScanArgument,
+    reading: Reading,
     output: Annotated[Path, typer.Option('-o', '--output', help='Folder for results.json and report.html.')],
     rates: Annotated[
         list[str] | None, typer.Option(help='Accelerations: --rates 2 3; of volumes (Rz x Ry, CAIPI shift): 2x2 2x3s1.')
@@ -156,19 +140,20 @@ def compare(
     as_json: JsonOption = False,
 ) -> None:
     """Undersample a fully sampled scan, reconstruct it with several methods, and measure."""
-    from raki.commands.catalogue import methods_named, with_settings
+    from raki.commands import catalogue
     from raki.commands.compare import compare_file, require_folder
+    from raki.data.apart import array_apart
     from raki.data.hdf5 import read_mask
     from raki.device import choose_device
     from raki.evaluation.plan import Plan
 
     require_folder(output)
-    own = None if own_object is None else read_mask(own_object)
+    own = None if own_object is None else array_apart(own_object, lambda: read_mask(own_object))
     with as_usage_error():
-        chosen = with_settings(methods_named(methods, iterations), calibration, faithful)
+        chosen = catalogue.with_settings(catalogue.methods_named(methods, iterations), calibration, faithful)
         where = choose_device(device)
-    drawn = inputs.drawn_mask(source.mask, acs)
-    file = (source.without_mask() if drawn else source).open(coils)
+    drawn = inputs.drawn_mask(reading.mask, acs)
+    file = (reading.without_mask() if drawn else reading).open(scan, coils)
     with as_usage_error():
         spacings, blocks = inputs.rates_for(file, rates), inputs.acs_for(file, acs)
         plan = Plan(chosen, spacings, blocks, seeds, replicas, where, coils, refit, own, drawn)
@@ -196,10 +181,24 @@ def view(
 
     output = output or reconstruction.with_suffix('.html')
     inputs.require_writable(output, reconstruction)
-    view_file(reconstruction, output, slices or None)
+    _warn(view_file(reconstruction, output, slices or None))
     print(shown(output))
     if not no_open:
         webbrowser.open(output.resolve().as_uri())
+
+
+@app.command()
+def verify(
+    paths: Annotated[list[Path], typer.Argument(help='Files that raki wrote, or folders with nothing else in them.')],
+    as_json: JsonOption = False,
+) -> int:
+    """Say of outputs whether they are as they were written; exit code 3 if one is not."""
+    from raki.commands.verify import told, verify_paths
+
+    verdicts = verify_paths(paths)
+    found = [{'path': str(each.path), 'problem': each.problem} for each in verdicts]
+    print(json.dumps(found, indent=1) if as_json else shown('\n'.join(told(verdicts))))
+    return 3 if any(each.problem for each in verdicts) else 0
 
 
 @app.command()
@@ -266,7 +265,8 @@ def stream(
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code.
 
-    0 done, 2 usage, 3 bad input, 4 numerical failure, 5 resources, 129 hung up, 130 interrupted, 143 terminated.
+    0 done, 2 usage, 3 bad input, 4 numerical failure, 5 resources, 70 a fault of this program, 129 hung up, 130
+    interrupted, 143 terminated.
     """
     arguments = list(sys.argv[1:] if argv is None else argv) or ['--help']
     is_debugging = '--debug' in arguments
@@ -278,12 +278,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         with suppress(OSError):  # a terminal that hung up
             _log(str(stopped))
         return stopped.exit_code
-    except (*EXIT_CODES, RuntimeError, MemoryError) as error:
-        code = exit_code(error)
-        if is_debugging or code is None:
+    except Exception as error:
+        if is_debugging:
             raise
         print(f'raki: {one_line(error)}', file=sys.stderr)
-        return code
+        return exit_code(error)
 
 
 def _log(line: str) -> None:

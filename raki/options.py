@@ -1,91 +1,95 @@
-"""Options of the command line that several commands share."""
+"""Options of the command line: those that several commands share, and those that a model of settings has."""
 
 import inspect
 from collections.abc import Callable
-from dataclasses import MISSING, dataclass, fields, replace
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, get_type_hints
+from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
+from pydantic import BaseModel
 
-from raki.commands import inputs
+from raki.commands.settings import Settings
 
-if TYPE_CHECKING:
-    from raki.data.scan import ScanFile
-
-DeviceOption = Annotated[str | None, typer.Option(help='Such as cpu or cuda; default: the GPU where there is one.')]
 JsonOption = Annotated[bool, typer.Option('--json', help='Print JSON for programs.')]
-CoilsOption = Annotated[int | None, typer.Option(help='Compress to this many virtual coils before learning.')]
-CalibrationOption = Annotated[
-    str | None, typer.Option(help='What to learn from: measured (lines only) or own (reconstructed ones, too).')
-]
-FaithfulOption = Annotated[
-    float | None, typer.Option(help='Least part of small points to give back, such as 0.9 (gated, rraki, sparse).')
-]
+SlicesOption = Annotated[list[int] | None, typer.Option('--slices', '--slice', help='Slices, counted from 0.')]
 ReuseOption = Annotated[
     bool, typer.Option('--reuse', help='Learn every slice once, for its later repetitions, too: quicker, less exact.')
 ]
 MemoryOption = Annotated[float, typer.Option(help='The most that the samples of a connection may take [GB].')]
-PhiOption = Annotated[bool, typer.Option('--keep-phi', help='Write who the patient is, too, where the scan tells.')]
-SlicesOption = Annotated[list[int] | None, typer.Option('--slices', '--slice', help='Slices, counted from 0.')]
+ScanArgument = Annotated[
+    Path, typer.Argument(help='Scan: fastMRI-layout, ISMRMRD, Siemens .dat, BART, .npy, or any HDF5.')
+]
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option('--config', help='YAML file with options by their long names, such as "partial_fourier: pocs".'),
+]
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A scan on the command line, and how it is to be read. A field here is an option of every command that reads."""
+def with_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of the models among its parameters, of `raki.commands.settings`.
 
-    scan: Annotated[Path, typer.Argument(help='Scan: fastMRI-layout, ISMRMRD, Siemens .dat, BART, .npy, or any HDF5.')]
-    dataset: Annotated[str | None, typer.Option('--dataset', help='K-space array of a file in no known format.')] = None
-    axes: Annotated[str | None, typer.Option('--axes', help='Its axes in order, such as slice,coil,ky,kx.')] = None
-    mask: Annotated[
-        str | None,
-        typer.Option(
-            '--mask',
-            help='Dataset or file with the line mask, or "zeros" if lines of zeros are missing; compare also draws '
-            'equispaced_fraction, equispaced, magic, magic_fraction, random (:N for another seed).',
-        ),
-    ] = None
-    fft: Annotated[
-        str | None,
-        typer.Option('--fft', help='With --axes: zero frequency "centred" at n//2 (default) or "unshifted".'),
-    ] = None
-    measurement: Annotated[
-        str | None, typer.Option('--measurement', help='Which of several in a file of raw data; default: the last.')
-    ] = None
-    centre: Annotated[
-        str | None, typer.Option('--centre', help='Central line (and partition) of raw data: KY or KY,KZ.')
-    ] = None
-
-    def open(self, coils: int | None = None) -> 'ScanFile':
-        """Recognise the file; a UsageError if options do not fit together, or `coils` virtual coils not the scan."""
-        how = self.fft, self.measurement, self.centre
-        return inputs.open_file(self.scan, self.dataset, self.axes, self.mask, coils, *how)
-
-    def without_mask(self) -> 'Source':
-        """The same scan as its file says that it was measured."""
-        return replace(self, mask=None)
-
-
-def reading(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command, whose first parameter is a `Source`, the options of one instead."""
-    hints, own = get_type_hints(Source, include_extras=True), inspect.signature(command, eval_str=True)
-    _, *others = own.parameters.values()
-    kind = inspect.Parameter.KEYWORD_ONLY
-    options = [
-        inspect.Parameter(each.name, kind, annotation=hints[each.name], default=_default(each.default))
-        for each in fields(Source)
-    ]
+    A model is made of the options that were given, so that it knows them from defaults (`model_fields_set`). `Settings`
+    may also come from a file; what the command line says beats it.
+    """
+    own = inspect.signature(command, eval_str=True)
+    models = {name: each.annotation for name, each in own.parameters.items() if _is_model(each.annotation)}
+    options = {name: each for model in models.values() for name, each in _options(model).items()}
+    is_configurable = Settings in models.values()
 
     @wraps(command)
-    def with_source(**values: object) -> None:
-        source = Source(**{each.name: values.pop(each.name) for each in fields(Source)})  # pyright: ignore[reportArgumentType]
-        command(source, **values)
+    def with_models(context: typer.Context, **values: Any) -> None:
+        config = values.pop('config', None) if is_configurable else None
+        given = {name: values.pop(name) for name in options if name in values and _is_given(context, name)}
+        rest = {name: value for name, value in values.items() if name not in options}
+        made = {name: kind(**{**_from(config, kind), **_of(kind, given)}) for name, kind in models.items()}
+        command(**rest, **made)
 
-    parameters = [options[0], *(each.replace(kind=kind) for each in others), *options[1:]]
-    with_source.__signature__ = own.replace(parameters=parameters)  # pyright: ignore[reportAttributeAccessIssue]
-    return with_source
+    others = [each.replace(kind=_BY_NAME) for name, each in own.parameters.items() if name not in models]
+    context = inspect.Parameter('context', _BY_NAME, annotation=typer.Context)
+    config = inspect.Parameter('config', _BY_NAME, annotation=ConfigOption, default=None)
+    parameters = [context, *others, *[config] * is_configurable, *options.values()]
+    with_models.__signature__ = own.replace(parameters=parameters)  # pyright: ignore[reportAttributeAccessIssue]
+    return with_models
 
 
-def _default(value: object) -> object:
-    return inspect.Parameter.empty if value is MISSING else value
+_BY_NAME = inspect.Parameter.KEYWORD_ONLY
+
+
+def _is_model(annotation: object) -> bool:
+    return inspect.isclass(annotation) and issubclass(annotation, BaseModel)
+
+
+def _options(model: type[BaseModel]) -> dict[str, inspect.Parameter]:
+    """A parameter of the command line for every field: those of the model itself first, then what it inherits."""
+    hints, inherited = get_type_hints(model, include_extras=True), set(model.__mro__[1].__annotations__)
+    names = sorted(model.model_fields, key=lambda name: name in inherited)
+    return {
+        name: inspect.Parameter(
+            name, _BY_NAME, annotation=_for_the_command_line(hints[name]), default=model.model_fields[name].default
+        )
+        for name in names
+    }
+
+
+def _for_the_command_line(hint: Any) -> Any:
+    """Give what click knows: lists, where a model has tuples of any length."""
+    kind, *others = get_args(hint)
+    return Annotated[list[int] | None, *others] if tuple[int, ...] in get_args(kind) else hint
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name != 'DEFAULT'
+
+
+def _of(model: type[BaseModel], given: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if name in model.model_fields}
+
+
+def _from(config: Path | None, model: type[BaseModel]) -> dict[str, Any]:
+    if config is None:
+        return {}
+    from raki.commands.config import settings_in
+
+    return settings_in(config, model)

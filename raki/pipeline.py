@@ -22,7 +22,7 @@ from raki.data.masks import Pattern, pattern_of
 from raki.data.sampling import Sampling
 from raki.data.scan import Scan
 from raki.device import choose_device, now
-from raki.errors import CalibrationError
+from raki.errors import CalibrationError, SamplingError
 from raki.fourier import cropped, image_from_kspace
 from raki.interpolation.calibration import Calibration, Method, Progress, require_learnable, silent
 from raki.interpolation.fit import Interpolator, ZeroFilling, fit
@@ -211,7 +211,7 @@ def reconstruct(
     Raises
     ------
     SamplingError
-        If the measured lines are not a regular lattice, and the method needs one.
+        If the measured lines are not a regular lattice, and the method needs one, or not those of `fitted`.
     CalibrationError
         If there is no ACS, or it is smaller than the kernel.
     TrainingError
@@ -222,6 +222,7 @@ def reconstruct(
     require_compressible(coils, scan.n_coils)
     device = device or choose_device()
     scan = scan.as_slices() if scan.has_full_kz else scan
+    _require_same_lines(fitted, scan)
     images, filled, interpolators, completions, seconds = [], [], [], [], [0.0, 0.0]
     for index in range(scan.n_slabs):
         slab = Slab.of(scan, index, device, coils, fitted[index].sampling if fitted else None)
@@ -242,6 +243,18 @@ def reconstruct(
     return Reconstruction(
         torch.stack(images), every, tuple(interpolators), (seconds[0], seconds[1]), tuple(completions)
     )
+
+
+def _require_same_lines(fitted: Sequence[Interpolator], scan: Scan) -> None:
+    if fitted and len(fitted) != scan.n_slabs:
+        raise ValueError(f'need what was fitted of each of {scan.n_slabs} slices or volumes, got {len(fitted)}')
+    for each in fitted:
+        own = each.sampling.mask
+        if not torch.equal(own, scan.mask):
+            raise SamplingError(
+                f'fitted for {int(own.sum())} of {own.numel()} measured lines, but of the scan other lines were '
+                f'measured, {int(scan.mask.sum())} of {scan.mask.numel()}: fit it anew'
+            )
 
 
 def slices_of(kspace: Tensor, scan: Scan) -> Scan:

@@ -14,6 +14,7 @@ from torch import Tensor
 import raki
 from raki.cli import main
 from raki.commands.reconstruct import Job, reconstruct_file
+from raki.commands.settings import Settings
 from raki.data.save import write_scan
 from raki.data.scan import Scan, ScanFile
 from raki.data.simulate import Simulation, simulate
@@ -104,7 +105,7 @@ def test_crop_can_be_left_out_within_the_slice(tmp_path: Path, shape: tuple[int,
     file = ScanFile('toy', 'toy', tuple(scan.kspace.shape), lambda *_: scan, image_shape=shape)
     axes = tuple(range(-len(size), 0))
     for crop, wanted in ((True, shape), (False, (*shape[:-2], *size[-2:]))):
-        reconstruct_file(file, tmp_path / 'out.h5', Job('zero-filled', crop=crop), lambda _: silent)
+        reconstruct_file(file, tmp_path / 'out.h5', Job(Settings(method='zero-filled', crop=crop)), lambda _: silent)
         expected = centre_crop(image_from_kspace(scan.kspace[0], axes).norm(dim=0), wanted)
         found = stored(tmp_path / 'out.h5', 'reconstruction')
         np.testing.assert_allclose(found.reshape(expected.shape), expected.numpy(), rtol=1e-4, atol=1e-5)

@@ -129,7 +129,7 @@ def test_a_set_with_a_seal_is_never_mixed(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(Path, 'unlink', step(Path.unlink))
     try:
         with replacing_all(seal) as new_file:
-            for path in (seal, *pages):
+            for path in (*pages, seal):
                 new_file(path).write_text('new')
     except CutOff:
         assert n_steps < 4

@@ -17,6 +17,7 @@ from raki.coils.noise import noise_covariance
 from raki.commands.catalogue import METHODS
 from raki.commands.inputs import acs_for, rates_for
 from raki.commands.reconstruct import Job, gfactor_maps, reconstruct_file
+from raki.commands.settings import Settings
 from raki.data.load import load_scan, open_scan
 from raki.data.sampling import undersample
 from raki.data.save import write_scan
@@ -159,7 +160,7 @@ def test_images_and_gfactors_are_computed_on_the_device(tmp_path: Path, matrix: 
     path, rate = tmp_path / 'scan.h5', ['2', '2x2'][matrix.count('x') - 1]
     words = ['--matrix', matrix, '--coils', '4', '--rate', rate, '--acs', ['12', '7x12'][matrix.count('x') - 1]]
     assert main(['simulate', '-o', str(path), *words]) == 0
-    job, file = Job('grappa', 'walsh', gfactor=True), open_scan(path)
+    job, file = Job(Settings(method='grappa', combine='walsh', gfactor=True)), open_scan(path)
     reconstruct_file(file, tmp_path / 'here.h5', job, lambda _name: silent)
     with pretending() as device:
         reconstruct_file(file, tmp_path / 'there.h5', replace(job, device=device), lambda _name: silent)

@@ -1,9 +1,7 @@
 """What `raki reconstruct` does: read, fill in, combine, write all or nothing."""
 
-import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from importlib.metadata import version
+from dataclasses import asdict, dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +12,10 @@ from torch import Tensor
 from raki.coils.combine import Combination
 from raki.coils.noise import known_covariance
 from raki.commands.catalogue import known, method_named, with_settings
+from raki.commands.fits import Given, Kept, keeping, number_of
 from raki.commands.inputs import shown
+from raki.commands.origin import inputs_of, named, versions
+from raki.commands.settings import Settings
 from raki.data.images.outputs import output_of, reconstruction_writer
 from raki.data.masks import pattern_of
 from raki.data.mrd.description import scanner_of
@@ -22,78 +23,63 @@ from raki.data.place import Place, columns
 from raki.data.sampling import Sampling
 from raki.data.save import OutputImage
 from raki.data.scan import Scan, ScanFile
-from raki.evaluation.compare import with_seed
 from raki.evaluation.noise_maps import analytic_noise_map
 from raki.fourier import centre_crop, cropped, image_from_kspace
 from raki.grappa.method import Grappa
 from raki.interpolation.calibration import Method, Progress
 from raki.interpolation.fit import ZeroFilling
+from raki.interpolation.settings import with_setting
 from raki.partial_fourier.methods import PARTIAL_FOURIER
 from raki.pipeline import COMBINATION_WEIGHTS, COMBINATIONS, INTENSITY, Reconstruction, reconstruct
 
 ALIKE = 'g-factor: without enough noise samples, coils are taken to have equal and independent noise'
 BEYOND = 'g-factor: of what is filled in within the acquired range, before partial Fourier is completed'
 
+TIMES = ('seconds_fit', 'seconds_fill')
+"""What differs from run to run, so that outputs do not hold it: the same run gives the same bytes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What to do with a file."""
+    """What to do with a file, once it is known that it can be done.
 
-    method: str
-    """One of `raki.commands.catalogue.METHODS`."""
-    combine: str = 'rss'
-    """One of COMBINATIONS."""
-    slices: Sequence[int] | None = None
-    """Which slices; None for all."""
-    labels: Mapping[str, int | None] = field(default_factory=dict)
-    """Which frames, by names and counters of `raki.data.place.Frame`; all where nothing is said."""
-    keep_kspace: bool = False
-    """Whether the filled k-space is written too."""
-    seed: int = 0
-    """Seed of methods that have one."""
+    Raises
+    ------
+    ValueError
+        If there is no such method, combination, or way to complete partial Fourier, the method has no setting
+        that is asked for, or g-factors of a method that is not linear are.
+    """
+
+    settings: Settings
     device: torch.device = torch.device('cpu')
     """Where to compute."""
-    coils: int | None = None
-    """Number of virtual coils to learn in; None as many as there are."""
-    gfactor: bool = False
-    """Whether g-factor maps are written, too; of linear methods."""
-    calibration: str | None = None
-    """What to learn from, see `raki.commands.catalogue.with_settings`; None as the method does by itself."""
-    faithful: float | None = None
-    """Least part of small points that must come back, see there; None as the method does by itself [1]."""
-    partial_fourier: str = 'zero-fill'
-    """One of PARTIAL_FOURIER."""
-    whiten: bool = True
-    """Whether coils are whitened where the scan has noise samples; without, it counts as having none."""
-    crop: bool = True
-    """Whether images are cropped within the slice as the scan says."""
-    keep_phi: bool = False
-    """Whether who the patient is goes into the output, where the scan tells it."""
 
     def __post_init__(self) -> None:
-        method = self.prepared
-        known(COMBINATIONS, self.combine, 'combination')
-        known(PARTIAL_FOURIER, self.partial_fourier, 'partial Fourier')
-        if self.gfactor and not isinstance(method, Grappa | ZeroFilling):
-            raise ValueError(f'g-factors of {self.method} need replicas: use raki compare, or --method grappa')
+        asked, method = self.settings, self.prepared
+        known(COMBINATIONS, asked.combine, 'combination')
+        known(PARTIAL_FOURIER, asked.partial_fourier, 'partial Fourier')
+        if asked.gfactor and not isinstance(method, Grappa | ZeroFilling):
+            raise ValueError(f'g-factors of {asked.method} need replicas: use raki compare, or --method grappa')
 
     @property
     def prepared(self) -> Method:
         """The method with the seed, if it has one, and with the settings."""
-        found = {self.method: method_named(self.method)}
-        return with_seed(with_settings(found, self.calibration, self.faithful)[self.method], self.seed)
+        asked = self.settings
+        found = {asked.method: method_named(asked.method)}
+        return with_setting(with_settings(found, asked.calibration, asked.faithful)[asked.method], 'seed', asked.seed)
 
     @property
     def options(self) -> dict[str, Any]:
         """What `raki.pipeline.reconstruct` is to know beside scan and method."""
-        around = {'combine': COMBINATIONS[self.combine], 'partial_fourier': PARTIAL_FOURIER[self.partial_fourier]}
-        return {'device': self.device, 'coils': self.coils, **around}
+        asked = self.settings
+        around = {'combine': COMBINATIONS[asked.combine], 'partial_fourier': PARTIAL_FOURIER[asked.partial_fourier]}
+        return {'device': self.device, 'coils': asked.coils, **around}
 
     def seen(self, scan: Scan) -> Scan:
         """The scan as far as it is to be looked at."""
-        if not self.whiten:
+        if not self.settings.whiten:
             scan = replace(scan, noise=None)
-        if not self.crop and scan.image_shape is not None:
+        if not self.settings.crop and scan.image_shape is not None:
             scan = replace(scan, image_shape=(*scan.image_shape[:-2], *scan.kspace.shape[-2:]))
         return scan
 
@@ -111,39 +97,68 @@ class Part(NamedTuple):
     """Where these belong."""
 
 
-def reconstruct_file(file: ScanFile, output: Path, job: Job, progress_for: Callable[[str], Progress]) -> dict[str, Any]:
-    """Reconstruct into a file, all or nothing, and return the manifest that it carries.
+def reconstruct_file(
+    file: ScanFile,
+    output: Path,
+    job: Job,
+    progress_for: Callable[[str], Progress],
+    save_fit: Path | None = None,
+    watch: Callable[[Scan, OutputImage], object] = lambda _scan, _image: None,
+) -> dict[str, Any]:
+    """Reconstruct into a file, all or nothing, and return the manifest that it carries, and times, which it does not.
 
     Slice by slice, so that memory stays that of one slice. A volume is read whole. Where two axes are accelerated it is
     reconstructed whole, too; its filled k-space is written with kz transformed away, as slices.
+
+    What was learnt of the first frame of every slice goes to `save_fit`, where that is given. `watch` is shown
+    every image that is written, and the scan of which it is one.
     """
-    slices = range(file.n_slices) if job.slices is None else job.slices
+    given = Given.of(job.settings)
+    if given:
+        job = replace(job, settings=given.settled(job.settings))
+    asked, kept = job.settings, Kept()
+    slices = asked.slices or range(file.n_slices)
     file.require_known(slices)
-    frames = file.frames_with(**job.labels)
+    frames = file.frames_with(**asked.labels)
     places = [file.place(index, frame) for frame in frames for index in slices]
     kind, numbers = output_of(output), count()
-    job = replace(job, keep_kspace=job.keep_kspace or kind.is_kspace)
+    keeps_kspace = asked.kspace or kind.is_kspace
     manifest = _manifest(file, job, places)
-    manifest['warnings'] += kind.shortcomings(places, is_identity_wanted=job.keep_phi and bool(file.identity))
-    with reconstruction_writer(output, len(places)) as writer:
+    manifest['warnings'] += kind.shortcomings(places, is_identity_wanted=asked.keep_phi and bool(file.identity))
+    if given:
+        manifest |= {**given.about, 'notes': [*manifest['notes'], given.note]}
+    with reconstruction_writer(output, len(places)) as writer, keeping(save_fit) as fits:
         for part in _parts(file, slices, frames):
-            scan = job.seen(part.scan)
-            result = reconstruct(scan, job.prepared, **job.options, progress=progress_for(f'{part.name}: {job.method}'))
-            for image in _images(part, scan, result, job):
-                writer.put(next(numbers), replace(image, readout_is_rows=file.readout_is_rows))
+            scan, number = job.seen(part.scan), number_of(part.scan, part.places[0].slice)
+            progress = progress_for(f'{part.name}: {asked.method}')
+            fitted = ()
+            if given:
+                interpolator, doubts = given.interpolator(number, scan, part.name, job.device)
+                fitted, manifest['warnings'] = (interpolator,), [*manifest['warnings'], *doubts]
+            result = reconstruct(scan, job.prepared, **job.options, progress=progress, fitted=fitted)
+            if fits:
+                kept.add(number, scan.kspace[0], scan.mask, result.interpolators[0])
+            for image in _images(part, scan, result, job, keeps_kspace=keeps_kspace):
+                placed = replace(image, readout_is_rows=file.readout_is_rows)
+                writer.put(next(numbers), placed)
+                watch(scan, placed)
             manifest = _grown(manifest, scan, result, job)
-        writer.describe(manifest)
+        kept_manifest = {name: value for name, value in manifest.items() if name not in TIMES}
+        if fits:
+            kept.put(fits, kept_manifest)
+        writer.describe(kept_manifest)
     return manifest
 
 
-def _images(part: Part, scan: Scan, result: Reconstruction, job: Job) -> Iterator[OutputImage]:
+def _images(part: Part, scan: Scan, result: Reconstruction, job: Job, *, keeps_kspace: bool) -> Iterator[OutputImage]:
     """What is wanted of a part, as it was seen, with what comes with it."""
-    gfactors = gfactor_maps(scan, result, COMBINATION_WEIGHTS[job.combine], job.device) if job.gfactor else None
+    combine = COMBINATION_WEIGHTS[job.settings.combine]
+    gfactors = gfactor_maps(scan, result, combine, job.device) if job.settings.gfactor else None
     for index, place in zip(part.wanted, part.places, strict=True):
         yield OutputImage(
             result.image[index],
             place,
-            kspace=result.kspace[index] if job.keep_kspace else None,
+            kspace=result.kspace[index] if keeps_kspace else None,
             gfactor=None if gfactors is None else gfactors[index],
             voxel_size=None if scan.voxel_size is None else scan.voxel_size[-2:],
         )
@@ -151,28 +166,31 @@ def _images(part: Part, scan: Scan, result: Reconstruction, job: Job) -> Iterato
 
 def _manifest(file: ScanFile, job: Job, places: list[Place]) -> dict[str, Any]:
     """Before anything is reconstructed."""
+    asked = job.settings
     return {
         **dict(columns(places)),
-        'method': job.method,
+        'method': asked.method,
+        'command': 'reconstruct',
+        'options': named(asked),
         'settings': asdict(job.prepared),
-        'combine': job.combine,
-        'virtual_coils': job.coils,
+        'combine': asked.combine,
+        'virtual_coils': asked.coils,
         'energy_in_virtual_coils': [],
-        'partial_fourier': job.partial_fourier,
-        'whiten': job.whiten,
-        'crop': job.crop,
+        'partial_fourier': asked.partial_fourier,
+        'whiten': asked.whiten,
+        'crop': asked.crop,
         'intensity': INTENSITY,
         'source_file': shown(Path(file.path).name),
+        'input': inputs_of(file.path, asked),
         'scanner': scanner_of(file),
-        **({'subject': dict(file.identity)} if job.keep_phi and file.identity else {}),
+        **({'subject': dict(file.identity)} if asked.keep_phi and file.identity else {}),
         'acceleration': [],
         'notes': list(dict.fromkeys(file.notes)),
         'warnings': [],
         'versions': versions(),
         'device': str(job.device),
         'n_threads': torch.get_num_threads(),
-        'seconds_fit': 0.0,
-        'seconds_fill': 0.0,
+        **dict.fromkeys(TIMES, 0.0),
     }
 
 
@@ -180,7 +198,7 @@ def _grown(manifest: Mapping[str, Any], scan: Scan, result: Reconstruction, job:
     """With what the reconstruction of one more part tells; the acceleration is that of the first."""
     transforms = [each.transform for each in result.interpolators]
     said = {'notes': (*_about_gfactors(scan, result, job), *result.notes), 'warnings': result.warnings}
-    seconds = zip(('seconds_fit', 'seconds_fill'), result.seconds, strict=True)
+    seconds = zip(TIMES, result.seconds, strict=True)
     return {
         **manifest,
         'acceleration': manifest['acceleration'] or _acceleration(scan),
@@ -195,7 +213,7 @@ def _grown(manifest: Mapping[str, Any], scan: Scan, result: Reconstruction, job:
 
 def _about_gfactors(scan: Scan, result: Reconstruction, job: Job) -> list[str]:
     """What they leave out, or take for granted."""
-    if not job.gfactor:
+    if not job.settings.gfactor:
         return []
     is_assumed, is_completed = known_covariance(scan.noise) is None, any(each.weight for each in result.completions)
     return [ALIKE] * is_assumed + [BEYOND] * is_completed
@@ -249,9 +267,3 @@ def gfactor_maps(
         found = cropped(analytic_noise_map(fitted, assumed, whole).gfactor, scan.image_shape)
         maps.append(found.reshape(-1, *result.image.shape[-2:]))
     return torch.cat(maps)
-
-
-def versions() -> dict[str, str]:
-    """Versions of what decides a result."""
-    packages = ('raki', 'torch', 'numpy', 'h5py', 'scikit-image')
-    return {'python': platform.python_version()} | {name: version(name) for name in packages}
