@@ -49,6 +49,26 @@ def kind_of(path: Path) -> str:
     return next((kind for kind, is_it in kinds.items() if is_it()), '')
 
 
+def _prepare(temporary: Path, path: Path) -> None:
+    """Make the disk hold a file, with the permissions of that in whose place it will be put."""
+    _flush(temporary, os.O_RDWR)
+    require_replaceable(path)
+    if path.exists():
+        temporary.chmod(S_IMODE(path.stat().st_mode))
+
+
+def _put(temporaries: Mapping[Path, Path], seal: Path | None) -> None:
+    """Put files in place: the seal is taken away before any other, and comes last."""
+    if seal is not None:
+        seal.unlink(missing_ok=True)
+        _flush(seal.parent, os.O_RDONLY)
+    for part in ([path for path in temporaries if path != seal], [path for path in temporaries if path == seal]):
+        for path in part:
+            temporaries[path].replace(path)
+        for folder in {path.parent for path in part}:
+            _flush(folder, os.O_RDONLY)
+
+
 def _flush(path: Path, flags: int) -> None:
     """Make the disk hold a file, or the names in a folder."""
     handle = os.open(path, flags)
@@ -80,49 +100,28 @@ class NewFiles(dict[Path, Path]):
             self(path).write_text(text, encoding='utf-8')
 
 
-def _prepare(temporary: Path, path: Path) -> None:
-    """Make the disk hold a file, with the permissions of that in whose place it will be put."""
-    _flush(temporary, os.O_RDWR)
-    require_replaceable(path)
-    if path.exists():
-        temporary.chmod(S_IMODE(path.stat().st_mode))
-
-
-def _put(new_files: NewFiles, removed_first: Path | None) -> None:
-    """Put files in place, one after the other."""
-    if removed_first is not None:
-        removed_first.unlink(missing_ok=True)
-        _flush(removed_first.parent, os.O_RDONLY)
-    for path, temporary in new_files.items():
-        if path == removed_first:  # all others are on the disk before
-            _flush(path.parent, os.O_RDONLY)
-        temporary.replace(path)
-    for folder in {path.parent for path in new_files}:
-        _flush(folder, os.O_RDONLY)
-
-
 @contextmanager
-def replacing_all(removed_first: Path | None = None) -> Iterator[NewFiles]:
+def replacing_all(seal: Path | None = None) -> Iterator[NewFiles]:
     """Give new files, to be written in the stead of others.
 
     If the block succeeds all of them are put in place, none before all are on the disk; otherwise they are removed. A
     file that is replaced leaves its permissions to the new one. An OSError if something else is there, such as a link.
 
     One after the other is put in place, the manifest last: if the program is killed between, the old manifest, or none,
-    is there, and a set that is partly new is not what it names. For those who read without checking, the old file
-    `removed_first`, such as a manifest, is gone before any other is replaced: where it is, the set is whole. Programs
-    that write to the same folder wait for each other, and signals for the end of it.
+    is there, and a set that is partly new is not what it names. Where `seal` names one of them, the old one is removed
+    before any other is replaced, and the new one comes last: where it is, all files belong together. Programs that
+    write in the same folder wait for each other.
     """
     new_files = NewFiles()
     try:
         yield new_files
         for path, temporary in new_files.items():
             _prepare(temporary, path)
-        names = ', '.join(path.name for path in new_files)
-        with undisturbed(f'{names} written before'), ExitStack() as stack:
+        with ExitStack() as stack:
+            stack.enter_context(undisturbed(f'{", ".join(path.name for path in new_files)} written before'))
             for folder in sorted({path.parent for path in new_files}):
                 stack.enter_context(_turn_in(folder))
-            _put(new_files, removed_first)
+            _put(new_files, seal)
     finally:
         for temporary in new_files.values():
             temporary.unlink(missing_ok=True)

@@ -31,7 +31,10 @@ def exit_code(error: Exception) -> int:
 
 
 def one_line(error: Exception) -> str:
-    """What an error says, and what to do where it does not say that, in one line that any terminal can show."""
+    """What an error says, and what to do where it does not say that, in one line that any terminal can show.
+
+    Notes in one line tell what was kept; the others are tracebacks of processes that read for this one.
+    """
     describe = getattr(error, 'format_message', None)
     name = type(error).__name__
     text = ' '.join((describe() if describe else str(error) or name).split())
@@ -44,4 +47,4 @@ def one_line(error: Exception) -> str:
         text = f'unexpected {name}: {text}: run again with --debug for the traceback, and report it'
     elif exit_code(error) == 5 and not isinstance(error, ResourceError | OSError):
         text = f'memory does not suffice ({text}): take fewer slices or coils, or raise the limit on memory'
-    return shown('; '.join([text, *getattr(error, '__notes__', ())]))
+    return shown('; '.join([text, *(note for note in getattr(error, '__notes__', ()) if '\n' not in note)]))

@@ -26,6 +26,7 @@ from raki.errors import CalibrationError, SamplingError
 from raki.fourier import cropped, image_from_kspace
 from raki.interpolation.calibration import Calibration, Method, Progress, require_learnable, silent
 from raki.interpolation.fit import Interpolator, ZeroFilling, fit
+from raki.interpolation.harm import guarded
 from raki.interpolation.patterns import require_pattern
 from raki.partial_fourier.acquired import Acquired
 from raki.partial_fourier.complete import Completion, complete
@@ -145,12 +146,12 @@ class Slab:
         return bool(self.sampling.mask[self.sampling.inside].all())
 
     def fitted(self, method: Method, progress: Progress = silent) -> Interpolator:
-        """Learn how to fill it in."""
+        """Learn how to fill it in; where that would do harm, it stays as measured, see `raki.interpolation.harm`."""
         if isinstance(method, ZeroFilling) or self.is_whole:
             return fit(ZeroFilling(), self.kspace, self.sampling)
         require_pattern(method, self.sampling)
         require_learnable(method, self.acs, n_axes=self.kspace.ndim)
-        interpolator = fit(method, self.kspace, self.sampling, self.calibration, progress, self.transform)
+        interpolator = fit(method, self.kspace, self.sampling, self.calibration, progress, self.transform, guarded)
         return replace(interpolator, warnings=(*self.contradictions, *interpolator.warnings))
 
     def completed(self, method: PartialFourier, kspace: Tensor) -> tuple[Tensor, Completion]:

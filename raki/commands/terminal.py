@@ -182,22 +182,6 @@ def _summary(group: 'Sequence[Row]', figure: 'Figure', *, with_spread: bool = Fa
     return figure.written(mean(known) if known else None) + spread
 
 
-class Stopped(BaseException):
-    """A signal asked the command to end; its notes say what was kept, and none that nothing was."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
-
-    @property
-    def exit_code(self) -> int:
-        """130 interrupted, 143 terminated, 129 hung up."""
-        return 128 + self.number
-
-    def __str__(self) -> str:
-        return f'{STOPPED[self.number]}, {"; ".join(getattr(self, "__notes__", ())) or "nothing was written"}'
-
-
 class BatchLines(Watcher):
     """A line for every scan that is over, where nobody watches."""
 
@@ -262,6 +246,22 @@ def batch_watcher(log: Callable[[str], object]) -> Iterator[Callable[[int], Watc
         return
     with Live(console=console, auto_refresh=False) as live:
         yield lambda n_scans: BatchTable(n_scans, live)
+
+
+class Stopped(BaseException):
+    """A signal asked the command to end; its notes say what was kept, and none that nothing was."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+    @property
+    def exit_code(self) -> int:
+        """130 interrupted, 143 terminated, 129 hung up."""
+        return 128 + self.number
+
+    def __str__(self) -> str:
+        return f'{STOPPED[self.number]}, {"; ".join(getattr(self, "__notes__", ())) or "nothing was written"}'
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Fit a method to a scan: the map that it learns where its neighbourhood is whole, linear kernels at the edges."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
@@ -31,6 +31,9 @@ from raki.interpolation.edges import EdgeMap, edge_maps
 from raki.interpolation.least_squares import LinearMap
 from raki.interpolation.neighbours import Cells, Neighbourhood, by
 from raki.interpolation.patterns import as_seen_by, kinds_for, learn, require_pattern, several, told
+
+Guard = Callable[['Interpolator', Sequence[Calibration], Tensor], 'Interpolator']
+"""From what was fitted, what there was to learn from for each kind of cells, and k-space, to what is to be used."""
 
 
 class Filler(Protocol):
@@ -208,6 +211,7 @@ def fit(
     calibration: Tensor | None = None,
     progress: Progress = silent,
     transform: CoilTransform | None = None,
+    guard: Guard | None = None,
 ) -> Interpolator:
     """Learn from the ACS how to fill in what `sampling` leaves out.
 
@@ -224,6 +228,8 @@ def fit(
     transform
         To the virtual coils to learn in, see `raki.coils.transform`; by default the coils as they are. Arguments and
         results are in the coils of the scan either way.
+    guard
+        Has the last word on what was fitted, see `raki.interpolation.harm`; by default it is used whatever it does.
 
     Raises
     ------
@@ -260,7 +266,9 @@ def fit(
     inner, edges = tuple(own for own, _ in maps), tuple(edge for _, edges in maps for edge in edges)
     cautions = (*cautions, *told(kinds, [_warnings(learnt, acs) for learnt in every]))
     notes = (*notes, *several(kinds), *told(kinds, [learnt.notes for learnt in every]))
-    return Interpolator(sampling, n_readout, len(kspace), inner, edges, cautions, notes, transform, every[0].refinement)
+    refinement = every[0].refinement
+    found = Interpolator(sampling, n_readout, len(kspace), inner, edges, cautions, notes, transform, refinement)
+    return found if guard is None else guard(found, kinds, kspace)
 
 
 def _maps(known: Calibration, learnt: Learnt, n_readout: int) -> tuple[InnerMap, tuple[EdgeMap, ...]]:
