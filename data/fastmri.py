@@ -19,10 +19,10 @@ from raki.data.hdf5 import (
     is_complex,
     noise_of,
     opened,
-    require_memory,
     texts_of,
 )
 from raki.data.measured import Masking, calibration_block, lines_in_file, measured_only, reached_readout
+from raki.data.memory import require_memory
 from raki.data.mrd.header import header_of
 from raki.data.notes import LEFT_OUT, Note, oversampling_removed
 from raki.data.scan import Scan, ScanFile

@@ -26,10 +26,10 @@ from raki.data.hdf5 import (
     finite,
     noise_of,
     opened,
-    require_memory_of_slab,
     text_of,
 )
 from raki.data.measured import Masking, lines_in_file, measured_only
+from raki.data.memory import require_memory_of_slab
 from raki.data.notes import Note
 from raki.data.numpy_file import is_numpy, opened_numpy
 from raki.data.place import LABELS, Frame

@@ -1,9 +1,7 @@
 """Reading HDF5 without surprises: one way to open, one way to get complex numbers, clear refusals."""
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from math import prod
 from pathlib import Path
 
 import h5py
@@ -11,32 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from raki.data.notes import Note
-from raki.errors import ResourceError, ScanError
-
-COMPLEX64_BYTES = 8
-
-MEMORY_SHARE = 0.5
-"""Part of the machine's memory that one read may take."""
-
-WORKING_BYTES, COPIES = 1_200_000_000, 8
-"""What a reconstruction takes whatever the size of a slab, the libraries included [byte], and how many of the slab are
-in memory with the default method [1], as `benchmarks/volume_memory.py` measures."""
+from raki.data.boundary import reading, require_file
+from raki.errors import ScanError
 
 
 @contextmanager
 def opened(path: str | Path) -> Iterator[h5py.File]:
-    """Open for reading; whatever the library finds wrong with the file becomes a ScanError that names it."""
-    if not Path(path).is_file():
-        raise ScanError(f'{path}: is a folder, name a file in it' if Path(path).is_dir() else f'{path}: no such file')
-    try:
-        with h5py.File(path, 'r') as file:
-            yield file
-    except BlockingIOError as error:
-        raise ScanError(f'{path}: another program is writing it: try again when it is complete') from error
-    except (OSError, RuntimeError) as error:
-        reason = ' '.join(str(error).split())
-        raise ScanError(f'{path}: cannot be read as HDF5, it may be truncated or damaged ({reason})') from error
+    """Open for reading; whatever goes wrong meanwhile becomes a ScanError that names the file."""
+    require_file(path)
+    with reading(path, ' as HDF5'), h5py.File(path, 'r') as file:
+        yield file
 
 
 def dataset(file: h5py.File | h5py.Group, name: str) -> h5py.Dataset:
@@ -114,43 +96,6 @@ def noise_of(file: h5py.File) -> Tensor | None:
     return finite(complex_tensor(dataset(file, 'noise')[()], name)[:, None], name)[:, 0]
 
 
-def memory_bytes() -> int:
-    """Memory of this machine [byte]."""
-    return os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
-
-
-def require_memory(n_bytes: int, name: str) -> None:
-    """Refuse to read more at once than the machine can hold."""
-    memory = memory_bytes()
-    if n_bytes > MEMORY_SHARE * memory:
-        raise ResourceError(
-            f'{name} needs {n_bytes / 1e9:.1f} GB at once, of {memory / 1e9:.1f} GB of memory: '
-            'read fewer slices, or use a larger machine'
-        )
-
-
-def reconstruction_bytes(shape: Sequence[int]) -> int:
-    """Memory from reading a slab of k-space, axes (slab, coil, phase axes, kx), to its images [byte]."""
-    return WORKING_BYTES + COPIES * COMPLEX64_BYTES * prod(shape[1:])
-
-
-def require_memory_of_slab(shape: Sequence[int], n_bytes: int, path: str) -> list[Note]:
-    """Note what a volume, `shape` (slab, coil, kz, ky, kx), takes; a ResourceError if the machine has less.
-
-    Of slices, axes (slab, coil, ky, kx), nothing is noted; one takes `n_bytes` to read.
-    """
-    if len(shape) == 4:
-        require_memory(n_bytes, f'{path}: one slice')
-        return []
-    gigabytes, memory = reconstruction_bytes(shape) / 1e9, memory_bytes() / 1e9
-    if gigabytes > memory:
-        raise ResourceError(
-            f'{path}: a volume of {" x ".join(map(str, shape[1:]))} (coil, kz, ky, kx) is read whole and needs '
-            f'{gigabytes:.1f} GB, of {memory:.1f} GB of memory: use a larger machine'
-        )
-    return [Note(f'a volume is read whole and needs {gigabytes:.2g} GB of memory')]
-
-
 def finite(kspace: Tensor, name: str) -> Tensor:
     """Give samples (..., coil, line, readout) back; a ScanError names the first that is NaN or infinite."""
     bad = ~torch.isfinite(torch.view_as_real(kspace)).all(-1)
@@ -165,11 +110,10 @@ def finite(kspace: Tensor, name: str) -> Tensor:
 
 def read_mask(path: Path) -> Tensor:
     """Boolean mask of a .npy file, or of the dataset `object` or `mask` of an HDF5; a ScanError if there is none."""
+    require_file(path)
     if path.suffix == '.npy':
-        try:
+        with reading(path, ' as .npy'):
             values = np.load(path, allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise ScanError(f'{path}: cannot be read as .npy ({error})') from error
     else:
         with opened(path) as file:
             values = dataset(file, 'object' if 'object' in file else 'mask')[()]

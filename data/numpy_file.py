@@ -9,7 +9,7 @@ from typing import IO
 
 import numpy as np
 
-from raki.data.hdf5 import require_memory
+from raki.data.memory import require_memory
 from raki.errors import ScanError
 
 NPY, ZIP = b'\x93NUMPY', b'PK\x03\x04'

@@ -71,6 +71,7 @@ def reconstruct(
     scan: ScanArgument,
     settings: Settings,
     output: Annotated[Path | None, typer.Option('-o', '--output', help=OUTPUT_HELP)] = None,
+    save_fit: Annotated[Path | None, typer.Option(help='Store what is learnt, too: NAME.safetensors.')] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Fill in the missing lines of a scan, learning from its own ACS, and write the images."""
@@ -79,14 +80,15 @@ def reconstruct(
 
     output = output or Path(f'{scan.stem}.raki.h5')
     inputs.require_output(output, scan, keeps_kspace=settings.kspace)
+    inputs.require_fits(save_fit, settings.fit, scan)
     with as_usage_error():
         job = Job(settings, choose_device(settings.device))
     file = settings.open(scan, settings.coils)
     with progress_bars() as progress_for:
-        manifest = reconstruct_file(file, output, job, progress_for)
+        manifest = reconstruct_file(file, output, job, progress_for, save_fit)
     _warn(manifest['warnings'])
     seconds = f'fit {manifest["seconds_fit"]:.1f} s, fill {manifest["seconds_fill"]:.1f} s'
-    told = f'{shown(output)}: {len(manifest["slice"])} image(s) by {settings.method}, {seconds}'
+    told = f'{shown(output)}: {len(manifest["slice"])} image(s) by {manifest["method"]}, {seconds}'
     print(json.dumps({'output': str(output), **manifest}, indent=1) if as_json else told)
 
 
@@ -103,7 +105,7 @@ def convert(
     from raki.commands.convert import convert_file, require_target, told
 
     require_target(output, scan)
-    report = convert_file(reading.open(scan), output, keep_phi=keep_phi)
+    report = convert_file(reading.open(scan), output, reading, keep_phi=keep_phi)
     print(json.dumps(report, indent=1) if as_json else shown('\n'.join(told(report))))
 
 
@@ -133,13 +135,14 @@ def compare(
     """Undersample a fully sampled scan, reconstruct it with several methods, and measure."""
     from raki.commands import catalogue
     from raki.commands.compare import compare_file
+    from raki.data.apart import array_apart
     from raki.data.hdf5 import read_mask
     from raki.device import choose_device
     from raki.evaluation.plan import Plan
 
     if output.exists() and not output.is_dir():
         raise UsageError(f'-o must name a folder, but {output} is a file')
-    own = None if own_object is None else read_mask(own_object)
+    own = None if own_object is None else array_apart(own_object, lambda: read_mask(own_object))
     with as_usage_error():
         chosen = catalogue.with_settings(catalogue.methods_named(methods, iterations), calibration, faithful)
         where = choose_device(device)
@@ -176,6 +179,20 @@ def view(
     print(shown(output))
     if not no_open:
         webbrowser.open(output.resolve().as_uri())
+
+
+@app.command()
+def verify(
+    paths: Annotated[list[Path], typer.Argument(help='Files that raki wrote, or folders with nothing else in them.')],
+    as_json: JsonOption = False,
+) -> int:
+    """Say of outputs whether they are as they were written; exit code 3 if one is not."""
+    from raki.commands.verify import told, verify_paths
+
+    verdicts = verify_paths(paths)
+    found = [{'path': str(each.path), 'problem': each.problem} for each in verdicts]
+    print(json.dumps(found, indent=1) if as_json else shown('\n'.join(told(verdicts))))
+    return 3 if any(each.problem for each in verdicts) else 0
 
 
 @app.command()

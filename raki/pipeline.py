@@ -23,7 +23,7 @@ from raki.data.masks import Pattern, pattern_of
 from raki.data.sampling import Sampling
 from raki.data.scan import Scan
 from raki.device import choose_device, now
-from raki.errors import CalibrationError
+from raki.errors import CalibrationError, SamplingError
 from raki.fourier import cropped, image_from_kspace
 from raki.interpolation.calibration import Calibration, Method, Progress, require_learnable, silent
 from raki.interpolation.fit import Interpolator, ZeroFilling, fit
@@ -231,7 +231,7 @@ def reconstruct(
     Raises
     ------
     SamplingError
-        If the measured lines are not a regular lattice, and the method needs one.
+        If the measured lines are not a regular lattice, and the method needs one, or not those of `fitted`.
     CalibrationError
         If there is no ACS, or it is smaller than the kernel.
     TrainingError
@@ -244,8 +244,8 @@ def reconstruct(
     require_compressible(coils, scan.n_coils)
     device = device or choose_device()
     scan = scan.as_slices() if scan.has_full_kz else scan
-    images, filled, interpolators, completions, seconds = [], [], [], [], [0.0, 0.0]
-    findings = list[str]()
+    _require_same_lines(fitted, scan)
+    images, filled, interpolators, completions, findings, seconds = [], [], [], [], [], [0.0, 0.0]
     for index in range(scan.n_slabs):
         slab = Slab.of(scan, index, device, coils, fitted[index].sampling if fitted else None)
         examined = spikes(slab.kspace, slab.sampling.mask, slab.noise)
@@ -267,14 +267,20 @@ def reconstruct(
         interpolators.append(interpolator)
         completions.append(completion)
     every = filled[0] if len(filled) == 1 else torch.cat(filled)
-    return Reconstruction(
-        torch.stack(images),
-        every,
-        tuple(interpolators),
-        (seconds[0], seconds[1]),
-        tuple(completions),
-        tuple(findings),
-    )
+    what = tuple(interpolators), (seconds[0], seconds[1]), tuple(completions), tuple(findings)
+    return Reconstruction(torch.stack(images), every, *what)
+
+
+def _require_same_lines(fitted: Sequence[Interpolator], scan: Scan) -> None:
+    if fitted and len(fitted) != scan.n_slabs:
+        raise ValueError(f'need what was fitted of each of {scan.n_slabs} slices or volumes, got {len(fitted)}')
+    for each in fitted:
+        own = each.sampling.mask
+        if not torch.equal(own, scan.mask):
+            raise SamplingError(
+                f'fitted for {int(own.sum())} of {own.numel()} measured lines, but of the scan other lines were '
+                f'measured, {int(scan.mask.sum())} of {scan.mask.numel()}: fit it anew'
+            )
 
 
 def slices_of(kspace: Tensor, scan: Scan) -> Scan:

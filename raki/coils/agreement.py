@@ -28,17 +28,22 @@ LARGEST_GAIN = 1e6
 """Between the largest sample of a calibration and of its scan: more than receivers, flip angles and missing lines
 make [1]."""
 
+ROUNDING = 1e-9
+"""Divergences below this are those of equal covariances [1]."""
+
 FEWEST_COILS = 4
 """With fewer there are too few orders to tell."""
 
 
-def disagreement(calibration: Tensor, scan: Tensor) -> str | None:
+def disagreement(calibration: Tensor, scan: Tensor, name: str = 'the separate calibration') -> str | None:
     """Say why separate calibration does not fit the scan; None where nothing speaks against it.
 
     Parameters
     ----------
     calibration, scan
         Measured samples, axes (coil, sample), with as many coils. Lines that were not measured may be zero in both.
+    name
+        What the calibration is, in words.
     """
     n_coils = len(scan)
     if n_coils < FEWEST_COILS:
@@ -46,17 +51,19 @@ def disagreement(calibration: Tensor, scan: Tensor) -> str | None:
     divergence = _Divergence(_covariance(calibration), _covariance(scan))
     here, chance = list(range(n_coils)), torch.Generator().manual_seed(0)
     found = divergence(here)
+    if found < ROUNDING:
+        return None
     if MUCH * found > min(divergence(torch.randperm(n_coils, generator=chance).tolist()) for _ in range(N_CHANCES)):
         return (
-            'the separate calibration resembles the scan hardly more than with its coils shuffled: it belongs to '
-            'another scan, or its coils are in another order'
+            f'{name} resembles the scan hardly more than with its coils shuffled: it belongs to another scan, or its '
+            'coils are in another order'
         )
     usual = [here[start:] + here[:start] for start in here] + [here[::-1]]
     order = min((_improved(divergence, each) for each in (here, min(usual, key=divergence))), key=divergence)
     if MUCH * divergence(order) < found:
         moved = [coil for coil in here if order[coil] != coil]
         return (
-            f'coils {", ".join(map(str, moved))} of the separate calibration fit the scan better in the order '
+            f'coils {", ".join(map(str, moved))} of {name} fit the scan better in the order '
             f'{", ".join(str(order[coil]) for coil in moved)}: check the order of its coils'
         )
     return None

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from raki.commands.inputs import UsageError, by, sizes_by_axis
-from raki.commands.reconstruct import versions
+from raki.commands.origin import versions
 from raki.data.masks import Drawn
 from raki.data.sampling import Sampling
 from raki.data.save import write_text

@@ -12,8 +12,8 @@ from raki.commands.inputs import sizes_by_axis
 from raki.commands.outlook import Prospect, outlook
 from raki.data.blocks import Box
 from raki.data.equispaced import Equispaced
-from raki.data.hdf5 import reconstruction_bytes
 from raki.data.masks import Irregular, Pattern, pattern_of
+from raki.data.memory import reconstruction_bytes
 from raki.data.sampling import NAMES, Sampling
 from raki.data.scan import Scan, ScanFile
 from raki.errors import CalibrationError, SamplingError

@@ -1,10 +1,8 @@
 """What `raki reconstruct` does: read, fill in, combine, write all or nothing."""
 
-import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +13,9 @@ from torch import Tensor
 from raki.coils.combine import Combination
 from raki.coils.noise import known_covariance
 from raki.commands.catalogue import known, method_named, with_settings
+from raki.commands.fits import Given, Kept, keeping, number_of
 from raki.commands.inputs import shown
+from raki.commands.origin import inputs_of, named, versions
 from raki.commands.settings import Settings
 from raki.data.damage.examine import POLICIES
 from raki.data.images.outputs import output_of, reconstruction_writer
@@ -38,6 +38,9 @@ from raki.pipeline import COMBINATION_WEIGHTS, COMBINATIONS, INTENSITY, Reconstr
 
 ALIKE = 'g-factor: without enough noise samples, coils are taken to have equal and independent noise'
 BEYOND = 'g-factor: of what is filled in within the acquired range, before partial Fourier is completed'
+
+TIMES = ('seconds_fit', 'seconds_fill')
+"""What differs from run to run, so that outputs do not hold it: the same run gives the same bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +102,24 @@ class Part(NamedTuple):
     """Where these belong."""
 
 
-def reconstruct_file(file: ScanFile, output: Path, job: Job, progress_for: Callable[[str], Progress]) -> dict[str, Any]:
-    """Reconstruct into a file, all or nothing, and return the manifest that it carries.
+def reconstruct_file(
+    file: ScanFile,
+    output: Path,
+    job: Job,
+    progress_for: Callable[[str], Progress],
+    save_fit: Path | None = None,
+) -> dict[str, Any]:
+    """Reconstruct into a file, all or nothing, and return the manifest that it carries, and times, which it does not.
 
     Slice by slice, so that memory stays that of one slice. A volume is read whole. Where two axes are accelerated it is
     reconstructed whole, too; its filled k-space is written with kz transformed away, as slices.
+
+    What was learnt of the first frame of every slice goes to `save_fit`, where that is given.
     """
-    asked = job.settings
+    given = Given.of(job.settings)
+    if given:
+        job = replace(job, settings=given.settled(job.settings))
+    asked, kept = job.settings, Kept()
     slices = asked.slices or range(file.n_slices)
     file.require_known(slices)
     frames = file.frames_with(**asked.labels)
@@ -114,21 +128,32 @@ def reconstruct_file(file: ScanFile, output: Path, job: Job, progress_for: Calla
     keeps_kspace = asked.kspace or kind.is_kspace
     manifest = _manifest(file, job, places)
     manifest['warnings'] += kind.shortcomings(places, is_identity_wanted=asked.keep_phi and bool(file.identity))
-    with reconstruction_writer(output, len(places)) as writer:
+    if given:
+        manifest |= {**given.about, 'notes': [*manifest['notes'], given.note]}
+    with reconstruction_writer(output, len(places)) as writer, keeping(save_fit) as fits:
         for part in _parts(file, slices, frames):
-            scan = job.seen(part.scan)
+            scan, number = job.seen(part.scan), number_of(part.scan, part.places[0].slice)
             progress = progress_for(f'{part.name}: {asked.method}')
-            with named(part.name):
-                result = reconstruct(scan, job.prepared, **job.options, progress=progress)
+            fitted = ()
+            if given:
+                interpolator, doubts = given.interpolator(number, scan, part.name, job.device)
+                fitted, manifest['warnings'] = (interpolator,), [*manifest['warnings'], *doubts]
+            with naming(part.name):
+                result = reconstruct(scan, job.prepared, **job.options, progress=progress, fitted=fitted)
+            if fits:
+                kept.add(number, scan.kspace[0], scan.mask, result.interpolators[0])
             for image in _images(part, scan, result, job, keeps_kspace=keeps_kspace):
                 writer.put(next(numbers), replace(image, readout_is_rows=file.readout_is_rows))
             manifest = _grown(manifest, scan, result, job)
-        writer.describe(manifest)
+        kept_manifest = {name: value for name, value in manifest.items() if name not in TIMES}
+        if fits:
+            fits.write_bytes(kept.stored(kept_manifest)[0])
+        writer.describe(kept_manifest)
     return manifest
 
 
 @contextmanager
-def named(part: str) -> Iterator[None]:
+def naming(part: str) -> Iterator[None]:
     """Say which part it is that is not usable, or does not become so."""
     try:
         yield
@@ -156,7 +181,8 @@ def _manifest(file: ScanFile, job: Job, places: list[Place]) -> dict[str, Any]:
     return {
         **dict(columns(places)),
         'method': asked.method,
-        'options': asked.model_dump(mode='json'),
+        'command': 'reconstruct',
+        'options': named(asked),
         'settings': asdict(job.prepared),
         'combine': asked.combine,
         'virtual_coils': asked.coils,
@@ -166,6 +192,7 @@ def _manifest(file: ScanFile, job: Job, places: list[Place]) -> dict[str, Any]:
         'crop': asked.crop,
         'intensity': INTENSITY,
         'source_file': shown(Path(file.path).name),
+        'input': inputs_of(file.path, asked),
         'scanner': scanner_of(file),
         **({'subject': dict(file.identity)} if asked.keep_phi and file.identity else {}),
         'acceleration': [],
@@ -174,8 +201,7 @@ def _manifest(file: ScanFile, job: Job, places: list[Place]) -> dict[str, Any]:
         'versions': versions(),
         'device': str(job.device),
         'n_threads': torch.get_num_threads(),
-        'seconds_fit': 0.0,
-        'seconds_fill': 0.0,
+        **dict.fromkeys(TIMES, 0.0),
     }
 
 
@@ -183,7 +209,7 @@ def _grown(manifest: Mapping[str, Any], scan: Scan, result: Reconstruction, job:
     """With what the reconstruction of one more part tells; the acceleration is that of the first."""
     transforms = [each.transform for each in result.interpolators]
     said = {'notes': (*_about_gfactors(scan, result, job), *result.notes), 'warnings': result.warnings}
-    seconds = zip(('seconds_fit', 'seconds_fill'), result.seconds, strict=True)
+    seconds = zip(TIMES, result.seconds, strict=True)
     return {
         **manifest,
         'acceleration': manifest['acceleration'] or _acceleration(scan),
@@ -254,9 +280,3 @@ def gfactor_maps(
         found = cropped(analytic_noise_map(fitted, assumed, whole).gfactor, scan.image_shape)
         maps.append(found.reshape(-1, *result.image.shape[-2:]))
     return torch.cat(maps)
-
-
-def versions() -> dict[str, str]:
-    """Versions of what decides a result."""
-    packages = ('raki', 'torch', 'numpy', 'h5py', 'scikit-image')
-    return {'python': platform.python_version()} | {name: version(name) for name in packages}

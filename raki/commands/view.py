@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from raki.data.apart import reconstruction_apart
 from raki.data.result import COUNTERS, ReconstructionFile, open_reconstruction
 from raki.data.save import write_text
 from raki.errors import ScanError
@@ -21,7 +22,7 @@ def view_file(path: Path, output: Path, slices: Sequence[int] | None = None) -> 
 
     ScanError if the file holds no reconstruction, or not these slices.
     """
-    file = open_reconstruction(path)
+    file = reconstruction_apart(path, lambda: open_reconstruction(path))
     chosen = _chosen(file, slices)
     method = str(file.manifest.get('method', 'reconstruction'))
     panels, window = [], 0.0
