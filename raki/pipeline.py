@@ -246,8 +246,7 @@ def reconstruct(
     device = device or choose_device()
     scan = scan.as_slices() if scan.has_full_kz else scan
     _require_same_lines(fitted, scan)
-    images, filled, interpolators, completions, seconds = [], [], [], [], [0.0, 0.0]
-    findings = list[str]()
+    images, filled, interpolators, completions, findings, seconds = [], [], [], [], [], [0.0, 0.0]
     for index in range(scan.n_slabs):
         slab = Slab.of(scan, index, device, coils, fitted[index].sampling if fitted else None)
         examined = spikes(slab.kspace, slab.sampling.mask, slab.noise)
@@ -269,8 +268,8 @@ def reconstruct(
         interpolators.append(interpolator)
         completions.append(completion)
     every = filled[0] if len(filled) == 1 else torch.cat(filled)
-    others = tuple(completions), tuple(findings)
-    return Reconstruction(torch.stack(images), every, tuple(interpolators), (seconds[0], seconds[1]), *others)
+    what = tuple(interpolators), (seconds[0], seconds[1]), tuple(completions), tuple(findings)
+    return Reconstruction(torch.stack(images), every, *what)
 
 
 def _require_same_lines(fitted: Sequence[Interpolator], scan: Scan) -> None:

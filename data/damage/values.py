@@ -1,5 +1,7 @@
 """What all samples of a coil tell together: clipping, coils that are constant, and noise that is not theirs."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -7,6 +9,9 @@ from raki.data.damage.lines import MeasuredLines
 
 FEWEST_CLIPPED, FEWEST_LEVELS = 4, 16
 """Samples at the largest magnitude of a coil that count as clipped [sample], of so many different magnitudes."""
+
+ACCUMULATED = 3.0
+"""Samples at the largest magnitude, over the mean number at each magnitude that occurs in the upper half [1]."""
 
 NOISE_FACTOR = 10.0
 """Of a noise sample over its coil's median: chance is exp(-69); the largest on twenty clean scans was 4.2 [1]."""
@@ -42,8 +47,10 @@ def _clipped(samples: Tensor) -> list[str]:
     n_most = ((parts == most) & (most > 0)).sum(1)
     found = []
     for coil in (n_most >= FEWEST_CLIPPED).nonzero().flatten().tolist():
-        n_below = int(((parts[coil] >= most[coil] / 2) & (parts[coil] < most[coil])).sum())
-        if int(n_most[coil]) >= max(FEWEST_CLIPPED, n_below) and len(parts[coil].unique()) >= FEWEST_LEVELS:
+        levels, counts = parts[coil].unique(return_counts=True)
+        upper = counts[(levels >= most[coil] / 2) & (levels < most[coil])].double()
+        usual = float(upper.mean()) if len(upper) else 1.0
+        if len(levels) >= FEWEST_LEVELS and int(n_most[coil]) > ACCUMULATED * usual:
             found.append((coil, int(n_most[coil])))
     if not found:
         return []
@@ -70,7 +77,7 @@ def _other_noise(samples: Tensor, noise: Tensor | None) -> list[str]:
     if noise is None or noise.shape[1] < FEWEST_LEVELS:
         return []
     held, own = samples.flatten(1), noise.to(samples.device)
-    deviation = own.abs().double().square().mean(1).sqrt()
+    deviation = own.abs().median(1).values.double() / math.log(2) ** 0.5  # which single large samples do not change
     ratio = held.abs().median(1).values.double() / deviation
     # coils of many zeros, such as those of an asymmetric echo, have a median that says nothing
     less = ((ratio < LEAST_NOISE) & (deviation > 0) & ((held != 0).double().mean(1) > 0.8)).nonzero().flatten().tolist()

@@ -24,12 +24,12 @@ MUCH = 2.0
 FLOOR = 1e-3
 """Power that every combination of coils has at least, relative to the mean over coils [1]."""
 
-ROUNDING = 1e-9
-"""Divergences below this are those of equal covariances [1]."""
-
 LARGEST_GAIN = 1e6
 """Between the largest sample of a calibration and of its scan: more than receivers, flip angles and missing lines
 make [1]."""
+
+ROUNDING = 1e-9
+"""Divergences below this are those of equal covariances [1]."""
 
 FEWEST_COILS = 4
 """With fewer there are too few orders to tell."""
