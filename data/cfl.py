@@ -18,7 +18,7 @@ import torch
 from raki.data.generic import DatasetLayout, open_layout
 from raki.data.hdf5 import finite
 from raki.data.measured import ZEROS
-from raki.data.memory import COMPLEX64_BYTES
+from raki.data.memory import COMPLEX64_BYTES, require_memory
 from raki.data.notes import caution
 from raki.data.save import replacing
 from raki.data.scan import Scan, ScanFile
@@ -111,6 +111,7 @@ def _with_siblings(path: str, sizes: list[int], file: ScanFile) -> Callable[[int
 def _array(path: Path, sizes: list[int], chosen: tuple[int | slice, ...] = ()) -> np.ndarray:
     """Read what is chosen of a file, axes in the reverse of BART's order."""
     samples = np.memmap(path, np.complex64, 'r', shape=tuple(sizes), order='F')
+    require_memory(samples[chosen].nbytes, str(path))
     return np.array(samples[chosen].T, order='C')
 
 

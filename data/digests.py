@@ -60,10 +60,15 @@ def seal(path: Path) -> None:
         file.write(digits)
 
 
+def sealed_bytes(content: bytes) -> bytes:
+    """What a file will hold, with its own sum for its last PLACEHOLDER."""
+    before, _, after = content.rpartition(PLACEHOLDER.encode())
+    return before + f'{MARK}{hashlib.sha256(content).hexdigest()}'.encode() + after
+
+
 def sealed(text: str) -> str:
     """Text with its own sum for its last PLACEHOLDER."""
-    before, _, after = text.rpartition(PLACEHOLDER)
-    return f'{before}{MARK}{hashlib.sha256(text.encode()).hexdigest()}{after}'
+    return sealed_bytes(text.encode()).decode()
 
 
 def sealed_json(values: Mapping[str, Any], files: Mapping[str, Path]) -> str:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from raki.data.boundary import reading, require_file
+from raki.data.memory import require_memory, require_stored
 from raki.errors import ScanError
 
 
@@ -29,6 +30,19 @@ def dataset(file: h5py.File | h5py.Group, name: str) -> h5py.Dataset:
     if found.external or found.is_virtual or found.file.filename != path:
         raise ScanError(f'{path}: {name} points to samples in another file, which is not followed: copy them into one')
     return found
+
+
+def whole(found: h5py.Dataset) -> np.ndarray:
+    """Read all of a dataset; a ResourceError if memory does not suffice, a ScanError if the file does not hold it."""
+    require_held(found, found.nbytes)
+    return found[()]
+
+
+def require_held(found: h5py.Dataset, n_bytes: int) -> None:
+    """Raise unless so many bytes of a dataset can be read at once, and the file may hold what it declares."""
+    name = f'{found.file.filename}: {str(found.name).strip("/")}'
+    require_memory(n_bytes, name)
+    require_stored(n_bytes, found.id.get_storage_size(), name)
 
 
 def text_of(value: object) -> str:
@@ -66,10 +80,26 @@ def complex_tensor(array: np.ndarray, name: str) -> Tensor:
     """Samples as complex64; `name` says in an error where they come from."""
     if array.dtype.names is not None and is_complex(array.dtype):
         real, imaginary = (array[part] for part in array.dtype.names)
-        array = real.astype(np.float32) + 1j * imaginary.astype(np.float32)
+        array = real + np.complex64(1j) * imaginary
     if array.dtype.kind != 'c':
         raise ScanError(f'{name} must hold complex samples, got {array.dtype}')
-    return torch.from_numpy(np.require(array, np.complex64, ['C', 'W']))
+    with np.errstate(over='ignore', under='ignore'):
+        samples = np.require(array, np.complex64, ['C', 'W'])
+    _require_kept(array, samples, name)
+    return torch.from_numpy(samples)
+
+
+def _require_kept(array: np.ndarray, samples: np.ndarray, name: str) -> None:
+    """Refuse numbers of double precision that are not of single precision."""
+    if array.dtype.itemsize <= samples.dtype.itemsize:
+        return
+    most = float(np.abs(array[np.isfinite(array)]).max(initial=0))
+    if most > float(np.finfo(np.float32).max) or 0 < most < float(np.finfo(np.float32).tiny):
+        change = 'divide' if most > 1 else 'multiply'
+        raise ScanError(
+            f'{name}: samples go up to {most:.1e}, beyond single precision (1.2e-38 to 3.4e38): '
+            f'{change} all samples by a constant'
+        )
 
 
 def noise_of(file: h5py.File) -> Tensor | None:
@@ -77,7 +107,7 @@ def noise_of(file: h5py.File) -> Tensor | None:
     if 'noise' not in file:
         return None
     name = f'{file.filename}: noise'
-    return finite(complex_tensor(dataset(file, 'noise')[()], name)[:, None], name)[:, 0]
+    return finite(complex_tensor(whole(dataset(file, 'noise')), name)[:, None], name)[:, 0]
 
 
 def finite(kspace: Tensor, name: str) -> Tensor:
@@ -100,7 +130,7 @@ def read_mask(path: Path) -> Tensor:
             values = np.load(path, allow_pickle=False)
     else:
         with opened(path) as file:
-            values = dataset(file, 'object' if 'object' in file else 'mask')[()]
+            values = whole(dataset(file, 'object' if 'object' in file else 'mask'))
     if values.ndim not in (2, 3, 4) or not np.isin(values, (0, 1)).all():
         raise ScanError(f'{path}: a mask needs values 0 and 1 on 2 to 4 axes, got {values.dtype} {values.shape}')
     return torch.from_numpy(values.astype(bool))

@@ -7,16 +7,23 @@ from math import prod
 from pathlib import Path
 
 from raki.data.notes import Note
-from raki.errors import ResourceError
+from raki.errors import ResourceError, ScanError
 
 COMPLEX64_BYTES = 8
 
-MEMORY_SHARE = 0.5
-"""Part of the machine's memory that one read may take."""
+READING = 4
+"""How often samples are in memory while they are read and checked [1]: 3.2 to 3.6 times, by VmHWM, of
+slices of 34 and 134 MB."""
 
 WORKING_BYTES, COPIES = 1_200_000_000, 8
 """What a reconstruction takes whatever the size of a slab, the libraries included [byte], and how many of the slab are
 in memory with the default method [1], as `benchmarks/volume_memory.py` measures."""
+
+SMALL_BYTES = 1 << 24
+"""What is read without a look at what the file stores [byte]."""
+
+COMPRESSIBLE, COMPRESSION = 100, 2000
+"""How many times samples can be larger than what is stored of them, and anything that deflate compressed [1]."""
 
 GROUPS = Path('/sys/fs/cgroup')
 LIMITS = {'': 'memory.max', 'memory': 'memory.limit_in_bytes'}
@@ -77,13 +84,44 @@ def limit_memory() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def require_memory(n_bytes: int, name: str) -> None:
-    """Refuse to read more at once than the machine can hold."""
-    memory = memory_bytes()
-    if n_bytes > MEMORY_SHARE * memory:
+def room_bytes() -> int:
+    """Memory that this process may still take [byte]."""
+    return max(0, memory_bytes() - _status().get('VmRSS', 0))
+
+
+def require_memory(n_bytes: int, name: str, copies: int = READING) -> None:
+    """Refuse to read so many bytes at once where memory does not hold as many copies as will be made of them."""
+    room = room_bytes()
+    if copies * n_bytes > room:
         raise ResourceError(
-            f'{name} needs {n_bytes / 1e9:.1f} GB at once, of {memory / 1e9:.1f} GB of memory: '
-            'read fewer slices, or use a larger machine'
+            f'{name} needs {n_bytes / 1e9:.1f} GB at once, of {room / 1e9:.1f} GB of memory: read fewer slices, or use '
+            f'a larger machine ({copies} times as much is in use on the way)'
+        )
+
+
+def require_stored(n_bytes: int, n_stored: int, name: str, factor: int = COMPRESSIBLE) -> None:
+    """Refuse what declares far more than it stores: samples have noise, and do not compress like that.
+
+    Parameters
+    ----------
+    n_bytes
+        What is read at once, as declared [byte].
+    n_stored
+        What the file holds of it, or of more [byte].
+    name
+        What it is, for the error.
+    factor
+        How many times larger than what is stored it may be [1].
+
+    Raises
+    ------
+    ScanError
+        If it is small in the file, and would be large in memory.
+    """
+    if n_bytes > max(SMALL_BYTES, factor * n_stored):
+        raise ScanError(
+            f'{name} declares {n_bytes} bytes, but the file holds {n_stored}: it was not written completely, or is '
+            'damaged'
         )
 
 
@@ -98,7 +136,7 @@ def require_memory_of_slab(shape: Sequence[int], n_bytes: int, path: str) -> lis
     Of slices, axes (slab, coil, ky, kx), nothing is noted; one takes `n_bytes` to read.
     """
     if len(shape) == 4:
-        require_memory(n_bytes, f'{path}: one slice')
+        require_memory(max(n_bytes, COMPLEX64_BYTES * prod(shape[1:])), f'{path}: one slice', COPIES)
         return []
     gigabytes, memory = reconstruction_bytes(shape) / 1e9, memory_bytes() / 1e9
     if gigabytes > memory:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from raki.data.hdf5 import dataset, opened, text_of
+from raki.data.hdf5 import dataset, opened, require_held, text_of
 from raki.data.place import LABELS
 from raki.errors import ScanError
 
@@ -73,7 +73,9 @@ def open_reconstruction(path: str | Path) -> ReconstructionFile:
 
 def _read(path: str | Path, index: int) -> Tensor:
     with opened(path) as file:
-        image = torch.from_numpy(np.abs(dataset(file, NAME)[index]).astype(np.float32))
+        images = dataset(file, NAME)
+        require_held(images, images.nbytes // len(images))
+        image = torch.from_numpy(np.abs(images[index]).astype(np.float32))
     if not bool(torch.isfinite(image).all()):
         raise ScanError(f'{path}: image {index} holds NaN or infinite values: reconstruct the scan again')
     return image

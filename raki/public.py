@@ -13,6 +13,7 @@ from raki.coils.transform import CoilTransform
 from raki.commands.catalogue import METHODS, known, method_named
 from raki.commands.fits import Kept, number_of
 from raki.commands.origin import versions
+from raki.data.damage.examine import POLICIES, Policy
 from raki.data.masks import Pattern
 from raki.data.save import replacing
 from raki.data.scan import Scan
@@ -34,10 +35,12 @@ def reconstruct(
     coils: int | None = None,
     progress: Progress = silent,
     fitted: Sequence[Interpolator] = (),
+    spikes: Policy | str = 'warn',
 ) -> Reconstruction:
     """`raki.pipeline.reconstruct` by a method, or by the name of one, see `raki.commands.catalogue.method_named`.
 
-    So may partial Fourier be a name, see `raki.partial_fourier.methods.PARTIAL_FOURIER`.
+    So may partial Fourier be a name, see `raki.partial_fourier.methods.PARTIAL_FOURIER`, and what is done about damaged
+    samples, see `raki.data.damage.examine.POLICIES`.
     """
     found, beyond = method_named(method), partial_fourier
     if isinstance(beyond, str):
@@ -51,6 +54,7 @@ def reconstruct(
         coils=coils,
         progress=progress,
         fitted=fitted,
+        spikes=known(POLICIES, spikes, 'way to treat spikes') if isinstance(spikes, str) else spikes,
     )
 
 

@@ -12,6 +12,7 @@ FOLDERS = {'raki': ROOT / 'raki', 'raki.data': ROOT / 'data', 'raki.grappa': ROO
 
 FLOORS = [
     ['raki.errors', 'raki.fourier', 'raki.device'],
+    ['raki.magnitude'],
     ['raki.data', 'raki.coils'],
     ['raki.interpolation', 'raki.partial_fourier'],
     ['raki.grappa', 'raki.networks', 'raki.consistency', 'raki.pipeline'],

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +18,7 @@ import torch
 from raki.cli import main
 from raki.commands.compare import compare_file, require_folder
 from raki.commands.inputs import UsageError
+from raki.data.digests import verify
 from raki.data.load import open_scan
 from raki.data.save import write_scan
 from raki.data.simulate import Simulation, simulate
@@ -72,8 +72,8 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def is_whole(folder: Path) -> bool:
     """Whether the files that are there belong together; results that are there are whole."""
-    results = json.loads((folder / 'results.json').read_bytes())
-    return results['report_sha256'] == sha256((folder / 'report.html').read_bytes()).hexdigest()
+    found = verify(folder)
+    return {each.path.name for each in found if not each.problem} == {'results.json', 'report.html'}
 
 
 def without_times(value: object) -> object:
@@ -229,7 +229,7 @@ def test_killed_at_any_moment_it_leaves_no_mixed_pair_and_ends_as_without_a_brea
     words = ['--rates', '2', '3', '--methods', 'zero-filled', 'grappa', '--acs', '12', '--slices', '0', '1']
     assert main(['compare', str(scan), '-o', str(folder), '--replicas', '0', *words]) == 0
     old = contents(folder)
-    n_kept, n_killed = [], 0
+    n_kept, n_killed, code = [], 0, None
     with killed(['compare', str(scan), '-o', str(folder), '--replicas', '3', *words], 6, 1.5, seed=4) as codes:
         for code in codes:
             there = contents(folder)

@@ -28,7 +28,8 @@ NETWORK = {
 }
 AT_HOME = {
     'raki/inline/': NETWORK,
-    'data/apart.py': {'socket'},  # pairs of sockets between a process and its child
+    'data/child.py': {'socket'},  # pairs of sockets between a process and its child
+    'data/messages.py': {'socket'},  # the same
     'benchmarks/': {'socket'},  # those that time the server
 }
 """Folders and files that may have a network: `raki serve` is there."""
@@ -188,7 +189,7 @@ def test_what_is_planted_is_found(text: str) -> None:
         ('import subprocess\nsubprocess.run(["ls"], shell=False)', 'raki/a.py'),
         ('from safetensors.torch import load_file\nload_file("a")', 'data/a.py'),
         ('import socket', 'raki/inline/server.py'),
-        ('import socket', 'data/apart.py'),
+        ('import socket', 'data/child.py'),
         ('model.eval()', 'raki/a.py'),
     ],
 )
@@ -198,4 +199,4 @@ def test_what_is_harmless_is_not(text: str, where: str) -> None:
 
 @pytest.mark.parametrize('text', ['import urllib', 'import pickle'])
 def test_one_who_may_use_pairs_of_sockets_may_not_use_anything(text: str) -> None:
-    assert dangers(text, 'data/apart.py')
+    assert dangers(text, 'data/child.py')

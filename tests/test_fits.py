@@ -17,19 +17,24 @@ from torch import Tensor
 
 import raki
 from raki.cli import main
+from raki.commands.reconstruct import Job, reconstruct_file
+from raki.commands.settings import Settings
 from raki.data.blocks import Box
 from raki.data.digests import PLACEHOLDER, Verdict, seal, verify
 from raki.data.lattice import Lattice
 from raki.data.masks import Pattern, pattern_of
+from raki.data.place import Frame
 from raki.data.save import write_scan
-from raki.data.scan import Scan
+from raki.data.scan import Scan, ScanFile
 from raki.data.simulate import Simulation, simulate
 from raki.errors import SamplingError, ScanError
 from raki.fits.likeness import require_same
-from raki.fits.stored import Fit, opened, put, read_fits, write_fits
-from raki.interpolation.calibration import Refining
+from raki.fits.stored import Fit, on_device, opened, put, read_fits, write_fits
+from raki.fourier import image_from_kspace
+from raki.interpolation.calibration import Refining, silent
 from raki.interpolation.fit import Interpolator, ZeroFilling, fit
 from raki.interpolation.patterns import Gapwise
+from tests.pretended import pretending
 from tests.toys import (
     METHODS,
     attributes,
@@ -41,8 +46,8 @@ from tests.toys import (
 )
 from tests.toys import stored as dataset
 
-LINES, VOLUME = (44, 27), (10, 24, 19)
-ACS: dict[tuple[int, ...], Box] = {LINES: (range(12, 34),), VOLUME: (range(2, 9), range(5, 19))}
+LINES, VOLUME = (44, 27), (8, 20, 15)
+ACS: dict[tuple[int, ...], Box] = {LINES: (range(12, 34),), VOLUME: (range(1, 8), range(4, 17))}
 PATTERNS: dict[str, Callable[[], Pattern]] = {
     'lines': lambda: sampled_volume(LINES[:-1], Lattice.of((3,), first=(1,)), ACS[LINES]),
     'gaps': lambda: pattern_of(lines_at(LINES[0], 0, 3, 7, 11, *ACS[LINES][0], 36, 39, 43)),
@@ -94,6 +99,14 @@ def test_so_it_does_in_virtual_coils(name: str, tmp_path: Path) -> None:
     assert torch.equal(again.kspace, once.kspace)
     assert torch.equal(again.image, once.image)
     assert (again.notes, again.warnings) == (once.notes, once.warnings)
+
+
+@pytest.mark.parametrize('name', ['grappa', 'gated', 'raki', 'rraki', 'spirit', 'sparse'])
+def test_what_comes_back_fills_in_on_another_device(name: str) -> None:
+    expected = fitted(name, 'lines').fill(noisy('lines'))
+    with pretending() as device:
+        found = on_device(fitted(name, 'lines'), device).fill(noisy('lines').to(device)).cpu()
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5 * float(expected.abs().max()))
 
 
 def test_what_fills_nothing_in_comes_back_too(tmp_path: Path) -> None:
@@ -447,6 +460,26 @@ def test_a_damaged_fit_is_bad_input(scans: Path, tmp_path: Path, capsys: pytest.
     damaged.write_bytes((scans / 'fit.safetensors').read_bytes()[:-7])
     assert run(scans, 'scan.h5', tmp_path / 'out.h5', '--fit', str(damaged)) == 3
     assert 'damaged.safetensors: is damaged' in capsys.readouterr().err
+
+
+def test_of_several_frames_the_first_is_kept_and_fills_all(tmp_path: Path) -> None:
+    mask = PATTERNS['lines']().mask
+    frames = [noisy('lines') + 0.1 * random_kspace(4, *LINES, seed=seed) for seed in (1, 2)]
+    path, repetitions = tmp_path / 'scan.h5', [Frame(repetition) for repetition in (0, 1)]
+    written(path, Scan(frames[0][None], mask))  # its manifest has the sum of a file
+    file = ScanFile(
+        str(path), 'toy', (1, 4, *LINES), lambda _, frame: Scan(frames[frame][None], mask), frames=repetitions
+    )
+    own, again, fits = (tmp_path / name for name in ('own.h5', 'again.h5', 'fit.safetensors'))
+    reconstruct_file(file, own, Job(Settings(method='grappa')), lambda _: silent, fits)
+    manifest = reconstruct_file(file, again, Job(Settings(fit=fits)), lambda _: silent)
+    images = [dataset(output, 'reconstruction') for output in (own, again)]
+    np.testing.assert_array_equal(images[0][0], images[1][0])
+    expected = fit(METHODS['grappa'], frames[0], PATTERNS['lines']()).fill(frames[1])
+    found = torch.from_numpy(images[1][1])
+    torch.testing.assert_close(found, image_from_kspace(expected).norm(dim=0), rtol=1e-5, atol=1e-5)
+    assert manifest['method'] == 'grappa'
+    assert manifest['warnings'] == []
 
 
 def test_a_volume_keeps_one_fit(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def test_files_of_another_machine_are_removed_once_they_are_old(tmp_path: Path, 
     path = tmp_path / 'a.h5'
     young, old = (left_by(path, gone, machine=machine) for machine in ('01234567', '76543210'))
     for each, age in ((young, 0.9 * DAY), (old, 1.1 * DAY)):
-        os.utime(each, (time.time() - age,) * 2)
+        os.utime(each, (time.time() - age, time.time() - age))
     remove_abandoned(path)
     assert names(tmp_path) == [young.name]
 
@@ -129,7 +129,7 @@ def test_a_set_with_a_seal_is_never_mixed(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(Path, 'unlink', step(Path.unlink))
     try:
         with replacing_all(seal) as new_file:
-            for path in (seal, *pages):
+            for path in (*pages, seal):
                 new_file(path).write_text('new')
     except CutOff:
         assert n_steps < 4

@@ -37,6 +37,8 @@ def everything(folder: Path) -> None:
         output = folder / f'{"plain" if suffix == ".nii" else "image"}{suffix}'
         words = ['reconstruct', str(folder / 'scan.h5'), '-o', str(output), '--gfactor', '--method', 'grappa']
         assert main(words) == 0
+    words = ['reconstruct', str(folder / 'scan.h5'), '-o', str(folder / 'image.hdf5')]
+    assert main([*words, '--save-fit', str(folder / 'fit.safetensors')]) == 0
     for suffix in TARGETS:
         assert main(['convert', str(folder / 'scan.h5'), str(folder / f'raw{suffix}')]) == 0
     assert main(['view', str(folder / 'image.h5'), '--no-open']) == 0

@@ -12,6 +12,9 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
+from raki.errors import CalibrationError
+from raki.magnitude import largest
+
 N_CHANCES = 100
 """Random orders to compare with."""
 
@@ -23,6 +26,10 @@ FLOOR = 1e-3
 
 ROUNDING = 1e-9
 """Divergences below this are those of equal covariances [1]."""
+
+LARGEST_GAIN = 1e6
+"""Between the largest sample of a calibration and of its scan: more than receivers, flip angles and missing lines
+make [1]."""
 
 FEWEST_COILS = 4
 """With fewer there are too few orders to tell."""
@@ -60,6 +67,16 @@ def disagreement(calibration: Tensor, scan: Tensor, name: str = 'the separate ca
             f'{", ".join(str(order[coil]) for coil in moved)}: check the order of its coils'
         )
     return None
+
+
+def require_same_gain(calibration: Tensor, scan: Tensor) -> None:
+    """Raise a CalibrationError if separate calibration and scan (coil, sample) cannot be of one receiver's gain."""
+    known, seen = largest(calibration), largest(scan)
+    if known and seen and not 1 / LARGEST_GAIN < known / seen < LARGEST_GAIN:
+        raise CalibrationError(
+            f'the separate calibration has samples up to {known:.1e}, the scan up to {seen:.1e}: they are in different '
+            'units; multiply one of them so that both have the gain of one receiver'
+        )
 
 
 def _covariance(samples: Tensor) -> Tensor:

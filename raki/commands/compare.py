@@ -1,10 +1,8 @@
 """What `raki compare` does: every method on every cell, and what came of it as JSON and as a page."""
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from hashlib import sha256
 from math import prod
 from pathlib import Path
 from shutil import disk_usage
@@ -35,7 +33,7 @@ LATTICE = {
 
 
 FILES = ('report.html', 'results.json')
-"""What is written. The second holds a digest of the first, and is put in place last: where it is, both are whole."""
+"""What is written. The second is the manifest of both: where it is, both are whole."""
 
 PAGE_BYTES, ROW_BYTES, PICTURE_BYTES = 8e6, 2e5, 3.0
 """The most that a report takes: without pictures, for a cell, and for a pixel of a picture (16 bit in base64)."""
@@ -145,11 +143,9 @@ def _cells(bench: Bench, kept: Kept, progress_for: ProgressFor, **turn: bool) ->
 def _write(folder: Path, report: Report) -> None:
     """Write both files, which appear together."""
     page, results = (folder / name for name in FILES)
-    text = render_report(report).encode()
-    digest = {'report_sha256': sha256(text).hexdigest()}
-    with replacing_all(results) as new_file:
-        new_file(page).write_bytes(text)
-        new_file(results).write_text(json.dumps({**report.results, **digest}, indent=1, allow_nan=False), 'utf-8')
+    with replacing_all(results) as new_files:
+        new_files(page).write_text(render_report(report), encoding='utf-8')
+        new_files.describe(results, report.results)
 
 
 def _require_full(scan: Scan, path: str) -> None:

@@ -21,7 +21,7 @@ from raki.interpolation.fit import Interpolator
 LEARNT = ('method', 'coils', 'calibration', 'faithful', 'seed', 'whiten')
 """Settings that decide what is learnt, and that a fit therefore brings along."""
 
-TOLD = ('method', 'options', 'settings', 'source_file', 'inputs', 'versions', 'device', 'n_threads')
+TOLD = ('method', 'options', 'settings', 'source_file', 'input', 'versions', 'device', 'n_threads')
 """What a file of fits tells of how the images came about that it was learnt with."""
 
 
@@ -105,7 +105,7 @@ class Given:
         """What the manifest of images says of them."""
         manifest = self.fits.manifest
         told = {name: manifest[name] for name in ('method', 'settings') if name in manifest}
-        made = {name: manifest[name] for name in ('source_file', 'inputs', 'versions') if name in manifest}
+        made = {name: manifest[name] for name in ('source_file', 'input', 'versions') if name in manifest}
         return {**told, 'fit': {'file': shown(self.fits.name), 'sha256': self.fits.digest, **made}}
 
     @property

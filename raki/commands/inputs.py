@@ -1,5 +1,6 @@
 """What a user names: words of the command line, files, methods, rates, ACS sizes. Nothing heavy is imported early."""
 
+import os
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -183,7 +184,7 @@ def require_writable(output: Path, source: Path | None = None) -> None:
 
 def _base(path: Path) -> Path:
     """Where a file really is; the files of BART that are written together are one."""
-    found = path.resolve()
+    found = Path(os.path.realpath(path))  # unlike resolve(), this takes links in a circle
     if found.suffix not in ('.cfl', '.hdr'):
         return found
     return found.with_name(re.sub('_(noise|acs|reference|gfactor)$', '', found.stem))

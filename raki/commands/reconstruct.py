@@ -1,6 +1,7 @@
 """What `raki reconstruct` does: read, fill in, combine, write all or nothing."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -16,6 +17,7 @@ from raki.commands.fits import Given, Kept, keeping, number_of
 from raki.commands.inputs import shown
 from raki.commands.origin import inputs_of, named, versions
 from raki.commands.settings import Settings
+from raki.data.damage.examine import POLICIES
 from raki.data.images.outputs import output_of, reconstruction_writer
 from raki.data.masks import pattern_of
 from raki.data.mrd.description import scanner_of
@@ -23,12 +25,14 @@ from raki.data.place import Place, columns
 from raki.data.sampling import Sampling
 from raki.data.save import OutputImage
 from raki.data.scan import Scan, ScanFile
+from raki.errors import ScanError, TrainingError
 from raki.evaluation.noise_maps import analytic_noise_map
 from raki.fourier import centre_crop, cropped, image_from_kspace
 from raki.grappa.method import Grappa
 from raki.interpolation.calibration import Method, Progress
 from raki.interpolation.fit import ZeroFilling
 from raki.interpolation.settings import with_setting
+from raki.magnitude import in_unit, unit_of
 from raki.partial_fourier.methods import PARTIAL_FOURIER
 from raki.pipeline import COMBINATION_WEIGHTS, COMBINATIONS, INTENSITY, Reconstruction, reconstruct
 
@@ -58,6 +62,7 @@ class Job:
         asked, method = self.settings, self.prepared
         known(COMBINATIONS, asked.combine, 'combination')
         known(PARTIAL_FOURIER, asked.partial_fourier, 'partial Fourier')
+        known(POLICIES, asked.spikes, 'way to treat spikes')
         if asked.gfactor and not isinstance(method, Grappa | ZeroFilling):
             raise ValueError(f'g-factors of {asked.method} need replicas: use raki compare, or --method grappa')
 
@@ -73,7 +78,7 @@ class Job:
         """What `raki.pipeline.reconstruct` is to know beside scan and method."""
         asked = self.settings
         around = {'combine': COMBINATIONS[asked.combine], 'partial_fourier': PARTIAL_FOURIER[asked.partial_fourier]}
-        return {'device': self.device, 'coils': asked.coils, **around}
+        return {'device': self.device, 'coils': asked.coils, 'spikes': POLICIES[asked.spikes], **around}
 
     def seen(self, scan: Scan) -> Scan:
         """The scan as far as it is to be looked at."""
@@ -135,7 +140,8 @@ def reconstruct_file(
             if given:
                 interpolator, doubts = given.interpolator(number, scan, part.name, job.device)
                 fitted, manifest['warnings'] = (interpolator,), [*manifest['warnings'], *doubts]
-            result = reconstruct(scan, job.prepared, **job.options, progress=progress, fitted=fitted)
+            with naming(part.name):
+                result = reconstruct(scan, job.prepared, **job.options, progress=progress, fitted=fitted)
             if fits:
                 kept.add(number, scan.kspace[0], scan.mask, result.interpolators[0])
             for image in _images(part, scan, result, job, keeps_kspace=keeps_kspace):
@@ -148,6 +154,15 @@ def reconstruct_file(
             kept.put(fits, kept_manifest)
         writer.describe(kept_manifest)
     return manifest
+
+
+@contextmanager
+def naming(part: str) -> Iterator[None]:
+    """Say which part it is that is not usable, or does not become so."""
+    try:
+        yield
+    except (ScanError, TrainingError) as error:
+        raise type(error)(f'{part}: {error}') from error
 
 
 def _images(part: Part, scan: Scan, result: Reconstruction, job: Job, *, keeps_kspace: bool) -> Iterator[OutputImage]:
@@ -257,11 +272,13 @@ def gfactor_maps(
     ValueError
         If the method is not linear.
     """
-    covariance = known_covariance(scan.noise)
+    unit = unit_of(result.kspace)
+    covariance = known_covariance(None if scan.noise is None else in_unit(scan.noise, unit))
     n_images, maps = len(result.kspace) // len(result.interpolators), list[Tensor]()
     assumed = torch.eye(scan.n_coils, dtype=torch.complex128) if covariance is None else covariance
     for fitted, slices in zip(result.interpolators, result.kspace.split(n_images), strict=True):
-        weights = torch.stack([combine(image_from_kspace(kspace), covariance) for kspace in slices.to(device)], dim=1)
+        coils = (image_from_kspace(in_unit(kspace, unit)) for kspace in slices.to(device))
+        weights = torch.stack([combine(each, covariance) for each in coils], dim=1)
         whole = weights.new_zeros(scan.kspace.shape[1:])
         centre_crop(whole.view(scan.n_coils, -1, *weights.shape[-2:]), tuple(weights.shape[1:])).copy_(weights)
         found = cropped(analytic_noise_map(fitted, assumed, whole).gfactor, scan.image_shape)

@@ -81,6 +81,9 @@ class Settings(Reading):
     fit: Annotated[
         Path | None, typer.Option(help='Fill in with what --save-fit wrote of a scan of the same lines; learn nothing.')
     ] = None
+    spikes: Annotated[
+        str, typer.Option(help='What to do about spikes and lost blocks of samples: warn, drop (replace them) or keep.')
+    ] = 'warn'
     keep_phi: PhiOption = False
     device: DeviceOption = None
 

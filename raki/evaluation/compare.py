@@ -11,6 +11,7 @@ from torch import Tensor
 from raki.coils.combine import matched_weights, root_sum_of_squares
 from raki.coils.noise import noise_covariance
 from raki.data.blocks import slices
+from raki.data.damage.examine import warned
 from raki.data.masks import Pattern
 from raki.data.sampling import Sampling
 from raki.data.scan import Scan
@@ -28,6 +29,7 @@ from raki.fourier import centre_crop, cropped, image_from_kspace, spatial_axes
 from raki.interpolation.calibration import Method, Progress, silent
 from raki.interpolation.fit import Filler, Interpolator
 from raki.interpolation.settings import has_setting, setting_of, with_setting
+from raki.magnitude import in_range, in_unit, unit_of
 from raki.pipeline import Slab
 
 NOISE_LINES = 32
@@ -51,14 +53,26 @@ class Bench:
     """What to compare."""
 
     @cached_property
+    def seen(self) -> Scan:
+        """The scan in units of a power of two near its largest sample, in which all is computed and judged."""
+        unit = unit_of(in_range(self.scan.kspace, 'k-space'))
+        arrays = {name: getattr(self.scan, name) for name in ('kspace', 'calibration', 'noise', 'reference')}
+        return replace(self.scan, **{name: in_unit(each, unit) for name, each in arrays.items() if each is not None})
+
+    @cached_property
+    def findings(self) -> tuple[str, ...]:
+        """What is wrong with its samples, one sentence each; a ScanError as `raki.data.damage.examine.warned`."""
+        return warned(self.seen.kspace[0], self.scan.mask, self.seen.noise).findings
+
+    @cached_property
     def kspace(self) -> Tensor:
         """Measured k-space, axes (coil, phase axes, kx), on the plan's device."""
-        return self.scan.kspace[0].to(self.plan.device)
+        return self.seen.kspace[0].to(self.plan.device)
 
     @cached_property
     def truth(self) -> Tensor:
         """Reference k-space, same axes: the noise-free truth if known, else the fully sampled scan itself."""
-        return self.kspace if self.scan.reference is None else self.scan.reference[0].to(self.plan.device)
+        return self.kspace if self.seen.reference is None else self.seen.reference[0].to(self.plan.device)
 
     @cached_property
     def true_image(self) -> Tensor:
@@ -96,9 +110,9 @@ class Bench:
     @cached_property
     def covariance(self) -> Tensor:
         """Noise covariance (coil, coil): of noise samples where there are, else estimated from periphery and ACS."""
-        if self.scan.noise is not None:
-            return noise_covariance(self.scan.noise)
-        kspace, mask = self.scan.kspace[0], self.scan.mask
+        if self.seen.noise is not None:
+            return noise_covariance(self.seen.noise)
+        kspace, mask = self.seen.kspace[0], self.scan.mask
         middle = tuple(
             range(max(side.start, (n - NOISE_LINES) // 2), min(side.stop, (n + NOISE_LINES) // 2))
             for side, n in zip(Sampling.from_mask(mask).acs, mask.shape, strict=True)
@@ -140,7 +154,7 @@ class Bench:
         diameters = (USUAL_DIAMETER,) if _is_slow(interpolator) else DIAMETERS
         others = *maps, diameters, self.noise_floor, *seconds
         judged = Judged(filled, self.truth, *images, *where, sampling, self.kspace, fill, *others)
-        seed, warnings = setting_of(method, 'seed'), interpolator.warnings
+        seed, warnings = setting_of(method, 'seed'), (*self.findings, *interpolator.warnings)
         lesions = [each.summary() for each in judged.lesions]
         others = lesions, self._tradeoff(method, interpolator, sampling)
         row = Row(name, *labels, self.index, seed, figures_of(judged), warnings, str(device), *others)
@@ -152,7 +166,7 @@ class Bench:
     ) -> Filler:
         if isinstance(method, Baseline):
             return method.calibrate(sampling.acs_block(kspace), sampling, kspace)
-        return Slab(kspace, sampling, None, self.scan.noise, self.plan.coils).fitted(method, progress)
+        return Slab(kspace, sampling, None, self.seen.noise, self.plan.coils).fitted(method, progress)
 
     def _noise_map(self, method: Method | Baseline, interpolator: Filler, sampling: Pattern) -> NoiseMap | None:
         """None where none is asked for, there is no noise, or replicas of a slow outside reference would take hours."""

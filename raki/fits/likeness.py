@@ -13,6 +13,7 @@ from raki.coils.noise import known_covariance
 from raki.errors import ScanError
 from raki.fits.stored import Fit
 from raki.interpolation.neighbours import by
+from raki.magnitude import in_unit
 
 MUCH = 2.0
 """By which factor magnitudes, of signal or noise, may differ before gates and thresholds are taken not to hold [1]."""
@@ -76,7 +77,8 @@ def _about_coils(fit: Fit, kspace: Tensor, mask: Tensor) -> tuple[str, ...]:
 
 def _about_noise(fit: Fit, noise: Tensor | None) -> tuple[str, ...]:
     """Noise that the fit's transform makes white should be white, and of unit power, in this scan too."""
-    transform, covariance = fit.interpolator.transform, known_covariance(noise)
+    transform, unit = fit.interpolator.transform, fit.interpolator.unit
+    covariance = known_covariance(None if noise is None else in_unit(noise, unit))
     if transform is None or covariance is None or not any('whitened' in note for note in transform.notes):
         return ()
     matrix = transform.matrix.to(covariance)
