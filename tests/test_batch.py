@@ -95,6 +95,9 @@ def test_a_scan_that_fails_stops_no_other(scans: Path, whole: Path, capsys: pyte
     assert (failed['exit_code'], failed['output']) == (3, None)
     assert capsys.readouterr().err.strip() == f'raki: {failed["error"]}'
     assert not (whole / DAMAGED).exists()
+    kept = Records(whole).kept(Task(scans / DAMAGED, whole / DAMAGED))
+    assert kept is not None
+    assert (kept.exit_code, kept.error) == (3, failed['error'])
     done = found['scan1.h5']
     assert (done['acceleration'], done['acs'], done['n_images'], done['method']) == ([2], [17], 2, 'grappa')
 

@@ -76,6 +76,9 @@ def batch_files(
             records.begin(tasks, work.settings)
             watched = Watched([watcher(len(tasks))])
             outcomes = pool.run(tasks, memory_bytes(), watched)
+            for task, outcome in zip(tasks, outcomes, strict=True):
+                if not outcome.is_done:
+                    records.keep(task, outcome)
             summary = write_summary(records, outcomes, work.settings, watched.times)
             records.tidy()
     return summary

@@ -24,7 +24,7 @@ from raki.data.digests import sum_of
 from raki.data.images.png import encoded
 from raki.data.masks import pattern_of
 from raki.data.memory import reconstruction_bytes
-from raki.data.save import OutputImage, require_replaceable, write_text
+from raki.data.save import OutputImage, require_replaceable
 from raki.data.scan import Scan
 from raki.interpolation.calibration import silent
 
@@ -121,7 +121,7 @@ def _reconstructed(job: Job, task: Task, records: Records, key: str, admit: Call
         files={path.name: sum_of(path) for path in made},
         thumbnail=seen.thumbnail,
     )
-    write_text(records.of(task), outcome.model_dump_json(indent=1))
+    records.keep(task, outcome)
     _put(made, task.output.parent)
     return outcome
 

@@ -87,13 +87,27 @@ class Records:
 
     def finished(self, task: Task, key: str) -> Outcome | None:
         """What came of a task, if it was done with this key, and its files are as they were written."""
+        found = self.kept(task)
+        if found is None or not found.is_done or (found.key, found.scan) != (key, str(task.scan)):
+            return None
         try:
-            found = Outcome.model_validate_json(self.of(task).read_bytes(), strict=True)
             sums = {name: sum_of(self.folder / name) for name in found.files if is_name(name)}
+        except OSError:
+            return None
+        return found if sums and sums == found.files else None
+
+    def kept(self, task: Task) -> Outcome | None:
+        """What came of a task the last time, done or failed; None if nothing is known."""
+        try:
+            return Outcome.model_validate_json(self.of(task).read_bytes(), strict=True)
         except (OSError, ValidationError):
             return None
-        is_same = found.key == key and sums == found.files
-        return found if is_same and found.is_done and sums and found.scan == str(task.scan) else None
+
+    def keep(self, task: Task, outcome: Outcome) -> None:
+        """Write down what came of a task, all or nothing."""
+        from raki.data.save import write_text
+
+        write_text(self.of(task), outcome.model_dump_json(indent=1))
 
     def begin(self, tasks: Sequence[Task], settings: Settings) -> None:
         """Make the folders, and write down what is going to be done; old summaries are not of this run."""
