@@ -10,7 +10,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-VOLATILE = re.compile(r'second|time|date|host|uid', re.IGNORECASE)
+VOLATILE = re.compile(r'second|time|date|host|uid|sha256|digest', re.IGNORECASE)
 """What two runs of the same command may tell otherwise."""
 
 
