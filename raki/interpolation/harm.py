@@ -5,7 +5,9 @@ filling in (f = 1) where the regression of S on F, Re<F, S> / <F, F>, is below 1
 <F, F> is known. <F, S> is the correlation of F and S times both norms: |S|^2 follows from measured neighbours, and the
 correlation from ACS lines that were not learnt from: those at either end of the ACS, beyond which lines are missing.
 They are predicted by the tuned linear map, and by the one that is learnt anew from the scan's own reconstruction, each
-without their equations; the lesser correlation counts, as neither may be trusted where they disagree.
+without their equations. Taking rows away from a short ACS costs much of what it teaches, so the greater correlation
+counts; but where filled lines have more power than what they stand for, which a conditional mean never has (law of
+total variance), neither may be trusted, and the lesser counts.
 
 Held-out lines tell about lines like them. Where the brightest lines are not in the ACS, or one row of cells is all that
 there is, k-space must be extrapolated, and errors may be twice as large as they were seen: the signal must then be
@@ -29,6 +31,7 @@ from raki.interpolation.noise_power import noise_neighbourhood, noise_power
 from raki.interpolation.own import around_acs, of_acs
 from raki.interpolation.powers import energy, squares
 from raki.interpolation.tuning import Tuned, cross_validated, least_gcv, tune
+from raki.magnitude import in_unit
 
 LEAST_GAIN = 0.1
 """Least part of the missing energy that filling in must be expected to restore [1]."""
@@ -101,10 +104,11 @@ def harm(interpolator: Interpolator, kinds: Sequence[Calibration], kspace: Tenso
         if part >= LEAST_EXPLAINED:
             return None
         return f'{FALLBACK}: {where}, and of lines left out {100 * max(part, 0):.0f} % of the signal is predicted'
-    correlation = min(each.correlation for each in every)
-    filled, missing = powers(interpolator.fill(kspace), kinds, interpolator.transform)
+    lines = in_unit(interpolator.fill(kspace), interpolator.unit)
+    filled, missing = powers(lines, kinds, interpolator.transform)
     if not filled > 0 < missing:
         return None
+    correlation = (min if filled > missing else max)(each.correlation for each in every)
     gain = expected_gain(correlation, filled / missing)
     if gain >= LEAST_GAIN:
         return None
