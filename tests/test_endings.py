@@ -65,7 +65,7 @@ def test_what_happens_is_told_in_one_line(
     code: int,
     message: str,
 ) -> None:
-    monkeypatch.setattr('raki.options.Source.open', lambda _: happens())
+    monkeypatch.setattr('raki.commands.settings.Reading.open', lambda *_: happens())
     assert main(['info', 'a.h5']) == code
     said = capsys.readouterr()
     assert said.out == ''
@@ -76,7 +76,7 @@ def test_what_happens_is_told_in_one_line(
 
 @pytest.mark.parametrize('error', [KeyError('kspace'), ScanError('a.h5: bad')])
 def test_debug_lets_every_error_through(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    monkeypatch.setattr('raki.options.Source.open', lambda _: raising(error)())
+    monkeypatch.setattr('raki.commands.settings.Reading.open', lambda *_: raising(error)())
     with pytest.raises(type(error)):
         main(['--debug', 'info', 'a.h5'])
 
