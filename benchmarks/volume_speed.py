@@ -25,18 +25,20 @@ def work(path: Path) -> None:
 
     Of this commit or an older one.
     """
+    import numpy as np
     import torch
 
     from raki.grappa.method import Grappa
 
-    case = torch.load(path)
-    kspace, mask = case['kspace'], case['mask']
+    with np.load(path, allow_pickle=False) as case:
+        kspace, mask = (torch.from_numpy(case[name]) for name in ('kspace', 'mask'))
+        rate, acs, shift = tuple(case['rate'].tolist()), tuple(case['acs'].tolist()), int(case['shift'])
     torch.set_num_threads(1)
     try:
         from raki.data.sampling import undersample
         from raki.interpolation.fit import fit
 
-        sampling = undersample(mask, case['rate'], case['acs'], case['shift'])
+        sampling = undersample(mask, rate, acs, shift)
 
         def calibrate() -> Any:
             return fit(Grappa(), kspace, sampling)
@@ -45,7 +47,7 @@ def work(path: Path) -> None:
 
         from raki.data.lattice import undersample_volume  # type: ignore[attr-defined]
 
-        sampling = undersample_volume(mask, case['rate'], case['shift'], case['acs'])
+        sampling = undersample_volume(mask, rate, shift, acs)
 
         def calibrate() -> Any:
             return fit_volume(Grappa(), sampling.acs_block(kspace), sampling, kspace)
@@ -54,12 +56,12 @@ def work(path: Path) -> None:
         start = process_time()
         calibrate()
         print(process_time() - start, flush=True)
-    torch.save(calibrate().fill(kspace), filled_beside(path))
+    np.save(filled_beside(path), calibrate().fill(kspace).numpy())
 
 
 def filled_beside(case: Path) -> Path:
     """Where the filled k-space of a case goes."""
-    return case.with_suffix('.filled.pt')
+    return case.with_suffix('.filled.npy')
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,7 @@ def exported(commit: str, folder: str) -> Path:
 
 def speeds(commit: str, cases: Sequence[dict[str, Any]], n_rounds: int) -> Iterator[dict[str, Any]]:
     """One row per case: kspace (coil, kz, ky, kx), truth (its image, axes (z, y, x)), mask, rate, shift, acs, label."""
+    import numpy as np
     import torch
     from volume_extents import image
 
@@ -106,14 +109,15 @@ def speeds(commit: str, cases: Sequence[dict[str, Any]], n_rounds: int) -> Itera
         folders = [stack.enter_context(tempfile.TemporaryDirectory()) for _ in range(2)]
         old_root = exported(commit, folders[0])
         for case in cases:
-            path = Path(folders[1]) / 'case.pt'
-            torch.save(case, path)
+            path = Path(folders[1]) / 'case.npz'
+            np.savez(path, **{name: np.asarray(case[name]) for name in ('kspace', 'mask', 'rate', 'acs', 'shift')})
             new, old = Worker.of(REPOSITORY, path), Worker.of(old_root, path)
             times = [(new(), old()) for _ in range(n_rounds + 1)][1:]
             errors = []
             for worker in (new, old):
                 worker.close()
-                errors.append(nrmse_object(image(torch.load(filled_beside(path))), case['truth']))
+                filled = torch.from_numpy(np.load(filled_beside(path), allow_pickle=False))
+                errors.append(nrmse_object(image(filled), case['truth']))
             seconds = [median(spent) for spent in zip(*times, strict=True)]
             row = {'case': case['label'], 'new': seconds[0], 'old': seconds[1], 'faster': seconds[1] / seconds[0]}
             yield row | {'error': errors[0], 'error_over_old': errors[0] / errors[1]}

@@ -16,8 +16,9 @@ import numpy as np
 import torch
 
 from raki.data.generic import DatasetLayout, open_layout
-from raki.data.hdf5 import COMPLEX64_BYTES, finite
+from raki.data.hdf5 import finite
 from raki.data.measured import ZEROS
+from raki.data.memory import COMPLEX64_BYTES, require_memory
 from raki.data.notes import caution
 from raki.data.save import replacing
 from raki.data.scan import Scan, ScanFile
@@ -34,6 +35,9 @@ LABEL_AXES = {name: axis for axis, name in AXES.items() if axis > 3}
 NAMES = ('READ', 'PHS1', 'PHS2', 'COIL', 'MAPS', 'TE', 'COEFF', 'COEFF2')
 NAMES += ('ITER', 'CSHIFT', 'TIME', 'TIME2', 'LEVEL', 'SLICE', 'AVG', 'BATCH')
 
+SIBLINGS = ('_noise', '_acs')
+"""What is called so besides belongs to a scan."""
+
 ADVICE = {'AVG': ': average with `bart avg 16384 IN OUT`', 'MAPS': ': these seem to be sensitivities, not k-space'}
 
 
@@ -47,6 +51,13 @@ def is_cfl(path: Path) -> bool:
     """Whether there is a .cfl: of this name, or of a name that has no file of its own."""
     samples, header = _pair(path)
     return samples.is_file() and (path == samples or (header.is_file() and (path == header or not path.exists())))
+
+
+def files_of_cfl(path: Path) -> list[Path]:
+    """All files that are read by such a name: the pair, and those of noise and separate calibration, where they are."""
+    base = _pair(path)[0].with_suffix('')
+    every = (_pair(base.with_name(f'{base.name}{kind}')) for kind in ('', *SIBLINGS))
+    return [file for pair in every for file in pair if file.is_file()]
 
 
 def open_cfl(path: str, layout: DatasetLayout | None = None, mask: str | None = None) -> ScanFile:
@@ -76,7 +87,7 @@ def open_cfl(path: str, layout: DatasetLayout | None = None, mask: str | None = 
 def _with_siblings(path: str, sizes: list[int], file: ScanFile) -> Callable[[int, int], Scan]:
     """Read a slab with the noise and separate calibration beside it."""
     base = _pair(Path(path))[0]
-    noise, acs = (base.with_name(f'{base.stem}_{kind}.cfl') for kind in ('noise', 'acs'))
+    noise, acs = (base.with_name(f'{base.stem}{kind}.cfl') for kind in SIBLINGS)
     noise_sizes, acs_sizes = (_sizes(str(each)) if each.is_file() else None for each in (noise, acs))
     if noise_sizes and prod(noise_sizes) != noise_sizes[0] * sizes[3]:
         raise ScanError(f'{noise}: needs samples along READ of {sizes[3]} coils, got {_words(noise_sizes)}')
@@ -100,6 +111,7 @@ def _with_siblings(path: str, sizes: list[int], file: ScanFile) -> Callable[[int
 def _array(path: Path, sizes: list[int], chosen: tuple[int | slice, ...] = ()) -> np.ndarray:
     """Read what is chosen of a file, axes in the reverse of BART's order."""
     samples = np.memmap(path, np.complex64, 'r', shape=tuple(sizes), order='F')
+    require_memory(samples[chosen].nbytes, str(path))
     return np.array(samples[chosen].T, order='C')
 
 

@@ -19,10 +19,12 @@ from raki.data.hdf5 import (
     is_complex,
     noise_of,
     opened,
-    require_memory,
+    require_held,
     texts_of,
+    whole,
 )
 from raki.data.measured import Masking, calibration_block, lines_in_file, measured_only, reached_readout
+from raki.data.memory import COPIES, require_memory
 from raki.data.mrd.header import header_of
 from raki.data.notes import LEFT_OUT, Note, oversampling_removed
 from raki.data.scan import Scan, ScanFile
@@ -40,7 +42,8 @@ def open_fastmri(path: str, _layout: DatasetLayout | None = None, mask: str | No
     with opened(path) as file:
         kspace = dataset(file, 'kspace')
         _require_layout(kspace, path)
-        require_memory(kspace.nbytes // len(kspace), f'{path}: one slice')
+        require_memory(kspace.nbytes // len(kspace), f'{path}: one slice', COPIES)
+        require_held(kspace, kspace.nbytes // len(kspace))
         header = header_of(file, 'ismrmrd_header') if 'ismrmrd_header' in file else None
         n_slices, n_coils, n_readout, n_lines = kspace.shape
         crop = header.image_shape(2)[1] if header and header.encoded.matrix[0] == n_readout else n_readout
@@ -87,7 +90,7 @@ def _require_layout(kspace: h5py.Dataset, path: str) -> None:
 def _mask_note(file: h5py.File, mask: str) -> list[Note]:
     """Say so where a mask calls lines missing that hold samples: of the first slice, the line nearest to the middle."""
     kspace = dataset(file, 'kspace')
-    stated = np.squeeze(dataset(file, mask)[()]) if mask in file else np.ones(0)
+    stated = np.squeeze(whole(dataset(file, mask))) if mask in file else np.ones(0)
     if stated.shape != kspace.shape[-1:] or bool(stated.all()):
         return []
     missing = np.flatnonzero(stated == 0)
@@ -124,6 +127,7 @@ def _reference(file: h5py.File, index: int, n_readout: int, name: str) -> Tensor
     reference, shape = dataset(file, 'reference'), dataset(file, 'kspace').shape
     if reference.shape != shape:
         raise ScanError(f'{name}: reference must have the shape of kspace {shape}, got {reference.shape}')
+    require_held(reference, reference.nbytes // len(reference))
     return without_oversampling(_lines(reference[index], f'{name} of the reference'), n_readout)[None]
 
 
@@ -143,5 +147,6 @@ def _calibration(file: h5py.File, index: int, n_readout: int, path: str) -> Tens
             f'{path}: acs must have the {n_samples} readout samples of kspace, got {acs.shape[-2]}: '
             'the header says that both are oversampled'
         )
+    require_held(acs, acs.nbytes // (n_slices if acs.ndim == 4 else 1))
     lines = _lines(acs[index] if acs.ndim == 4 else acs[()], f'{path}: acs')
     return calibration_block(lines, n_readout if n_readout < n_samples else lines.shape[-1])[None]

@@ -26,10 +26,11 @@ from raki.data.hdf5 import (
     finite,
     noise_of,
     opened,
-    require_memory_of_slab,
+    require_held,
     text_of,
 )
 from raki.data.measured import Masking, lines_in_file, measured_only
+from raki.data.memory import COMPLEX64_BYTES, require_memory_of_slab, require_stored
 from raki.data.notes import Note
 from raki.data.numpy_file import is_numpy, opened_numpy
 from raki.data.place import LABELS, Frame
@@ -41,6 +42,9 @@ ALTERNATING = 'coil-complex'
 """A coil axis along which real and imaginary parts alternate."""
 
 WORDS = {'coil', ALTERNATING, 'ky', 'kx', 'x', 'kz', 'slice', 'complex', *LABELS}
+
+FRAME_BYTES = 512
+"""What a frame takes in lists of them, about [byte]."""
 
 Arrays: TypeAlias = h5py.File | Mapping[str, np.ndarray]
 """What a file holds, by name."""
@@ -144,7 +148,10 @@ def open_layout(
         shape = (sizes.get('slice', 1), sizes['coil'], *phase, sizes.get('kx', 1))
         facts = facts_of(arrays) if isinstance(arrays, h5py.File) else {}
         n_frames = prod(sizes[name] for name in LABELS if name in sizes)
-        memory = require_memory_of_slab(shape, 8 * prod(shape[1:]), path)
+        memory = require_memory_of_slab(shape, COMPLEX64_BYTES * prod(shape[1:]), path)
+        if isinstance(samples, h5py.Dataset):
+            require_held(samples, samples.nbytes // (shape[0] * n_frames))
+            require_stored(FRAME_BYTES * n_frames, samples.id.get_storage_size(), f'{path}: the list of frames')
     reader = _Reader(path, layout, mask, source)
     return ScanFile(
         path=path,

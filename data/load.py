@@ -1,17 +1,21 @@
 """From a path to a scan: recognise the format by its content, call one reader."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from math import prod
 from pathlib import Path
 from typing import NamedTuple
 
 import h5py
 
+from raki.data.boundary import reading, require_regular
 from raki.data.cfl import is_cfl, open_cfl
 from raki.data.fastmri import is_fastmri, open_fastmri
 from raki.data.foreign import advice_on
 from raki.data.generic import DatasetLayout, names_its_axes, open_generic
-from raki.data.hdf5 import COMPLEX64_BYTES, dataset_names, opened, require_memory
+from raki.data.hdf5 import dataset_names, opened
+from raki.data.memory import COMPLEX64_BYTES, require_memory
 from raki.data.mrd.file import is_ismrmrd, open_ismrmrd
 from raki.data.mrd.scan import ALL_BY_FILE, RawChoice
 from raki.data.numpy_file import is_numpy
@@ -96,6 +100,18 @@ def open_scan(
     ResourceError
         If a single slice, or a volume with its reconstruction, does not fit into memory.
     """
+    require_regular(path)
+    with reading(path):
+        file = _opened(path, layout, mask, choice)
+    return replace(file, read_slab=partial(_read_slab, file))
+
+
+def _read_slab(file: ScanFile, slab: int, frame: int) -> Scan:
+    with reading(file.path):
+        return file.read_slab(slab, frame)
+
+
+def _opened(path: str | Path, layout: DatasetLayout | None, mask: str | None, choice: RawChoice) -> ScanFile:
     place = Path(path)
     reader = next((reader for reader in READERS if reader.recognises(place)), None)
     if layout is not None and (reader is None or reader.open not in (open_cfl, open_twix)):

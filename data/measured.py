@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from raki.data.convention import CENTRED, Convention
-from raki.data.hdf5 import dataset, opened
+from raki.data.hdf5 import dataset, opened, whole
 from raki.data.numpy_file import is_numpy, opened_numpy
 from raki.errors import ScanError
 from raki.fourier import without_oversampling
@@ -73,7 +73,8 @@ def _stated(file: h5py.File | Mapping[str, np.ndarray], kspace: Tensor, masking:
         if not isinstance(holder, h5py.File) and key not in holder:
             raise ScanError(f'{name}: no array {mask!r} for the mask')
         values = dataset(holder, key) if isinstance(holder, h5py.File) else holder[key]
-        found = _of_lines(np.asarray(values[()]).squeeze() != 0, kspace, masking.frame)
+        array = whole(values) if isinstance(values, h5py.Dataset) else values[()]
+        found = _of_lines(np.asarray(array).squeeze() != 0, kspace, masking.frame)
         if found is None:
             size = f'axes (kz, ky) of size {shape}'
             wanted = f'one entry per phase-encoding line ({shape[0]})' if len(shape) == 1 else size

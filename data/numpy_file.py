@@ -9,7 +9,7 @@ from typing import IO
 
 import numpy as np
 
-from raki.data.hdf5 import require_memory
+from raki.data.memory import require_memory, require_stored
 from raki.errors import ScanError
 
 NPY, ZIP = b'\x93NUMPY', b'PK\x03\x04'
@@ -73,7 +73,9 @@ def _member(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np
             header = file.read(LOCAL_HEADER)
         lengths = np.frombuffer(header[-4:], '<u2').astype(int).sum()
         return _mapped(path, member.header_offset + LOCAL_HEADER + int(lengths))
-    require_memory(member.file_size, f'{path}: {member.filename}, which is compressed,')
+    name = f'{path}: {member.filename}, which is compressed,'
+    require_memory(member.file_size, name)
+    require_stored(member.file_size, member.compress_size, name)
     with archive.open(member) as file:
         shape, is_fortran, dtype = _header(file, path)
         n_bytes = _require_room(shape, dtype, member.file_size - file.tell(), path)

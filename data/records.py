@@ -4,7 +4,7 @@ What leaves a process, for a file or for another process, is JSON and a list of 
 knows by name come back, and they check themselves as they are made.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -63,7 +63,7 @@ def name_of(kind: type) -> str:
     return f'{kind.__module__}.{kind.__qualname__}'
 
 
-def unpacked(plain: Plain, arrays: Sequence[Tensor], known: Mapping[str, type]) -> Any:  # noqa: PLR0911 - as above
+def unpacked(plain: Plain, arrays: Sequence[Tensor], known: Mapping[str, Callable[..., object]]) -> Any:  # noqa: PLR0911 - as above
     """Give the value that was `packed`.
 
     Parameters
@@ -71,7 +71,7 @@ def unpacked(plain: Plain, arrays: Sequence[Tensor], known: Mapping[str, type]) 
     plain, arrays
         As `packed` gave them.
     known
-        Classes that may be made, by `name_of`.
+        Classes that may be made, by `name_of`, or what makes them of their fields.
 
     Raises
     ------
@@ -98,8 +98,8 @@ def unpacked(plain: Plain, arrays: Sequence[Tensor], known: Mapping[str, type]) 
     raise ValueError(f'a record of {", ".join(TAGS)} of a known class is wanted, got {str(plain)[:80]}')
 
 
-def _made(kind: type, plain: Plain, values: Mapping[str, object]) -> object:
+def _made(kind: Callable[..., object], plain: Plain, values: Mapping[str, object]) -> object:
     try:
         return kind(plain['text'], **values) if 'text' in plain else kind(**values)
     except TypeError as error:
-        raise ValueError(f'{name_of(kind)} has other fields than {", ".join(values)}') from error
+        raise ValueError(f'{plain["class"]} has other fields than {", ".join(values)}') from error

@@ -2,8 +2,9 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from raki.data.hdf5 import dataset, opened, text_of
+from raki.data.hdf5 import dataset, opened, require_held, text_of
 from raki.data.place import LABELS
 from raki.errors import ScanError
 
@@ -32,6 +33,9 @@ class ReconstructionFile:
     manifest: Mapping[str, Any]
     """What made the file; lists and settings as they were."""
 
+    read: Callable[[int], Tensor]
+    """One magnitude image by its number, axes (y, x), in the orientation of the file; a ScanError if not finite."""
+
     pixel_size: tuple[float, float] | None = None
     """Along (y, x) [m], where the file tells."""
 
@@ -42,14 +46,6 @@ class ReconstructionFile:
         if not {'slice', 'repetition'} <= set(known):
             known = {'slice': list(range(self.shape[0])), 'repetition': [0] * self.shape[0]}
         return [{name: values[index] for name, values in known.items()} for index in range(self.shape[0])]
-
-    def read(self, index: int) -> Tensor:
-        """One magnitude image, axes (y, x), in the orientation of the file; a ScanError if it is not finite."""
-        with opened(self.path) as file:
-            image = torch.from_numpy(np.abs(dataset(file, NAME)[index]).astype(np.float32))
-        if not bool(torch.isfinite(image).all()):
-            raise ScanError(f'{self.path}: image {index} holds NaN or infinite values: reconstruct the scan again')
-        return image
 
 
 def open_reconstruction(path: str | Path) -> ReconstructionFile:
@@ -65,14 +61,24 @@ def open_reconstruction(path: str | Path) -> ReconstructionFile:
             got = f'{images.dtype} {images.shape}'
             raise ScanError(f'{path}: {NAME} must hold numbers with axes (image, y, x), got {got}')
         n_images, height, width = images.shape
-        manifest = {name: _value(value) for name, value in file.attrs.items()}
+        manifest = {name: _value(value) for name, value in file.attrs.items() if name != 'sha256'}
         size = _pixel_size(file, n_images)
-    found = ReconstructionFile(str(path), (n_images, height, width), manifest, size)
+    found = ReconstructionFile(str(path), (n_images, height, width), manifest, partial(_read, path), size)
     for name in COUNTERS:
         numbers = manifest.get(name)
         if numbers is not None and not (isinstance(numbers, list) and len(numbers) == n_images):
             raise ScanError(f'{path}: attribute {name!r} must list a number per image ({n_images}), got {numbers}')
     return found
+
+
+def _read(path: str | Path, index: int) -> Tensor:
+    with opened(path) as file:
+        images = dataset(file, NAME)
+        require_held(images, images.nbytes // len(images))
+        image = torch.from_numpy(np.abs(images[index]).astype(np.float32))
+    if not bool(torch.isfinite(image).all()):
+        raise ScanError(f'{path}: image {index} holds NaN or infinite values: reconstruct the scan again')
+    return image
 
 
 def _pixel_size(file: h5py.File, n_images: int) -> tuple[float, float] | None:
@@ -88,7 +94,7 @@ def _pixel_size(file: h5py.File, n_images: int) -> tuple[float, float] | None:
 
 
 def _value(value: object) -> object:
-    """An attribute as `ReconstructionWriter.describe` was given it."""
+    """An attribute as `raki.data.save.describe_in` was given it."""
     if isinstance(value, np.generic):
         return value.item()
     text = text_of(value)

@@ -5,24 +5,29 @@ The formats of reconstructions are in `raki.data.images.outputs`.
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from math import nan
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
-from secrets import token_hex
 from stat import S_IMODE
+from time import sleep
 from typing import Any, Protocol, Self, TypeVar
 
 import h5py
 import torch
 from torch import Tensor
 
+from raki.data.digests import PLACEHOLDER, is_whole, seal, sealed_json
 from raki.data.place import Place
 from raki.data.scan import Scan
+from raki.data.temporary import remove_abandoned, temporary_name, undisturbed
 from raki.errors import ScanError
 
 Format = TypeVar('Format')
+
+N_TRIES, PAUSE = 500, 0.02
+"""How often, and after how long [s], a program looks whether another has put its files in place."""
 
 METADATA_BYTES = 1 << 16
 """Room for what a file holds beside its arrays."""
@@ -44,20 +49,24 @@ def kind_of(path: Path) -> str:
     return next((kind for kind, is_it in kinds.items() if is_it()), '')
 
 
-def _new_beside(path: Path) -> Path:
-    """Make an empty file in the folder of `path`; the owner's alone until it replaces another."""
-    require_replaceable(path)
-    temporary = path.with_name(f'.{path.name}.{token_hex(8)}.part')
-    temporary.touch(0o600 if path.exists() else 0o666, exist_ok=False)
-    return temporary
-
-
-def _put(temporary: Path, path: Path) -> None:
-    """Put a file in place of another, with the permissions of that."""
+def _prepare(temporary: Path, path: Path) -> None:
+    """Make the disk hold a file, with the permissions of that in whose place it will be put."""
+    _flush(temporary, os.O_RDWR)
     require_replaceable(path)
     if path.exists():
         temporary.chmod(S_IMODE(path.stat().st_mode))
-    temporary.replace(path)
+
+
+def _put(temporaries: Mapping[Path, Path], seal: Path | None) -> None:
+    """Put files in place: the seal is taken away before any other, and comes last."""
+    if seal is not None:
+        seal.unlink(missing_ok=True)
+        _flush(seal.parent, os.O_RDONLY)
+    for part in ([path for path in temporaries if path != seal], [path for path in temporaries if path == seal]):
+        for path in part:
+            temporaries[path].replace(path)
+        for folder in {path.parent for path in part}:
+            _flush(folder, os.O_RDONLY)
 
 
 def _flush(path: Path, flags: int) -> None:
@@ -69,31 +78,72 @@ def _flush(path: Path, flags: int) -> None:
         os.close(handle)
 
 
+class NewFiles(dict[Path, Path]):
+    """New files by the paths that they will have, in the order in which they were asked for."""
+
+    def __call__(self, path: Path) -> Path:
+        """Give a new file in the same folder, to be written in the stead of `path`."""
+        if path not in self:
+            require_replaceable(path)
+            remove_abandoned(path)
+            self[path] = temporary_name(path)
+            self[path].touch(0o600 if path.exists() else 0o666, exist_ok=False)
+        return self[path]
+
+    def describe(self, path: Path, manifest: Mapping[str, object]) -> None:
+        """Write at `path` what made these files, with the sums of all, as the last of them.
+
+        Nothing is written if there is one file only, and this carries its own sum.
+        """
+        if len(self) > 1 or not all(map(is_whole, self.values())):
+            text = sealed_json(manifest, {each.name: temporary for each, temporary in self.items()})
+            self(path).write_text(text, encoding='utf-8')
+
+
 @contextmanager
-def replacing_all() -> Iterator[Callable[[Path], Path]]:
-    """Give a function from a path to a new file in the same folder, to be written in its stead.
+def replacing_all(seal: Path | None = None) -> Iterator[NewFiles]:
+    """Give new files, to be written in the stead of others.
 
     If the block succeeds all of them are put in place, none before all are on the disk; otherwise they are removed. A
     file that is replaced leaves its permissions to the new one. An OSError if something else is there, such as a link.
+
+    One after the other is put in place, the manifest last: if the program is killed between, the old manifest, or none,
+    is there, and a set that is partly new is not what it names. Where `seal` names one of them, the old one is removed
+    before any other is replaced, and the new one comes last: where it is, all files belong together. Programs that
+    write in the same folder wait for each other.
     """
-    temporaries: dict[Path, Path] = {}
-
-    def new_file(path: Path) -> Path:
-        if path not in temporaries:
-            temporaries[path] = _new_beside(path)
-        return temporaries[path]
-
+    new_files = NewFiles()
     try:
-        yield new_file
-        for temporary in temporaries.values():
-            _flush(temporary, os.O_RDWR)
-        for path, temporary in temporaries.items():
-            _put(temporary, path)
-        for folder in {path.parent for path in temporaries}:
-            _flush(folder, os.O_RDONLY)
+        yield new_files
+        for path, temporary in new_files.items():
+            _prepare(temporary, path)
+        with ExitStack() as stack:
+            stack.enter_context(undisturbed(f'{", ".join(path.name for path in new_files)} written before'))
+            for folder in sorted({path.parent for path in new_files}):
+                stack.enter_context(_turn_in(folder))
+            _put(new_files, seal)
     finally:
-        for temporary in temporaries.values():
+        for temporary in new_files.values():
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _turn_in(folder: Path) -> Iterator[None]:
+    """Wait until no other program puts its files in a folder; not for ever, nor where a disk knows no such turns."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        for _ in range(N_TRIES):
+            try:
+                flock(handle, LOCK_EX | LOCK_NB)
+            except BlockingIOError:
+                sleep(PAUSE)
+            except OSError:
+                break
+            else:
+                break
+        yield
+    finally:
+        os.close(handle)
 
 
 @contextmanager
@@ -127,11 +177,13 @@ def reserve(path: Path, n_bytes: int) -> None:
 
 @contextmanager
 def hdf5_in(temporary: Path, n_bytes: int = 0) -> Iterator[h5py.File]:
-    """Give an HDF5 file for writing in an empty file, with room for `n_bytes` of samples."""
+    """Give an HDF5 file for writing in an empty file, with room for `n_bytes` of samples; it will carry its sum."""
     reserve(temporary, n_bytes)
     with h5py.File(temporary, 'w') as file:
         reserve(temporary, n_bytes)
         yield file
+        file.attrs['sha256'] = PLACEHOLDER
+    seal(temporary)
 
 
 @contextmanager
@@ -186,52 +238,10 @@ class Writer(Protocol):
         ...
 
 
-class ReconstructionWriter:
-    """Write a reconstruction image by image; the file appears when the block ends without an error.
-
-    The layout is fastMRI's: `reconstruction` float32 (image, y, x), which fastMRI's evaluation reads unchanged, and
-    on request `gfactor`, laid out alike, and `kspace` (image, coil, readout, phase encode), the filled k-space. Images
-    are ordered by frame, then slice. Where they are: `position`, `read_dir`, `phase_dir`, `slice_dir` and `voxel_size`,
-    axes (image, 3), as in `raki.data.place.Geometry`; a size that the file did not tell is NaN.
-    """
-
-    def __init__(self, path: str | Path, n_images: int) -> None:
-        self._path, self._n_images = path, n_images
-
-    def __enter__(self) -> Self:
-        self._open = new_hdf5(self._path)
-        self._file = self._open.__enter__()
-        return self
-
-    def __exit__(self, *error: Any) -> bool | None:
-        return self._open.__exit__(*error)
-
-    def put(self, index: int, image: OutputImage) -> None:
-        """Write one image, oriented as in the input file, its k-space, its g-factors and its place."""
-        arrays = image.maps
-        if image.kspace is not None:
-            arrays['kspace'] = image.kspace.transpose(-1, -2)
-        if not len(self._file):
-            reserve(Path(self._file.filename), self._n_images * sum(array.nbytes for array in arrays.values()))
-            axes = ('phase encode, readout', 'readout, phase encode')[image.readout_is_rows]
-            self._file.attrs['image_axes'] = f'image, {axes}'
-        for name, array in (arrays | _where(image)).items():
-            values = array.cpu().numpy()
-            self._file.require_dataset(name, (self._n_images, *values.shape), values.dtype)[index] = values
-
-    def describe(self, manifest: Mapping[str, object]) -> None:
-        """Store what made the file, as attributes; nested values as JSON."""
-        for name, value in manifest.items():
-            self._file.attrs[name] = value if isinstance(value, str | int | float) else json.dumps(value)
-
-
-def _where(image: OutputImage) -> dict[str, Tensor]:
-    """Place of an image by the names of `Geometry`, as much as is known."""
-    if image.place.geometry is not None:
-        return {name: torch.tensor(value, dtype=torch.float64) for name, value in asdict(image.place.geometry).items()}
-    return (
-        {} if image.voxel_size is None else {'voxel_size': torch.tensor((nan, *image.voxel_size), dtype=torch.float64)}
-    )
+def describe_in(file: h5py.File, manifest: Mapping[str, object]) -> None:
+    """Store what made a file, as its attributes; nested values as JSON."""
+    for name, value in manifest.items():
+        file.attrs[name] = value if isinstance(value, str | int | float) else json.dumps(value)
 
 
 def write_scan(path: str | Path, scan: Scan, attributes: Mapping[str, object]) -> None:
@@ -259,4 +269,4 @@ def write_scan(path: str | Path, scan: Scan, attributes: Mapping[str, object]) -
             file['noise'] = scan.noise.numpy()
         if not bool(scan.mask.all()):
             file['mask'] = scan.mask.numpy()
-        file.attrs.update(dict(attributes))
+        describe_in(file, attributes)

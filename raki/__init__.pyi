@@ -8,6 +8,7 @@ from .data.sampling import Sampling, undersample
 from .data.scan import Scan, ScanFile
 from .data.simulate import Simulation, simulate
 from .errors import CalibrationError, ResourceError, SamplingError, ScanError, TrainingError
+from .fits.stored import Fits
 from .grappa.method import Grappa
 from .interpolation.calibration import Method
 from .interpolation.fit import Interpolator, ZeroFilling
@@ -18,7 +19,7 @@ from .networks.raki import RAKI_2019, RAKI_COMPLEX, Raki
 from .networks.residual import ResidualRaki
 from .partial_fourier.methods import Homodyne, Pocs
 from .pipeline import Reconstruction
-from .public import fit, reconstruct
+from .public import fit, load_fits, reconstruct, save_fits
 
 __all__ = [
     'RAKI_2019',
@@ -26,6 +27,7 @@ __all__ = [
     'CalibrationError',
     'CoilTransform',
     'DatasetLayout',
+    'Fits',
     'Gated',
     'Grappa',
     'Homodyne',
@@ -51,9 +53,11 @@ __all__ = [
     'ZeroFilling',
     'coil_transform',
     'fit',
+    'load_fits',
     'load_scan',
     'open_scan',
     'reconstruct',
+    'save_fits',
     'simulate',
     'undersample',
 ]

@@ -3,14 +3,16 @@
 import json
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from io import BufferedReader
 from pathlib import Path
 from typing import Annotated, cast
 
 import typer
 
+from raki import many
 from raki.commands import inputs
-from raki.commands.inputs import UsageError, as_usage_error, shown
+from raki.commands.inputs import as_usage_error, shown
 from raki.commands.settings import (
     CalibrationOption,
     CoilsOption,
@@ -22,13 +24,14 @@ from raki.commands.settings import (
 )
 from raki.commands.terminal import (
     COMPARISON_WIDTH,
+    Stopped,
     comparison_table,
     description_table,
     progress_bars,
     show,
     terminable,
 )
-from raki.endings import EXIT_CODES, exit_code, one_line
+from raki.endings import exit_code, one_line
 from raki.options import JsonOption, MemoryOption, ReuseOption, ScanArgument, SlicesOption, with_settings
 
 OUTPUT_HELP = 'A .h5, .nii.gz, .dcm, .png, .cfl or .mrd.h5; default: SCAN.raki.h5 here.'
@@ -71,6 +74,7 @@ def reconstruct(
     scan: ScanArgument,
     settings: Settings,
     output: Annotated[Path | None, typer.Option('-o', '--output', help=OUTPUT_HELP)] = None,
+    save_fit: Annotated[Path | None, typer.Option(help='Store what is learnt, too: NAME.safetensors.')] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Fill in the missing lines of a scan, learning from its own ACS, and write the images."""
@@ -79,15 +83,20 @@ def reconstruct(
 
     output = output or Path(f'{scan.stem}.raki.h5')
     inputs.require_output(output, scan, keeps_kspace=settings.kspace)
+    inputs.require_fits(save_fit, settings.fit, scan)
     with as_usage_error():
         job = Job(settings, choose_device(settings.device))
     file = settings.open(scan, settings.coils)
     with progress_bars() as progress_for:
-        manifest = reconstruct_file(file, output, job, progress_for)
+        manifest = reconstruct_file(file, output, job, progress_for, save_fit)
     _warn(manifest['warnings'])
     seconds = f'fit {manifest["seconds_fit"]:.1f} s, fill {manifest["seconds_fill"]:.1f} s'
-    told = f'{shown(output)}: {len(manifest["slice"])} image(s) by {settings.method}, {seconds}'
+    told = f'{shown(output)}: {len(manifest["slice"])} image(s) by {manifest["method"]}, {seconds}'
     print(json.dumps({'output': str(output), **manifest}, indent=1) if as_json else told)
+
+
+app.command()(with_settings(many.batch))
+app.command(hidden=True)(many.worker)
 
 
 @app.command()
@@ -103,7 +112,7 @@ def convert(
     from raki.commands.convert import convert_file, require_target, told
 
     require_target(output, scan)
-    report = convert_file(reading.open(scan), output, keep_phi=keep_phi)
+    report = convert_file(reading.open(scan), output, reading, keep_phi=keep_phi)
     print(json.dumps(report, indent=1) if as_json else shown('\n'.join(told(report))))
 
 
@@ -132,14 +141,14 @@ def compare(
 ) -> None:
     """Undersample a fully sampled scan, reconstruct it with several methods, and measure."""
     from raki.commands import catalogue
-    from raki.commands.compare import compare_file
+    from raki.commands.compare import compare_file, require_folder
+    from raki.data.apart import array_apart
     from raki.data.hdf5 import read_mask
     from raki.device import choose_device
     from raki.evaluation.plan import Plan
 
-    if output.exists() and not output.is_dir():
-        raise UsageError(f'-o must name a folder, but {output} is a file')
-    own = None if own_object is None else read_mask(own_object)
+    require_folder(output)
+    own = None if own_object is None else array_apart(own_object, lambda: read_mask(own_object))
     with as_usage_error():
         chosen = catalogue.with_settings(catalogue.methods_named(methods, iterations), calibration, faithful)
         where = choose_device(device)
@@ -172,10 +181,24 @@ def view(
 
     output = output or reconstruction.with_suffix('.html')
     inputs.require_writable(output, reconstruction)
-    view_file(reconstruction, output, slices or None)
+    _warn(view_file(reconstruction, output, slices or None))
     print(shown(output))
     if not no_open:
         webbrowser.open(output.resolve().as_uri())
+
+
+@app.command()
+def verify(
+    paths: Annotated[list[Path], typer.Argument(help='Files that raki wrote, or folders with nothing else in them.')],
+    as_json: JsonOption = False,
+) -> int:
+    """Say of outputs whether they are as they were written; exit code 3 if one is not."""
+    from raki.commands.verify import told, verify_paths
+
+    verdicts = verify_paths(paths)
+    found = [{'path': str(each.path), 'problem': each.problem} for each in verdicts]
+    print(json.dumps(found, indent=1) if as_json else shown('\n'.join(told(verdicts))))
+    return 3 if any(each.problem for each in verdicts) else 0
 
 
 @app.command()
@@ -242,7 +265,8 @@ def stream(
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code.
 
-    0 done, 2 usage, 3 bad input, 4 numerical failure, 5 resources, 130 interrupted, 143 terminated.
+    0 done, 2 usage, 3 bad input, 4 numerical failure, 5 resources, 70 a fault of this program, 129 hung up, 130
+    interrupted, 143 terminated.
     """
     arguments = list(sys.argv[1:] if argv is None else argv) or ['--help']
     is_debugging = '--debug' in arguments
@@ -250,15 +274,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with terminable():
             return app(inputs.repeated(arguments, inputs.method_names), standalone_mode=False) or 0
-    except typer.Abort:
-        print('raki: interrupted, nothing was written', file=sys.stderr)
-        return 130
-    except (*EXIT_CODES, RuntimeError, MemoryError) as error:
-        code = exit_code(error)
-        if is_debugging or code is None:
+    except Stopped as stopped:
+        with suppress(OSError):  # a terminal that hung up
+            _log(str(stopped))
+        return stopped.exit_code
+    except Exception as error:
+        if is_debugging:
             raise
         print(f'raki: {one_line(error)}', file=sys.stderr)
-        return code
+        return exit_code(error)
 
 
 def _log(line: str) -> None:

@@ -3,6 +3,7 @@
 import typer
 
 from raki.commands.inputs import UsageError, shown
+from raki.data.boundary import lacks_memory
 from raki.errors import CalibrationError, ResourceError, ScanError, TrainingError
 
 EXIT_CODES = {
@@ -14,18 +15,36 @@ EXIT_CODES = {
     ResourceError: 5,
     OSError: 5,
 }
-OUT_OF_MEMORY = ('OutOfMemoryError', 'MemoryError')
+SINGULAR = ('LinAlgError', '_LinAlgError')
+"""Names of what NumPy and torch raise where equations have no solution."""
+
+UNEXPECTED = 70
+"""A fault of this program, not of the scan or the machine (EX_SOFTWARE of sysexits.h)."""
 
 
-def exit_code(error: Exception) -> int | None:
-    """2 usage, 3 bad input, 4 numerical failure, 5 resources; None for what nobody expects."""
-    if type(error).__name__ in OUT_OF_MEMORY:
-        return 5
-    return next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), None)
+def exit_code(error: Exception) -> int:
+    """2 usage, 3 bad input, 4 numerical failure, 5 resources, 70 for what nobody expects."""
+    if type(error).__name__ in SINGULAR:
+        return 4
+    known = next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), None)
+    return known or (5 if lacks_memory(error) else UNEXPECTED)
 
 
 def one_line(error: Exception) -> str:
-    """What an error says, in one line that any terminal can show."""
+    """What an error says, and what to do where it does not say that, in one line that any terminal can show.
+
+    Notes in one line tell what was kept; the others are tracebacks of processes that read for this one.
+    """
     describe = getattr(error, 'format_message', None)
-    text = describe() if describe else str(error) or type(error).__name__
-    return shown(' '.join(text.split()))
+    name = type(error).__name__
+    text = ' '.join((describe() if describe else str(error) or name).split())
+    if name in SINGULAR:
+        text = (
+            f'equations of this scan have no solution ({text}): look for empty or equal coils with raki info, '
+            'or take fewer coils (--coils) or another method'
+        )
+    elif exit_code(error) == UNEXPECTED:
+        text = f'unexpected {name}: {text}: run again with --debug for the traceback, and report it'
+    elif exit_code(error) == 5 and not isinstance(error, ResourceError | OSError):
+        text = f'memory does not suffice ({text}): take fewer slices or coils, or raise the limit on memory'
+    return shown('; '.join([text, *(note for note in getattr(error, '__notes__', ()) if '\n' not in note)]))

@@ -9,6 +9,8 @@ from typing import Annotated, Any, get_args, get_type_hints
 import typer
 from pydantic import BaseModel
 
+from raki.commands.settings import Settings
+
 JsonOption = Annotated[bool, typer.Option('--json', help='Print JSON for programs.')]
 SlicesOption = Annotated[list[int] | None, typer.Option('--slices', '--slice', help='Slices, counted from 0.')]
 ReuseOption = Annotated[
@@ -18,27 +20,36 @@ MemoryOption = Annotated[float, typer.Option(help='The most that the samples of 
 ScanArgument = Annotated[
     Path, typer.Argument(help='Scan: fastMRI-layout, ISMRMRD, Siemens .dat, BART, .npy, or any HDF5.')
 ]
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option('--config', help='YAML file with options by their long names, such as "partial_fourier: pocs".'),
+]
 
 
 def with_settings(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options of the models among its parameters, of `raki.commands.settings`.
 
-    A model is made of the options that were given, so that it knows them from defaults (`model_fields_set`).
+    A model is made of the options that were given, so that it knows them from defaults (`model_fields_set`). `Settings`
+    may also come from a file; what the command line says beats it.
     """
     own = inspect.signature(command, eval_str=True)
     models = {name: each.annotation for name, each in own.parameters.items() if _is_model(each.annotation)}
     options = {name: each for model in models.values() for name, each in _options(model).items()}
+    is_configurable = Settings in models.values()
 
     @wraps(command)
     def with_models(context: typer.Context, **values: Any) -> None:
+        config = values.pop('config', None) if is_configurable else None
         given = {name: values.pop(name) for name in options if name in values and _is_given(context, name)}
         rest = {name: value for name, value in values.items() if name not in options}
-        made = {name: kind(**_of(kind, given)) for name, kind in models.items()}
+        made = {name: kind(**{**_from(config, kind), **_of(kind, given)}) for name, kind in models.items()}
         command(**rest, **made)
 
     others = [each.replace(kind=_BY_NAME) for name, each in own.parameters.items() if name not in models]
     context = inspect.Parameter('context', _BY_NAME, annotation=typer.Context)
-    with_models.__signature__ = own.replace(parameters=[context, *others, *options.values()])  # pyright: ignore[reportAttributeAccessIssue]
+    config = inspect.Parameter('config', _BY_NAME, annotation=ConfigOption, default=None)
+    parameters = [context, *others, *[config] * is_configurable, *options.values()]
+    with_models.__signature__ = own.replace(parameters=parameters)  # pyright: ignore[reportAttributeAccessIssue]
     return with_models
 
 
@@ -74,3 +85,11 @@ def _is_given(context: typer.Context, name: str) -> bool:
 
 def _of(model: type[BaseModel], given: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in given.items() if name in model.model_fields}
+
+
+def _from(config: Path | None, model: type[BaseModel]) -> dict[str, Any]:
+    if config is None:
+        return {}
+    from raki.commands.config import settings_in
+
+    return settings_in(config, model)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from raki.coils.agreement import disagreement
+from raki.coils.agreement import disagreement, require_same_gain
 from raki.coils.combine import (
     Combination,
     espirit,
@@ -18,15 +18,18 @@ from raki.coils.combine import (
 )
 from raki.coils.noise import known_covariance
 from raki.coils.transform import CoilTransform, coil_transform, require_compressible
+from raki.data.damage.examine import Policy, warned
 from raki.data.masks import Pattern, pattern_of
 from raki.data.sampling import Sampling
 from raki.data.scan import Scan
 from raki.device import choose_device, now
-from raki.errors import CalibrationError
+from raki.errors import CalibrationError, SamplingError
 from raki.fourier import cropped, image_from_kspace
 from raki.interpolation.calibration import Calibration, Method, Progress, require_learnable, silent
 from raki.interpolation.fit import Interpolator, ZeroFilling, fit
+from raki.interpolation.harm import guarded
 from raki.interpolation.patterns import require_pattern
+from raki.magnitude import in_range, in_unit, out_of_unit, unit_of, usable
 from raki.partial_fourier.acquired import Acquired
 from raki.partial_fourier.complete import Completion, complete
 from raki.partial_fourier.methods import PartialFourier, ZeroFill
@@ -61,6 +64,8 @@ class Reconstruction:
     """Time spent on fitting and on filling in, all slabs together [s]."""
     completions: tuple[Completion, ...] = ()
     """What was done beyond the acquired range of every slab."""
+    findings: tuple[str, ...] = ()
+    """What is wrong with the samples, see `raki.data.damage.examine`, one sentence each."""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -70,7 +75,8 @@ class Reconstruction:
     @property
     def warnings(self) -> tuple[str, ...]:
         """Why it may be worse than usual, one sentence each."""
-        return tuple(dict.fromkeys(text for each in (*self.interpolators, *self.completions) for text in each.warnings))
+        others = (text for each in (*self.interpolators, *self.completions) for text in each.warnings)
+        return tuple(dict.fromkeys((*self.findings, *others)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,7 +104,7 @@ class Slab:
         is_known = isinstance(known, Sampling) and torch.equal(known.mask, scan.mask)
         pattern = known if known is not None and is_known else pattern_of(scan.mask)
         calibration = None if scan.calibration is None else scan.calibration[index].to(device)
-        kspace = scan.kspace[index].to(device)
+        kspace = in_range(scan.kspace[index], 'k-space').to(device)
         return cls(kspace, pattern, calibration, scan.noise, coils, scan.readout)
 
     @property
@@ -126,9 +132,16 @@ class Slab:
         return Acquired.of(self.kspace, self.sampling, self.readout)
 
     @property
+    def unit(self) -> float:
+        """Power of two near the largest measured sample [unit of k-space]."""
+        return unit_of(self.kspace[:, self.sampling.mask.to(self.kspace.device)])
+
+    @property
     def transform(self) -> CoilTransform:
-        """To the virtual coils to learn in."""
-        return coil_transform(self.acs, self.noise, self.coils)
+        """To the virtual coils to learn in, of samples in units of `unit`."""
+        unit = self.unit
+        noise = None if self.noise is None else in_unit(self.noise, unit)
+        return coil_transform(in_unit(self.acs, unit), noise, self.coils)
 
     @property
     def contradictions(self) -> tuple[str, ...]:
@@ -145,12 +158,12 @@ class Slab:
         return bool(self.sampling.mask[self.sampling.inside].all())
 
     def fitted(self, method: Method, progress: Progress = silent) -> Interpolator:
-        """Learn how to fill it in."""
+        """Learn how to fill it in; where that would do harm, it stays as measured, see `raki.interpolation.harm`."""
         if isinstance(method, ZeroFilling) or self.is_whole:
             return fit(ZeroFilling(), self.kspace, self.sampling)
         require_pattern(method, self.sampling)
-        require_learnable(method, self.acs, n_axes=self.kspace.ndim)
-        interpolator = fit(method, self.kspace, self.sampling, self.calibration, progress, self.transform)
+        self._require_learnable(method)
+        interpolator = fit(method, self.kspace, self.sampling, self.calibration, progress, self.transform, guarded)
         return replace(interpolator, warnings=(*self.contradictions, *interpolator.warnings))
 
     def completed(self, method: PartialFourier, kspace: Tensor) -> tuple[Tensor, Completion]:
@@ -161,12 +174,17 @@ class Slab:
             completed = torch.where(stray.to(kspace.device)[..., None], kspace, completed)
         return completed, completion
 
+    def _require_learnable(self, method: Method) -> None:
+        require_learnable(method, self.acs, n_axes=self.kspace.ndim)
+        if self.calibration is not None:
+            require_same_gain(self.calibration, self.kspace)
+
     def require_feasible(self, method: Method) -> None:
         """Raise what `fitted` would before it learns: a SamplingError without a lattice, CalibrationErrors."""
         if isinstance(method, ZeroFilling) or self.is_whole:
             return
         require_pattern(method, self.sampling)
-        require_learnable(method, self.acs, n_axes=self.kspace.ndim)
+        self._require_learnable(method)
         acs = self.transform.apply(self.acs)
         if isinstance(self.sampling, Sampling):
             smallest = method.smallest(Calibration(acs, self.sampling.lattice, self.sampling))
@@ -184,6 +202,7 @@ def reconstruct(
     coils: int | None = None,
     progress: Progress = silent,
     fitted: Sequence[Interpolator] = (),
+    spikes: Policy = warned,
 ) -> Reconstruction:
     """Fill in what was not measured and combine the coils, slab by slab, each learnt from its own ACS.
 
@@ -207,25 +226,32 @@ def reconstruct(
         Told how far the training of each slab is.
     fitted
         What to fill every slab in with, from an earlier scan of the same pattern; by default it is learnt.
+    spikes
+        What is done about damaged samples, see `raki.data.damage.examine`.
 
     Raises
     ------
     SamplingError
-        If the measured lines are not a regular lattice, and the method needs one.
+        If the measured lines are not a regular lattice, and the method needs one, or not those of `fitted`.
     CalibrationError
         If there is no ACS, or it is smaller than the kernel.
     TrainingError
-        If training leaves the finite range.
+        If numbers leave the finite range.
+    ScanError
+        If values are too large or too small for single precision, or a damaged sample outweighs all others.
     ValueError
         If there cannot be so many virtual coils.
     """
     require_compressible(coils, scan.n_coils)
     device = device or choose_device()
     scan = scan.as_slices() if scan.has_full_kz else scan
-    images, filled, interpolators, completions, seconds = [], [], [], [], [0.0, 0.0]
+    _require_same_lines(fitted, scan)
+    images, filled, interpolators, completions, findings, seconds = [], [], [], [], [], [0.0, 0.0]
     for index in range(scan.n_slabs):
         slab = Slab.of(scan, index, device, coils, fitted[index].sampling if fitted else None)
-        start = now(device)
+        examined = spikes(slab.kspace, slab.sampling.mask, slab.noise)
+        slab, start = replace(slab, kspace=examined.kspace), now(device)
+        findings += examined.findings
         interpolator = fitted[index] if fitted else slab.fitted(method, progress)
         learnt = now(device)
         kspace = interpolator.fill(slab.kspace)
@@ -234,14 +260,28 @@ def reconstruct(
         slices = slices_of(completed, scan)
         kept = slices.kspace if partial_fourier.keeps_measured else slices_of(kspace, scan).kspace
         del kspace, completed
-        images += [combined_image(each, slices, combine).cpu() for each in slices.kspace]
+        images += [
+            usable(combined_image(each, slices, combine).cpu(), each, f'image {len(images) + number}')
+            for number, each in enumerate(slices.kspace)
+        ]
         filled.append(kept.cpu())
         interpolators.append(interpolator)
         completions.append(completion)
     every = filled[0] if len(filled) == 1 else torch.cat(filled)
-    return Reconstruction(
-        torch.stack(images), every, tuple(interpolators), (seconds[0], seconds[1]), tuple(completions)
-    )
+    what = tuple(interpolators), (seconds[0], seconds[1]), tuple(completions), tuple(findings)
+    return Reconstruction(torch.stack(images), every, *what)
+
+
+def _require_same_lines(fitted: Sequence[Interpolator], scan: Scan) -> None:
+    if fitted and len(fitted) != scan.n_slabs:
+        raise ValueError(f'need what was fitted of each of {scan.n_slabs} slices or volumes, got {len(fitted)}')
+    for each in fitted:
+        own = each.sampling.mask
+        if not torch.equal(own, scan.mask):
+            raise SamplingError(
+                f'fitted for {int(own.sum())} of {own.numel()} measured lines, but of the scan other lines were '
+                f'measured, {int(scan.mask.sum())} of {scan.mask.numel()}: fit it anew'
+            )
 
 
 def slices_of(kspace: Tensor, scan: Scan) -> Scan:
@@ -252,4 +292,6 @@ def slices_of(kspace: Tensor, scan: Scan) -> Scan:
 
 def combined_image(kspace: Tensor, scan: Scan, combine: Combination) -> Tensor:
     """Image (y, x) of filled k-space (coil, ky, kx), cropped as the scan says."""
-    return cropped(combine(image_from_kspace(kspace), known_covariance(scan.noise)), scan.image_shape)
+    unit = unit_of(kspace)
+    image = combine(image_from_kspace(in_unit(kspace, unit)), known_covariance(scan.noise))
+    return cropped(out_of_unit(image, unit), scan.image_shape)

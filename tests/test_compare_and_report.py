@@ -78,7 +78,7 @@ def test_there_is_a_row_for_every_cell(file: ScanFile, tmp_path: Path) -> None:
     )
     results = compared(file, tmp_path / 'out', plan, (0, 1))
     rows = results['rows']
-    assert set(results) == {'scan', 'versions', 'settings', 'rows'}
+    assert set(results) == {'scan', 'versions', 'settings', 'rows', 'files', 'sha256'}
     assert all(set(row) >= ROW for row in rows)
     cells = [(row['slice'], row['rate'], row['acs'], row['method'], row['seed']) for row in rows]
     seeds = {'zero-filled': [None], 'grappa': [None], 'raki': [0, 1]}

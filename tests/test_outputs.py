@@ -112,7 +112,7 @@ def test_a_pixel_is_where_the_scanner_says_in_nifti(
 def test_a_pixel_is_where_the_scanner_says_in_dicom(tmp_path: Path, pixel: tuple[int, int, int]) -> None:
     """By the standard's formula, PS3.3 C.7.6.2.1.1."""
     written(tmp_path / 'a.dcm', stack(pixel))
-    files = [pydicom.dcmread(path) for path in sorted(tmp_path.iterdir())]
+    files = [pydicom.dcmread(path) for path in sorted(tmp_path.glob('*.dcm'))]
     [(file, found)] = [(file, np.argwhere(file.pixel_array == 65535)[0]) for file in files if 65535 in file.pixel_array]
     row_direction, column_direction = np.reshape(file.ImageOrientationPatient, (2, 3)).astype(float)
     row_spacing, column_spacing = map(float, file.PixelSpacing)

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from raki.coils.noise import noise_covariance
+from raki.data.images.hdf5 import ReconstructionWriter
 from raki.data.load import load_scan, open_scan
 from raki.data.phantoms import BAR_WIDTHS, COMPARTMENTS, HEAD, bars, compartments, head
 from raki.data.place import Place
 from raki.data.save import (
     OutputImage,
-    ReconstructionWriter,
     replacing,
     write_scan,
     write_text,

@@ -13,9 +13,10 @@ import pytest
 import torch
 
 from raki.cli import main
+from raki.data.images.hdf5 import ReconstructionWriter
 from raki.data.place import Place
 from raki.data.result import open_reconstruction
-from raki.data.save import OutputImage, ReconstructionWriter
+from raki.data.save import OutputImage
 from raki.errors import ScanError
 
 MANIFEST: dict[str, object] = {

@@ -4,7 +4,7 @@ Axes of BART: READ, PHS1 and COIL; contrast on TE, repetition on TIME, cardiac p
 BATCH.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import product
 from math import prod
 from pathlib import Path
@@ -14,10 +14,11 @@ import numpy as np
 from raki.data.cfl import LABEL_AXES, N_AXES
 from raki.data.images.gathered import KSPACE, Gathered, Waiting
 from raki.data.place import Place
+from raki.data.save import NewFiles
 from raki.errors import ScanError
 
 
-def write_cfl_images(path: Path, images: Gathered, new_file: Callable[[Path], Path]) -> None:
+def write_cfl_images(path: Path, images: Gathered, new_file: NewFiles) -> None:
     """Write the k-space as `NAME.cfl` and `NAME.hdr`, and g-factors, where there are, as `NAME_gfactor.cfl`."""
     if KSPACE not in images.arrays:
         raise ValueError('a .cfl holds the filled k-space, and there is none')
@@ -28,6 +29,7 @@ def write_cfl_images(path: Path, images: Gathered, new_file: Callable[[Path], Pa
         _write(new_file(target), waiting, _order(images.places, grid))
         header = new_file(target.with_suffix('.hdr'))
         header.write_text(dimensions(_matrix(waiting), {name: len(values) for name, values in grid.items()}), 'utf-8')
+    new_file.describe(path.with_name(f'{path.name}.json'), images.made)
 
 
 def label_grid(places: list[Place]) -> dict[str, list[int]]:

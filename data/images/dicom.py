@@ -7,7 +7,7 @@ captures. Identifiers are made of what the images are, so that the same reconstr
 import hashlib
 import re
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ import numpy as np
 
 from raki.data.images.gathered import Gathered, Waiting
 from raki.data.place import Geometry
+from raki.data.save import NewFiles
 
 if TYPE_CHECKING:
     from pydicom.dataset import FileDataset
@@ -59,7 +60,7 @@ FORMS = {
 """How texts must look, without dashes and colons."""
 
 
-def write_dicom(path: Path, images: Gathered, new_file: Callable[[Path], Path]) -> None:
+def write_dicom(path: Path, images: Gathered, new_file: NewFiles) -> None:
     """Write `NAME.dcm`, or of several images `NAME_slice003.dcm` and so on; g-factors as `NAME_gfactor.dcm`."""
     study = _uid('study', images, *(pixels for _, pixels in images.maps))
     for number, (kind, pixels) in enumerate(images.maps, start=1):
@@ -74,6 +75,7 @@ def write_dicom(path: Path, images: Gathered, new_file: Callable[[Path], Path]) 
             _add_pixels(found, pixels[index], peak)
             found.save_as(content := BytesIO(), enforce_file_format=True)
             new_file(target).write_bytes(content.getvalue())
+    new_file.describe(path.with_name(f'{path.name}.json'), images.made)
 
 
 def _uid(kind: str, images: Gathered, *maps: Waiting) -> str:

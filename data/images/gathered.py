@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from raki.data.place import LABELS, Geometry, Place
-from raki.data.save import OutputImage, replacing_all, require_replaceable
+from raki.data.save import NewFiles, OutputImage, replacing_all, require_replaceable
 from raki.errors import TrainingError
 
 IMAGE = 'reconstruction'
@@ -78,6 +78,11 @@ class Gathered:
         return [self.images[index].place for index in range(len(self))]
 
     @property
+    def made(self) -> dict[str, Any]:
+        """What made them, for a file beside those that may tell who the patient is."""
+        return {'Reconstruction': {name: value for name, value in self.manifest.items() if name != 'subject'}}
+
+    @property
     def maps(self) -> Iterator[tuple[str, Waiting]]:
         """Maps of pixels, with what their files are called beyond the name of the output."""
         for name, waiting in self.arrays.items():
@@ -100,7 +105,7 @@ class Gathered:
         return None if stated is None else (stated[0], stated[1])
 
 
-Finish = Callable[[Path, Gathered, Callable[[Path], Path]], None]
+Finish = Callable[[Path, Gathered, NewFiles], None]
 """Writes the files of an output from (its path, all images, what gives a new file in the stead of a path)."""
 
 

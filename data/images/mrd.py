@@ -3,7 +3,7 @@
 Positions are those of acquisitions: the middle of pixel n//2, where all gradients have phase zero.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,12 @@ from raki.data.images.gathered import Gathered, Waiting
 from raki.data.mrd.description import MM, Description, header_xml
 from raki.data.mrd.image import attributes_of_method, image_attributes, image_header
 from raki.data.place import Geometry
-from raki.data.save import hdf5_in
+from raki.data.save import NewFiles, describe_in, hdf5_in
 
 DIRECTIONS = ('read_dir', 'phase_dir', 'slice_dir')
 
 
-def write_mrd_images(path: Path, images: Gathered, new_file: Callable[[Path], Path]) -> None:
+def write_mrd_images(path: Path, images: Gathered, new_file: NewFiles) -> None:
     """Write all images, magnitude float32, each map in a group of its own."""
     n_bytes = len(images) * sum(int(np.prod(pixels.shape)) * 4 for _, pixels in images.maps)
     with hdf5_in(new_file(path), 2 * n_bytes) as file:
@@ -37,6 +37,7 @@ def write_mrd_images(path: Path, images: Gathered, new_file: Callable[[Path], Pa
                 data[index, 0, 0] = pixels[index].astype('<f4')
             target.create_dataset('header', data=np.stack(headers))
             target.create_dataset('attributes', data=[attributes] * len(images), dtype=text)
+        describe_in(file, images.manifest)
 
 
 def _described(images: Gathered) -> Description:

@@ -5,8 +5,7 @@ a file each. Geometry is LPS here and RAS there: the first two axes change their
 """
 
 import gzip
-import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -15,6 +14,7 @@ import numpy as np
 
 from raki.data.images.gathered import Gathered, Waiting
 from raki.data.place import Geometry
+from raki.data.save import NewFiles
 from raki.errors import ScanError
 
 SUFFIXES = ('.nii.gz', '.nii')
@@ -33,7 +33,7 @@ Stack = list[list[int]]
 """Numbers of the images of one file: of every frame, its slices in order."""
 
 
-def write_nifti(path: Path, images: Gathered, new_file: Callable[[Path], Path]) -> None:
+def write_nifti(path: Path, images: Gathered, new_file: NewFiles) -> None:
     """Write every map of images, `NAME_gfactor.nii` beside `NAME.nii`, and the sidecar `NAME.json`."""
     suffix = next(suffix for suffix in SUFFIXES if path.name.lower().endswith(suffix))
     name, suffix = path.name[: -len(suffix)], path.name[-len(suffix) :]
@@ -44,8 +44,7 @@ def write_nifti(path: Path, images: Gathered, new_file: Callable[[Path], Path]) 
             target = path.with_name(f'{name}{kind}{label}{suffix}')
             with _opened(new_file(target), is_compressed=suffix.lower() == '.nii.gz') as file:
                 _write(file, images, pixels, stack)
-    sidecar = json.dumps(sidecar_of(images), indent=1, ensure_ascii=False)
-    new_file(path.with_name(f'{name}.json')).write_text(f'{sidecar}\n', encoding='utf-8')
+    new_file.describe(path.with_name(f'{name}.json'), sidecar_of(images))
 
 
 @contextmanager
@@ -141,7 +140,7 @@ def _turned(one: Geometry, other: Geometry) -> bool:
 
 
 def sidecar_of(images: Gathered) -> dict[str, Any]:
-    """What BIDS has names for, and the manifest; without times, which differ from run to run."""
+    """What BIDS has names for, and the manifest."""
     manifest, geometry = images.manifest, images.geometry(0)
     scanner, rates = manifest.get('scanner', {}), manifest.get('acceleration') or [None]
     facts = {
@@ -155,8 +154,7 @@ def sidecar_of(images: Gathered) -> dict[str, Any]:
         'ImageComments': DESCRIPTION,
         'GeneratedBy': [{'Name': 'raki', 'Version': manifest.get('versions', {}).get('raki')}],
     }
-    own = {name: value for name, value in manifest.items() if name not in ('seconds_fit', 'seconds_fill', 'subject')}
-    return {name: value for name, value in facts.items() if value is not None} | {'Reconstruction': own}
+    return {name: value for name, value in facts.items() if value is not None} | images.made
 
 
 def _number(text: str | None) -> float | None:

@@ -7,11 +7,12 @@ from pathlib import Path
 from raki.data.images.cfl import write_cfl_images
 from raki.data.images.dicom import write_dicom
 from raki.data.images.gathered import Finish, GatheringWriter
+from raki.data.images.hdf5 import ReconstructionWriter
 from raki.data.images.mrd import write_mrd_images
 from raki.data.images.nifti import write_nifti
 from raki.data.images.png import write_png
 from raki.data.place import Place
-from raki.data.save import ReconstructionWriter, Writer, by_suffix
+from raki.data.save import Writer, by_suffix
 
 UNPLACED = 'the scan does not tell its place in space: orientation and position of the images are unknown'
 

@@ -5,12 +5,13 @@ All of an output have one window, which stands in the text of the picture.
 
 import struct
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from raki.data.images.gathered import Gathered, Waiting
+from raki.data.save import NewFiles
 
 WINDOW = 0.999
 """White is the largest of all images' quantiles; black is 0."""
@@ -22,13 +23,14 @@ METRE = 1
 COMMENT = 'research only, not for diagnosis'
 
 
-def write_png(path: Path, images: Gathered, new_file: Callable[[Path], Path]) -> None:
+def write_png(path: Path, images: Gathered, new_file: NewFiles) -> None:
     """Write `NAME.png`, or of several images `NAME_slice003.png` and so on; g-factors as `NAME_gfactor.png`."""
     for kind, pixels in images.maps:
         white = _white(pixels, len(images))
         for index in range(len(images)):
             target = path.with_name(f'{path.stem}{kind}{images.label(index)}{path.suffix}')
             new_file(target).write_bytes(_picture(images, index, pixels[index], white))
+    new_file.describe(path.with_name(f'{path.name}.json'), images.made)
 
 
 def _white(pixels: Waiting, n_images: int) -> float:

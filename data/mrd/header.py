@@ -9,7 +9,7 @@ import h5py
 from defusedxml import DTDForbidden, EntitiesForbidden, ExternalReferenceForbidden
 from defusedxml.ElementTree import fromstring
 
-from raki.data.hdf5 import dataset, text_of
+from raki.data.hdf5 import dataset, text_of, whole
 from raki.data.mrd.layout import XYZ
 from raki.errors import ScanError
 
@@ -146,7 +146,7 @@ class Header:
 
 def header_of(file: h5py.File, name: str) -> Header:
     """Read the header in the dataset `name`; a ScanError as `header_from`."""
-    return header_from(text_of(dataset(file, name)[()]), file.filename)
+    return header_from(text_of(whole(dataset(file, name))), file.filename)
 
 
 def header_from(xml: str | bytes, path: str) -> Header:

@@ -8,7 +8,7 @@ from math import prod
 import numpy as np
 from torch import Tensor
 
-from raki.data.hdf5 import COMPLEX64_BYTES, require_memory_of_slab
+from raki.data.memory import COMPLEX64_BYTES, require_memory_of_slab
 from raki.data.mrd.acquisitions import Acquisitions
 from raki.data.mrd.calibration import Calibration, calibration_of
 from raki.data.mrd.centre import centre_of

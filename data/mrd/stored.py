@@ -7,6 +7,7 @@ import h5py
 import numpy as np
 
 from raki.data.hdf5 import dataset, opened
+from raki.data.memory import COMPRESSION, require_memory, require_stored
 from raki.data.mrd.acquisitions import Acquisitions
 from raki.data.mrd.heap import REFERENCE, numbers_in_heap, refers_as_described
 from raki.errors import ScanError
@@ -68,6 +69,8 @@ def stored(data: h5py.Dataset, path: str) -> Acquisitions:
     if data.ndim != 1 or not _holds_acquisitions(data.dtype):
         raise ScanError(f'{path}: {data.name} must hold acquisitions with head and data, got {data.dtype}')
     name = str(data.name)
+    require_memory(data.nbytes, f'{path}: {name}')
+    require_stored(data.nbytes, data.id.get_storage_size(), f'{path}: {name}', COMPRESSION)
     if not data.chunks or data.id.get_create_plist().get_nfilters():
         return Acquisitions(np.asarray(data['head']), StoredSamples(path, name), path)
     records = _records(data, data.chunks[0])

@@ -4,7 +4,7 @@ Beside it, where there are, `NAME_noise.cfl` (samples along READ, as `bart white
 calibration, axes as k-space) and `NAME_reference.cfl`; the reader of `NAME.cfl` finds the first two.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from itertools import product
 from math import prod
@@ -18,12 +18,13 @@ from raki.data.cfl import LABEL_AXES
 from raki.data.images.cfl import dimensions, label_grid
 from raki.data.mrd.description import scanner_of
 from raki.data.place import Frame, Place
+from raki.data.save import NewFiles
 from raki.data.scan import Scan, ScanFile
 from raki.errors import ScanError
 
 
 def write_cfl_raw(
-    path: Path, scan: ScanFile, _subject: Mapping[str, str], new_file: Callable[[Path], Path]
+    path: Path, scan: ScanFile, _subject: Mapping[str, str], _made: Mapping[str, object], new_file: NewFiles
 ) -> list[str]:
     """Write all frames and slabs, and say what BART's files cannot hold.
 

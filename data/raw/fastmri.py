@@ -3,7 +3,7 @@
 A volume names its axes (coil, kz, ky, kx) in an attribute. Frames are files of their own, as M4Raw has repetitions.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from raki.data.images.gathered import label_of
 from raki.data.mrd.description import Description, header_xml, scanner_of
 from raki.data.place import Place
-from raki.data.save import hdf5_in, reserve
+from raki.data.save import NewFiles, describe_in, hdf5_in, reserve
 from raki.data.scan import Scan, ScanFile
 from raki.errors import ScanError
 
@@ -22,7 +22,7 @@ VOLUME_AXES = 'coil,kz,ky,kx'
 
 
 def write_fastmri_raw(
-    path: Path, scan: ScanFile, subject: Mapping[str, str], new_file: Callable[[Path], Path]
+    path: Path, scan: ScanFile, subject: Mapping[str, str], made: Mapping[str, object], new_file: NewFiles
 ) -> list[str]:
     """Write every frame, and say what the layout cannot hold.
 
@@ -35,6 +35,7 @@ def write_fastmri_raw(
         temporary = new_file(target)
         with hdf5_in(temporary) as file:
             lost += _write_frame(_Growing(temporary, file, scan.shape[0]), scan, number, subject)
+            describe_in(file, made)
     if scan.n_frames > 1:
         lost.append(f'labels in one file: {scan.n_frames} files, a frame each')
     if scan.geometries:

@@ -6,7 +6,7 @@ that was measured separately comes first, with the mode `separate`. Noise has th
 dwell time is theirs: 1, because the true one is not known any more.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from raki.data.mrd.geometry import AXES, signs_of
 from raki.data.mrd.layout import ACQUISITION, bit
 from raki.data.place import Frame, Geometry
 from raki.data.sampling import Sampling
-from raki.data.save import hdf5_in, reserve
+from raki.data.save import NewFiles, describe_in, hdf5_in, reserve
 from raki.data.scan import Scan, ScanFile
 from raki.errors import ScanError
 
@@ -78,7 +78,7 @@ class _Raw:
 
 
 def write_mrd_raw(
-    path: Path, scan: ScanFile, subject: Mapping[str, str], new_file: Callable[[Path], Path]
+    path: Path, scan: ScanFile, subject: Mapping[str, str], made: Mapping[str, object], new_file: NewFiles
 ) -> list[str]:
     """Write all frames and slabs, and say what an MRD file cannot hold."""
     temporary, found = new_file(path), _Found()
@@ -96,6 +96,7 @@ def write_mrd_raw(
                 found = found.with_slab(read)
         xml = header_xml(_description(scan, found, subject))
         group.create_dataset('xml', data=[xml], dtype=h5py.string_dtype())
+        describe_in(file, made)
     return ['the fully sampled reference'] * found.has_reference
 
 

@@ -12,6 +12,9 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
+from raki.errors import CalibrationError
+from raki.magnitude import largest
+
 N_CHANCES = 100
 """Random orders to compare with."""
 
@@ -21,17 +24,26 @@ MUCH = 2.0
 FLOOR = 1e-3
 """Power that every combination of coils has at least, relative to the mean over coils [1]."""
 
+LARGEST_GAIN = 1e6
+"""Between the largest sample of a calibration and of its scan: more than receivers, flip angles and missing lines
+make [1]."""
+
+ROUNDING = 1e-9
+"""Divergences below this are those of equal covariances [1]."""
+
 FEWEST_COILS = 4
 """With fewer there are too few orders to tell."""
 
 
-def disagreement(calibration: Tensor, scan: Tensor) -> str | None:
+def disagreement(calibration: Tensor, scan: Tensor, name: str = 'the separate calibration') -> str | None:
     """Say why separate calibration does not fit the scan; None where nothing speaks against it.
 
     Parameters
     ----------
     calibration, scan
         Measured samples, axes (coil, sample), with as many coils. Lines that were not measured may be zero in both.
+    name
+        What the calibration is, in words.
     """
     n_coils = len(scan)
     if n_coils < FEWEST_COILS:
@@ -39,20 +51,32 @@ def disagreement(calibration: Tensor, scan: Tensor) -> str | None:
     divergence = _Divergence(_covariance(calibration), _covariance(scan))
     here, chance = list(range(n_coils)), torch.Generator().manual_seed(0)
     found = divergence(here)
+    if found < ROUNDING:
+        return None
     if MUCH * found > min(divergence(torch.randperm(n_coils, generator=chance).tolist()) for _ in range(N_CHANCES)):
         return (
-            'the separate calibration resembles the scan hardly more than with its coils shuffled: it belongs to '
-            'another scan, or its coils are in another order'
+            f'{name} resembles the scan hardly more than with its coils shuffled: it belongs to another scan, or its '
+            'coils are in another order'
         )
     usual = [here[start:] + here[:start] for start in here] + [here[::-1]]
     order = min((_improved(divergence, each) for each in (here, min(usual, key=divergence))), key=divergence)
     if MUCH * divergence(order) < found:
         moved = [coil for coil in here if order[coil] != coil]
         return (
-            f'coils {", ".join(map(str, moved))} of the separate calibration fit the scan better in the order '
+            f'coils {", ".join(map(str, moved))} of {name} fit the scan better in the order '
             f'{", ".join(str(order[coil]) for coil in moved)}: check the order of its coils'
         )
     return None
+
+
+def require_same_gain(calibration: Tensor, scan: Tensor) -> None:
+    """Raise a CalibrationError if separate calibration and scan (coil, sample) cannot be of one receiver's gain."""
+    known, seen = largest(calibration), largest(scan)
+    if known and seen and not 1 / LARGEST_GAIN < known / seen < LARGEST_GAIN:
+        raise CalibrationError(
+            f'the separate calibration has samples up to {known:.1e}, the scan up to {seen:.1e}: they are in different '
+            'units; multiply one of them so that both have the gain of one receiver'
+        )
 
 
 def _covariance(samples: Tensor) -> Tensor:

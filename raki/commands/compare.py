@@ -1,23 +1,28 @@
 """What `raki compare` does: every method on every cell, and what came of it as JSON and as a page."""
 
-import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from math import prod
 from pathlib import Path
+from shutil import disk_usage
 
 import torch
 
 from raki.commands.inputs import UsageError, by, sizes_by_axis
-from raki.commands.reconstruct import versions
+from raki.commands.inputs import shown as printable
+from raki.commands.origin import versions
 from raki.data.masks import Drawn
 from raki.data.sampling import Sampling
-from raki.data.save import write_text
+from raki.data.save import kind_of, replacing_all
 from raki.data.scan import Scan, ScanFile
 from raki.errors import SamplingError
-from raki.evaluation.compare import Bench, ProgressFor, compare_slab
+from raki.evaluation.compare import Bench, ProgressFor, tasks
+from raki.evaluation.kept import FOLDER as KEPT
+from raki.evaluation.kept import Found, Kept, cell_digest, keeping, slab_digest
 from raki.evaluation.metrics import OBJECT
 from raki.evaluation.plan import Plan, require_feasible
-from raki.evaluation.report import Report, render_report, shown_cell, shown_slice
+from raki.evaluation.report import Report, ShownSlice, render_report, shown_cell, shown_slice
 from raki.evaluation.rows import Row
 
 LATTICE = {
@@ -27,6 +32,51 @@ LATTICE = {
 }
 
 
+FILES = ('report.html', 'results.json')
+"""What is written. The second is the manifest of both: where it is, both are whole."""
+
+PAGE_BYTES, ROW_BYTES, PICTURE_BYTES = 8e6, 2e5, 3.0
+"""The most that a report takes: without pictures, for a cell, and for a pixel of a picture (16 bit in base64)."""
+
+PICTURES = 3
+"""Of a cell: image, g-factors, retention."""
+
+
+def require_folder(folder: Path) -> None:
+    """Raise before any work unless results can be put into a folder, which is made if there is none.
+
+    Raises
+    ------
+    UsageError
+        If it is not a folder, or something other than files is in their place.
+    OSError
+        If it may not be written.
+    """
+    if not folder.is_dir() and (kind := kind_of(folder) or ('a file' if folder.exists() else '')):
+        raise UsageError(f'-o must name a folder, but {folder} is {kind}')
+    for path in (folder / name for name in FILES):
+        if kind := kind_of(path):
+            raise UsageError(f'{path} is {kind}, which is never replaced: choose another folder for -o')
+    if (kind := kind_of(folder / KEPT)) not in ('', 'a folder') or (not kind and (folder / KEPT).exists()):
+        raise UsageError(f'{folder / KEPT} is {kind or "a file"}, but cells are kept there: remove it')
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise UsageError(f'-o must name a folder, but {there} is a file')
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise PermissionError(f'{there} may not be written: choose another folder for -o')
+
+
+def _require_room(folder: Path, n_cells: int, n_slices: int, n_pixels: int) -> None:
+    """Raise an OSError if cells and report may find no room on the disk."""
+    pictures = PICTURE_BYTES * n_pixels * (PICTURES * n_cells + 2 * n_slices)
+    wanted, there = PAGE_BYTES + 2 * (pictures + ROW_BYTES * n_cells), disk_usage(folder).free
+    if there < wanted:
+        raise OSError(
+            f'{folder} has room for {there / 1e6:.0f} MB, but {n_cells} cells may need {wanted / 1e6:.0f} MB: '
+            'choose another folder for -o, or fewer slices, rates or methods'
+        )
+
+
 def compare_file(
     file: ScanFile, folder: Path, plan: Plan, slices: Sequence[int], progress_for: ProgressFor
 ) -> list[Row]:
@@ -34,13 +84,18 @@ def compare_file(
 
     A plan's own object has the orientation of the file, and so has the report. Slices are gone through one by one; of
     those before, only what the report carries is kept, compressed. A volume is judged whole and shown in one slice.
+    Cells that are done are kept in the folder until both files are in place: after an interruption the same call goes
+    on from there, with equal results.
 
     Raises
     ------
     UsageError, SamplingError, CalibrationError
         If more than one slice of a volume is to be shown, the scan is not fully sampled, a cell's ACS is smaller than a
         kernel, or a method does not take its pattern.
+    OSError
+        If the folder may not be written, has too little room, or another comparison is being written there.
     """
+    require_folder(folder)
     file.require_known(slices)
     is_volume = len(file.shape) > 4
     if is_volume and len(slices) > 1:
@@ -48,29 +103,49 @@ def compare_file(
     first = file.read([0 if is_volume else slices[0]])
     _require_full(first, file.path)
     require_feasible(plan, first)
-    rows, shown, turn = list[Row](), {}, {'readout_is_rows': file.readout_is_rows}
     if plan.object_mask is not None and file.readout_is_rows:
         plan = replace(plan, object_mask=plan.object_mask.mT)
-    for index in slices:
-        bench = Bench(first if index == slices[0] else file.read([index]), index, plan)
-        reference, inside = bench.true_image.cpu(), bench.inside.cpu()
-        cells = []
-        for cell in compare_slab(bench, progress_for):
-            rows.append(cell.row)
-            cells.append(shown_cell(cell, reference, **turn))
-        reference, inside = (each[index] if is_volume else each for each in (reference, inside))
-        shown[index] = shown_slice(reference, inside, cells, **turn)
-    results = {
-        'scan': _scan_summary(file, first),
-        'versions': versions(),
-        'settings': _settings(plan, first),
-        'rows': [row.flat() for row in rows],
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / 'results.json', json.dumps(results, indent=1, allow_nan=False))
-    report = Report(results, shown, first.voxel_size and first.voxel_size[-2:], **turn)
-    write_text(folder / 'report.html', render_report(report))
+    n_cells = len(slices) * sum(1 for _ in tasks(Bench(first, slices[0], plan)))
+    with keeping(folder, n_cells) as kept:
+        _require_room(folder, n_cells, len(slices), prod(first.kspace.shape[-2:]))
+        turn = {'readout_is_rows': file.readout_is_rows}
+        rows, shown = list[Row](), dict[int, ShownSlice]()
+        for index in slices:
+            bench = Bench(first if index == slices[0] else file.read([index]), index, plan)
+            found = _cells(bench, kept, progress_for, **turn)
+            rows += [row for row, _ in found]
+            reference, inside = bench.true_image.cpu(), bench.inside.cpu()
+            reference, inside = (each[index] if is_volume else each for each in (reference, inside))
+            shown[index] = shown_slice(reference, inside, [cell for _, cell in found], **turn)
+        results = {
+            'scan': _scan_summary(file, first),
+            'versions': versions(),
+            'settings': _settings(plan, first),
+            'rows': [row.flat() for row in rows],
+        }
+        _write(folder, Report(results, shown, first.voxel_size and first.voxel_size[-2:], **turn))
     return rows
+
+
+def _cells(bench: Bench, kept: Kept, progress_for: ProgressFor, **turn: bool) -> list[Found]:
+    """All cells of a slab, those that are kept as they are."""
+    slab, found = slab_digest(bench, versions=versions(), **turn), list[Found]()
+    for task in tasks(bench):
+        key = cell_digest(slab, task)
+        if (done := kept.get(key)) is None:
+            cell = task.done(bench, progress_for)
+            done = cell.row, shown_cell(cell, bench.true_image.cpu(), **turn)
+            kept.put(key, done)
+        found.append(done)
+    return found
+
+
+def _write(folder: Path, report: Report) -> None:
+    """Write both files, which appear together."""
+    page, results = (folder / name for name in FILES)
+    with replacing_all(results) as new_files:
+        new_files(page).write_text(render_report(report), encoding='utf-8')
+        new_files.describe(results, report.results)
 
 
 def _require_full(scan: Scan, path: str) -> None:
@@ -83,7 +158,7 @@ def _require_full(scan: Scan, path: str) -> None:
 
 def _scan_summary(file: ScanFile, scan: Scan) -> dict[str, object]:
     return {
-        'file': Path(file.path).name,
+        'file': printable(Path(file.path).name),
         'format': file.format,
         'shape': sizes_by_axis(file),
         'facts': dict(file.facts),

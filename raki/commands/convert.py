@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from raki.commands.inputs import as_usage_error, by, require_writable, sizes_by_axis
+from raki.commands.origin import inputs_of, named, versions
+from raki.commands.settings import Reading
 from raki.data.raw.conversion import convert, target_of
 from raki.data.scan import ScanFile
 
@@ -15,12 +17,18 @@ def require_target(output: Path, source: Path) -> None:
         target_of(output)
 
 
-def convert_file(file: ScanFile, output: Path, *, keep_phi: bool = False) -> dict[str, Any]:
-    """Convert all of a scan, all or nothing, and say what was read and what is left out.
+def convert_file(file: ScanFile, output: Path, reading: Reading, *, keep_phi: bool = False) -> dict[str, Any]:
+    """Convert all of a scan, read in this way, all or nothing, and say what was read and what is left out.
 
     `notes` are what the reader did, such as to remove readout oversampling; `left_out` what the new file cannot hold.
     """
-    left_out = convert(file, output, keep_phi=keep_phi)
+    made = {
+        'command': 'convert',
+        'options': {**named(reading), 'keep_phi': keep_phi},
+        'input': inputs_of(file.path, reading),
+        'versions': versions(),
+    }
+    left_out = convert(file, output, keep_phi=keep_phi, manifest=made)
     return {
         'output': str(output),
         'source_format': file.format,

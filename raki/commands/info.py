@@ -12,14 +12,15 @@ from raki.commands.inputs import sizes_by_axis
 from raki.commands.outlook import Prospect, outlook
 from raki.data.blocks import Box
 from raki.data.equispaced import Equispaced
-from raki.data.hdf5 import reconstruction_bytes
 from raki.data.masks import Irregular, Pattern, pattern_of
+from raki.data.memory import reconstruction_bytes
 from raki.data.sampling import NAMES, Sampling
 from raki.data.scan import Scan, ScanFile
 from raki.errors import CalibrationError, SamplingError
 from raki.interpolation.calibration import Calibration
 from raki.interpolation.noise_power import noise_power
 from raki.interpolation.tuning import kernels_for, tune
+from raki.magnitude import in_unit
 from raki.pipeline import Slab
 
 
@@ -74,7 +75,7 @@ def _learnable(scan: Scan) -> dict[str, object]:
     if isinstance(sampling, Irregular) or (isinstance(sampling, Sampling) and sampling.acceleration == 1):
         return coils
     kind = sampling.alike(0, 0)[0] if isinstance(sampling, Equispaced) else sampling
-    acs, lines = (transform.apply(samples) for samples in (slab.acs, slab.kspace.flatten(1, -2)))
+    acs, lines = (transform.apply(in_unit(each, slab.unit)) for each in (slab.acs, slab.kspace.flatten(1, -2)))
     try:
         return coils | _noise(slab) | _of_grappa(Calibration(acs, kind.lattice, kind, lines))
     except CalibrationError:
@@ -86,7 +87,7 @@ def _noise(slab: Slab) -> dict[str, object]:
     noise = slab.noise
     measured = None if noise is None else float(noise_covariance(noise).diagonal().real.mean()) ** 0.5
     return {
-        'noise_of_acs': float(f'{noise_power(slab.acs) ** 0.5:.4g}'),
+        'noise_of_acs': float(f'{slab.unit * noise_power(in_unit(slab.acs, slab.unit)) ** 0.5:.4g}'),
         'noise_of_samples': None if measured is None else float(f'{measured:.4g}'),
     }
 

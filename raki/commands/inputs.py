@@ -1,5 +1,6 @@
 """What a user names: words of the command line, files, methods, rates, ACS sizes. Nothing heavy is imported early."""
 
+import os
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -141,8 +142,12 @@ def open_file(
     measurement: str | None = None,
     centre: str | None = None,
 ) -> 'ScanFile':
-    """Recognise a file; UsageError if options do not fit together, or not this file: more virtual coils than coils."""
+    """Recognise a file, in a process of its own.
+
+    UsageError if options do not fit together, or not this file: more virtual coils than coils.
+    """
     from raki.coils.transform import require_compressible
+    from raki.data.apart import scan_apart
     from raki.data.convention import CONVENTIONS
     from raki.data.generic import DatasetLayout
     from raki.data.load import open_scan
@@ -159,7 +164,7 @@ def open_file(
     if centre is not None and not re.fullmatch(r'\d+(,\d+)?', centre):
         raise UsageError(f'--centre needs the counter of a line, or of line and partition, such as 64,32, got {centre}')
     choice = RawChoice(measurement, tuple(map(int, centre.split(','))) if centre else ())
-    file = open_scan(scan, layout, mask, choice)
+    file = scan_apart(scan, lambda: open_scan(scan, layout, mask, choice))
     with as_usage_error():
         require_compressible(coils, file.shape[1])
     return file
@@ -179,7 +184,7 @@ def require_writable(output: Path, source: Path | None = None) -> None:
 
 def _base(path: Path) -> Path:
     """Where a file really is; the files of BART that are written together are one."""
-    found = path.resolve()
+    found = Path(os.path.realpath(path))  # unlike resolve(), this takes links in a circle
     if found.suffix not in ('.cfl', '.hdr'):
         return found
     return found.with_name(re.sub('_(noise|acs|reference|gfactor)$', '', found.stem))
@@ -195,6 +200,17 @@ def require_output(output: Path, source: Path, *, keeps_kspace: bool) -> None:
     if keeps_kspace and not found.can_hold_kspace:
         able = ', '.join(suffix for suffix, each in WRITERS.items() if each.can_hold_kspace)
         raise UsageError(f'{found.name} has no place for the filled k-space: leave --kspace out, or choose from {able}')
+
+
+def require_fits(save: Path | None, given: Path | None, source: Path) -> None:
+    """Raise a UsageError unless fits can be saved there, and there are any to save."""
+    if save is None:
+        return
+    if given is not None:
+        raise UsageError(f'--fit {given} learns nothing that --save-fit {save} could store: leave one of them out')
+    if save.suffix != '.safetensors':
+        raise UsageError(f'--save-fit writes a .safetensors file, got {save}: choose such a name')
+    require_writable(save, source)
 
 
 def shown(text: object) -> str:

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 import torch
 
 from raki.commands.catalogue import METHODS
+from raki.data.damage.examine import warned
 from raki.data.masks import Irregular
 from raki.data.notes import STEPS, about, cautions_of
 from raki.data.place import named
 from raki.data.scan import Scan, ScanFile
-from raki.errors import CalibrationError, SamplingError
+from raki.errors import CalibrationError, SamplingError, ScanError
 from raki.partial_fourier.complete import complete
 from raki.partial_fourier.methods import ZeroFill
 from raki.pipeline import INTENSITY, Slab
@@ -36,7 +37,11 @@ class Prospect:
     def of(cls, scan: Scan, problem: str | None) -> 'Prospect':
         """From the first slab, as slices where kz is fully sampled, and what is wrong with its pattern, if known."""
         slab = Slab.of(scan, 0, torch.device('cpu'))
-        return cls(_missing(slab) or ([problem] if problem else []), _cautions(slab))
+        try:
+            findings = warned(slab.kspace, slab.sampling.mask, slab.noise).findings
+        except ScanError as error:
+            return cls([str(error)], _cautions(slab))
+        return cls(_missing(slab) or ([problem] if problem else []), [*findings, *_cautions(slab)])
 
 
 def outlook(file: ScanFile, scan: Scan, prospects: Sequence[Prospect]) -> dict[str, object]:

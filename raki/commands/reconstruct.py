@@ -1,9 +1,8 @@
 """What `raki reconstruct` does: read, fill in, combine, write all or nothing."""
 
-import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,8 +13,11 @@ from torch import Tensor
 from raki.coils.combine import Combination
 from raki.coils.noise import known_covariance
 from raki.commands.catalogue import known, method_named, with_settings
+from raki.commands.fits import Given, Kept, keeping, number_of
 from raki.commands.inputs import shown
+from raki.commands.origin import inputs_of, named, versions
 from raki.commands.settings import Settings
+from raki.data.damage.examine import POLICIES
 from raki.data.images.outputs import output_of, reconstruction_writer
 from raki.data.masks import pattern_of
 from raki.data.mrd.description import scanner_of
@@ -23,17 +25,22 @@ from raki.data.place import Place, columns
 from raki.data.sampling import Sampling
 from raki.data.save import OutputImage
 from raki.data.scan import Scan, ScanFile
-from raki.evaluation.compare import with_seed
+from raki.errors import ScanError, TrainingError
 from raki.evaluation.noise_maps import analytic_noise_map
 from raki.fourier import centre_crop, cropped, image_from_kspace
 from raki.grappa.method import Grappa
 from raki.interpolation.calibration import Method, Progress
 from raki.interpolation.fit import ZeroFilling
+from raki.interpolation.settings import with_setting
+from raki.magnitude import in_unit, unit_of
 from raki.partial_fourier.methods import PARTIAL_FOURIER
 from raki.pipeline import COMBINATION_WEIGHTS, COMBINATIONS, INTENSITY, Reconstruction, reconstruct
 
 ALIKE = 'g-factor: without enough noise samples, coils are taken to have equal and independent noise'
 BEYOND = 'g-factor: of what is filled in within the acquired range, before partial Fourier is completed'
+
+TIMES = ('seconds_fit', 'seconds_fill')
+"""What differs from run to run, so that outputs do not hold it: the same run gives the same bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +62,7 @@ class Job:
         asked, method = self.settings, self.prepared
         known(COMBINATIONS, asked.combine, 'combination')
         known(PARTIAL_FOURIER, asked.partial_fourier, 'partial Fourier')
+        known(POLICIES, asked.spikes, 'way to treat spikes')
         if asked.gfactor and not isinstance(method, Grappa | ZeroFilling):
             raise ValueError(f'g-factors of {asked.method} need replicas: use raki compare, or --method grappa')
 
@@ -63,14 +71,14 @@ class Job:
         """The method with the seed, if it has one, and with the settings."""
         asked = self.settings
         found = {asked.method: method_named(asked.method)}
-        return with_seed(with_settings(found, asked.calibration, asked.faithful)[asked.method], asked.seed)
+        return with_setting(with_settings(found, asked.calibration, asked.faithful)[asked.method], 'seed', asked.seed)
 
     @property
     def options(self) -> dict[str, Any]:
         """What `raki.pipeline.reconstruct` is to know beside scan and method."""
         asked = self.settings
         around = {'combine': COMBINATIONS[asked.combine], 'partial_fourier': PARTIAL_FOURIER[asked.partial_fourier]}
-        return {'device': self.device, 'coils': asked.coils, **around}
+        return {'device': self.device, 'coils': asked.coils, 'spikes': POLICIES[asked.spikes], **around}
 
     def seen(self, scan: Scan) -> Scan:
         """The scan as far as it is to be looked at."""
@@ -94,13 +102,26 @@ class Part(NamedTuple):
     """Where these belong."""
 
 
-def reconstruct_file(file: ScanFile, output: Path, job: Job, progress_for: Callable[[str], Progress]) -> dict[str, Any]:
-    """Reconstruct into a file, all or nothing, and return the manifest that it carries.
+def reconstruct_file(
+    file: ScanFile,
+    output: Path,
+    job: Job,
+    progress_for: Callable[[str], Progress],
+    save_fit: Path | None = None,
+    watch: Callable[[Scan, OutputImage], object] = lambda _scan, _image: None,
+) -> dict[str, Any]:
+    """Reconstruct into a file, all or nothing, and return the manifest that it carries, and times, which it does not.
 
     Slice by slice, so that memory stays that of one slice. A volume is read whole. Where two axes are accelerated it is
     reconstructed whole, too; its filled k-space is written with kz transformed away, as slices.
+
+    What was learnt of the first frame of every slice goes to `save_fit`, where that is given. `watch` is shown
+    every image that is written, and the scan of which it is one.
     """
-    asked = job.settings
+    given = Given.of(job.settings)
+    if given:
+        job = replace(job, settings=given.settled(job.settings))
+    asked, kept = job.settings, Kept()
     slices = asked.slices or range(file.n_slices)
     file.require_known(slices)
     frames = file.frames_with(**asked.labels)
@@ -109,17 +130,39 @@ def reconstruct_file(file: ScanFile, output: Path, job: Job, progress_for: Calla
     keeps_kspace = asked.kspace or kind.is_kspace
     manifest = _manifest(file, job, places)
     manifest['warnings'] += kind.shortcomings(places, is_identity_wanted=asked.keep_phi and bool(file.identity))
-    with reconstruction_writer(output, len(places)) as writer:
+    if given:
+        manifest |= {**given.about, 'notes': [*manifest['notes'], given.note]}
+    with reconstruction_writer(output, len(places)) as writer, keeping(save_fit) as fits:
         for part in _parts(file, slices, frames):
-            scan = job.seen(part.scan)
-            result = reconstruct(
-                scan, job.prepared, **job.options, progress=progress_for(f'{part.name}: {asked.method}')
-            )
+            scan, number = job.seen(part.scan), number_of(part.scan, part.places[0].slice)
+            progress = progress_for(f'{part.name}: {asked.method}')
+            fitted = ()
+            if given:
+                interpolator, doubts = given.interpolator(number, scan, part.name, job.device)
+                fitted, manifest['warnings'] = (interpolator,), [*manifest['warnings'], *doubts]
+            with naming(part.name):
+                result = reconstruct(scan, job.prepared, **job.options, progress=progress, fitted=fitted)
+            if fits:
+                kept.add(number, scan.kspace[0], scan.mask, result.interpolators[0])
             for image in _images(part, scan, result, job, keeps_kspace=keeps_kspace):
-                writer.put(next(numbers), replace(image, readout_is_rows=file.readout_is_rows))
+                placed = replace(image, readout_is_rows=file.readout_is_rows)
+                writer.put(next(numbers), placed)
+                watch(scan, placed)
             manifest = _grown(manifest, scan, result, job)
-        writer.describe(manifest)
+        kept_manifest = {name: value for name, value in manifest.items() if name not in TIMES}
+        if fits:
+            kept.put(fits, kept_manifest)
+        writer.describe(kept_manifest)
     return manifest
+
+
+@contextmanager
+def naming(part: str) -> Iterator[None]:
+    """Say which part it is that is not usable, or does not become so."""
+    try:
+        yield
+    except (ScanError, TrainingError) as error:
+        raise type(error)(f'{part}: {error}') from error
 
 
 def _images(part: Part, scan: Scan, result: Reconstruction, job: Job, *, keeps_kspace: bool) -> Iterator[OutputImage]:
@@ -142,7 +185,8 @@ def _manifest(file: ScanFile, job: Job, places: list[Place]) -> dict[str, Any]:
     return {
         **dict(columns(places)),
         'method': asked.method,
-        'options': asked.model_dump(mode='json'),
+        'command': 'reconstruct',
+        'options': named(asked),
         'settings': asdict(job.prepared),
         'combine': asked.combine,
         'virtual_coils': asked.coils,
@@ -152,6 +196,7 @@ def _manifest(file: ScanFile, job: Job, places: list[Place]) -> dict[str, Any]:
         'crop': asked.crop,
         'intensity': INTENSITY,
         'source_file': shown(Path(file.path).name),
+        'input': inputs_of(file.path, asked),
         'scanner': scanner_of(file),
         **({'subject': dict(file.identity)} if asked.keep_phi and file.identity else {}),
         'acceleration': [],
@@ -160,8 +205,7 @@ def _manifest(file: ScanFile, job: Job, places: list[Place]) -> dict[str, Any]:
         'versions': versions(),
         'device': str(job.device),
         'n_threads': torch.get_num_threads(),
-        'seconds_fit': 0.0,
-        'seconds_fill': 0.0,
+        **dict.fromkeys(TIMES, 0.0),
     }
 
 
@@ -169,7 +213,7 @@ def _grown(manifest: Mapping[str, Any], scan: Scan, result: Reconstruction, job:
     """With what the reconstruction of one more part tells; the acceleration is that of the first."""
     transforms = [each.transform for each in result.interpolators]
     said = {'notes': (*_about_gfactors(scan, result, job), *result.notes), 'warnings': result.warnings}
-    seconds = zip(('seconds_fit', 'seconds_fill'), result.seconds, strict=True)
+    seconds = zip(TIMES, result.seconds, strict=True)
     return {
         **manifest,
         'acceleration': manifest['acceleration'] or _acceleration(scan),
@@ -228,19 +272,15 @@ def gfactor_maps(
     ValueError
         If the method is not linear.
     """
-    covariance = known_covariance(scan.noise)
+    unit = unit_of(result.kspace)
+    covariance = known_covariance(None if scan.noise is None else in_unit(scan.noise, unit))
     n_images, maps = len(result.kspace) // len(result.interpolators), list[Tensor]()
     assumed = torch.eye(scan.n_coils, dtype=torch.complex128) if covariance is None else covariance
     for fitted, slices in zip(result.interpolators, result.kspace.split(n_images), strict=True):
-        weights = torch.stack([combine(image_from_kspace(kspace), covariance) for kspace in slices.to(device)], dim=1)
+        coils = (image_from_kspace(in_unit(kspace, unit)) for kspace in slices.to(device))
+        weights = torch.stack([combine(each, covariance) for each in coils], dim=1)
         whole = weights.new_zeros(scan.kspace.shape[1:])
         centre_crop(whole.view(scan.n_coils, -1, *weights.shape[-2:]), tuple(weights.shape[1:])).copy_(weights)
         found = cropped(analytic_noise_map(fitted, assumed, whole).gfactor, scan.image_shape)
         maps.append(found.reshape(-1, *result.image.shape[-2:]))
     return torch.cat(maps)
-
-
-def versions() -> dict[str, str]:
-    """Versions of what decides a result."""
-    packages = ('raki', 'torch', 'numpy', 'h5py', 'scikit-image')
-    return {'python': platform.python_version()} | {name: version(name) for name in packages}

@@ -78,6 +78,12 @@ class Settings(Reading):
     coils: CoilsOption = None
     calibration: CalibrationOption = None
     faithful: FaithfulOption = None
+    spikes: Annotated[
+        str, typer.Option(help='What to do about spikes and lost blocks of samples: warn, drop (replace them) or keep.')
+    ] = 'warn'
+    fit: Annotated[
+        Path | None, typer.Option(help='Fill in with what --save-fit wrote of a scan of the same lines; learn nothing.')
+    ] = None
     keep_phi: PhiOption = False
     device: DeviceOption = None
 

@@ -1,9 +1,10 @@
 """What `raki simulate` does: a scan, or a volume where the matrix has three sizes, undersampled and written."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from raki.commands.inputs import by
+from raki.commands.origin import versions
 from raki.data.sampling import undersample
 from raki.data.save import write_scan
 from raki.data.simulate import Simulation, simulate
@@ -44,7 +45,9 @@ def simulate_file(
         scan = replace(scan, mask=undersample(scan.mask, rate, acs, shift).mask)
     acceleration = by(rate) if is_volume else rate[0]
     facts = {'source': 'raki simulate', 'notes': f'simulated: {settings}', 'acceleration': acceleration}
-    write_scan(output, scan, facts)
+    options = {**asdict(settings), 'rate': by(rate), 'acs': by(acs), 'shift': shift}
+    made = {'command': 'simulate', 'options': options, 'versions': versions()}
+    write_scan(output, scan, {**facts, 'manifest': made})
     names = ('partitions', 'lines', 'samples')[-len(matrix) :]
     size = ' x '.join(f'{size} {name}' for size, name in zip(matrix, names, strict=True))
     what = 'a volume' if is_volume else f'{settings.n_slices} slice(s)'

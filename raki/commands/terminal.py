@@ -2,14 +2,16 @@
 
 import json
 import signal
-import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from statistics import mean, stdev
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.live import Live
 from rich.markup import escape as without_markup
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from raki.evaluation.metrics import Figure
     from raki.evaluation.rows import Row
 
+from raki.commands.batch.pool import Watcher
+from raki.commands.batch.records import Outcome
+from raki.commands.batch.tasks import Task
 from raki.commands.inputs import shown
 from raki.data.place import Frame, named
 
@@ -34,6 +39,13 @@ MORE = 'and {}: --json lists all'
 
 SECTIONS = ('repetitions', 'steps', 'cautions', 'missing', 'verdict')
 """What of a description has sections of its own, or is part of one."""
+
+STOPPED = {
+    getattr(signal, name): word
+    for name, word in {'SIGINT': 'interrupted', 'SIGTERM': 'terminated', 'SIGHUP': 'hung up'}.items()
+    if hasattr(signal, name)
+}
+"""What signals that end a command do to it."""
 
 
 def escape(text: str) -> str:
@@ -170,15 +182,110 @@ def _summary(group: 'Sequence[Row]', figure: 'Figure', *, with_spread: bool = Fa
     return figure.written(mean(known) if known else None) + spread
 
 
+class BatchLines(Watcher):
+    """A line for every scan that is over, where nobody watches."""
+
+    def __init__(self, n_scans: int, log: Callable[[str], object]) -> None:
+        self._n_scans, self._log, self._n_over = n_scans, log, 0
+
+    def finished(self, task: Task, outcome: Outcome, seconds: float, *, is_new: bool) -> None:
+        """Write what came of a scan."""
+        self._n_over += 1
+        told = _cells(task, outcome, seconds, is_new=is_new)
+        self._log(f'{self._n_over} of {self._n_scans}: {", ".join(text for text in told if text)}')
+
+
+class BatchTable(Watcher):
+    """Scans that are being reconstructed, and as many of those that are over as there is room for."""
+
+    def __init__(self, n_scans: int, live: Live) -> None:
+        self._n_scans, self._live = n_scans, live
+        self._running: dict[Task, float] = {}
+        self._over: list[tuple[str, ...]] = []
+        self._n_failed = 0
+
+    def started(self, task: Task) -> None:
+        """A worker has this scan."""
+        self._running[task] = time.monotonic()
+        self.tick()
+
+    def finished(self, task: Task, outcome: Outcome, seconds: float, *, is_new: bool) -> None:
+        """Keep what came of a scan."""
+        self._running.pop(task, None)
+        self._over.append(_cells(task, outcome, seconds, is_new=is_new))
+        self._n_failed += not outcome.is_done
+        self.tick()
+
+    def tick(self) -> None:
+        """Draw the table as it is now."""
+        table = Table(box=SIMPLE_HEAD, pad_edge=False)
+        for name in ('scan', 'state', 'method', 'time', 'warnings'):
+            table.add_column(name, overflow='fold')
+        room = max(1, self._live.console.height - len(self._running) - 6)
+        for cells in self._over[-room:]:
+            table.add_row(*map(escape, cells))
+        for task, since in self._running.items():
+            table.add_row(escape(str(task.scan)), 'running', '', f'{time.monotonic() - since:.0f} s', '')
+        table.caption = f'{len(self._over)} of {self._n_scans} over, {self._n_failed} failed'
+        self._live.update(table, refresh=True)
+
+
+def _cells(task: Task, outcome: Outcome, seconds: float, *, is_new: bool) -> tuple[str, str, str, str, str]:
+    """Scan, state, method, time, warnings."""
+    state = ('done' if is_new else 'unchanged') if outcome.is_done else f'failed ({outcome.error})'
+    warnings = f'{len(outcome.warnings)} warning(s)' if outcome.warnings else ''
+    return str(task.scan), state, outcome.method, f'{seconds:.1f} s', warnings
+
+
+@contextmanager
+def batch_watcher(log: Callable[[str], object]) -> Iterator[Callable[[int], Watcher]]:
+    """Give what shows, on stderr, how so many scans get on: a table on a terminal, else a line of `log` for each."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda n_scans: BatchLines(n_scans, log)
+        return
+    with Live(console=console, auto_refresh=False) as live:
+        yield lambda n_scans: BatchTable(n_scans, live)
+
+
+class Stopped(BaseException):
+    """A signal asked the command to end; its notes say what was kept, and none that nothing was."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+    @property
+    def exit_code(self) -> int:
+        """130 interrupted, 143 terminated, 129 hung up."""
+        return 128 + self.number
+
+    def __str__(self) -> str:
+        return f'{STOPPED[self.number]}, {"; ".join(getattr(self, "__notes__", ())) or "nothing was written"}'
+
+
 @contextmanager
 def terminable() -> Iterator[None]:
-    """Let SIGTERM, as batch systems send it, end a command in good order: temporary files are removed."""
+    """Let signals, as people, batch systems and lost connections send them, end a command in good order by `Stopped`.
+
+    Temporary files are then removed. A second signal ends it at once, except that terminals hang up twice. What is
+    ignored, as by nohup, stays so.
+    """
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        for each in before:
+            signal.signal(each, signal.SIG_IGN if signal.Signals(each).name == 'SIGHUP' else signal.SIG_DFL)
+        raise Stopped(number)
+
+    before = {number: signal.getsignal(number) for number in STOPPED if signal.getsignal(number) is not signal.SIG_IGN}
     try:
-        before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+        for number in before:
+            signal.signal(number, stop)
     except ValueError:  # not the main thread, which is the only one that gets signals
         yield
         return
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)

@@ -3,11 +3,16 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from raki.commands.inputs import shown
+from raki.data.apart import reconstruction_apart
+from raki.data.digests import PLACEHOLDER, is_whole, sealed
 from raki.data.result import COUNTERS, ReconstructionFile, open_reconstruction
 from raki.data.save import write_text
 from raki.errors import ScanError
 from raki.evaluation.pictures import picture, quantile
 from raki.evaluation.web_page import Page, Panel, render
+
+DAMAGED = 'the file was changed since it was written: its bytes have another sum than it carries'
 
 LEVELS = 4095
 """Of a stored image, up to its maximum, as scanners store them."""
@@ -16,12 +21,12 @@ WINDOW = 0.999
 """Images end at the largest of all images' quantiles."""
 
 
-def view_file(path: Path, output: Path, slices: Sequence[int] | None = None) -> None:
-    """Write a page that shows a reconstruction; memory stays that of one image and the page.
+def view_file(path: Path, output: Path, slices: Sequence[int] | None = None) -> list[str]:
+    """Write a page that shows a reconstruction, and give warnings; memory stays that of one image and the page.
 
     ScanError if the file holds no reconstruction, or not these slices.
     """
-    file = open_reconstruction(path)
+    file = reconstruction_apart(path, lambda: open_reconstruction(path))
     chosen = _chosen(file, slices)
     method = str(file.manifest.get('method', 'reconstruction'))
     panels, window = [], 0.0
@@ -29,7 +34,9 @@ def view_file(path: Path, output: Path, slices: Sequence[int] | None = None) -> 
         image = file.read(index)
         window = max(window, quantile(image, WINDOW))
         panels.append(Panel(method, place, picture(image, float(image.max()) / LEVELS)))
-    write_text(output, render(_page(file, panels, window)))
+    warnings = [DAMAGED] if is_whole(path) is False else []
+    write_text(output, sealed(f'{render(_page(file, panels, window, warnings))}<!-- {PLACEHOLDER} -->\n'))
+    return warnings
 
 
 def _chosen(file: ReconstructionFile, slices: Sequence[int] | None) -> list[tuple[int, dict[str, int]]]:
@@ -42,7 +49,7 @@ def _chosen(file: ReconstructionFile, slices: Sequence[int] | None) -> list[tupl
     return [(number, place) for number, place in enumerate(places) if not slices or place['slice'] in slices]
 
 
-def _page(file: ReconstructionFile, panels: Sequence[Panel], window: float) -> Page:
+def _page(file: ReconstructionFile, panels: Sequence[Panel], window: float, own: Sequence[str]) -> Page:
     manifest = {name: value for name, value in file.manifest.items() if name not in COUNTERS}
     warnings = manifest.pop('warnings', [])
     axes = {name: sorted({panel.place[name] or 0 for panel in panels}) for name in panels[0].place}
@@ -50,7 +57,7 @@ def _page(file: ReconstructionFile, panels: Sequence[Panel], window: float) -> P
     extent = f' of {1000 * height:.4g} × {1000 * width:.4g} mm' if file.pixel_size else ''
     orientation = str(manifest.get('image_axes', 'image, y, x')).split(', ')[1:]
     return Page(
-        title=Path(file.path).name,
+        title=shown(Path(file.path).name),
         axes={name: values for name, values in axes.items() if name == 'slice' or len(values) > 1},
         panels=panels,
         scales={'image': window or 1.0},
@@ -59,6 +66,6 @@ def _page(file: ReconstructionFile, panels: Sequence[Panel], window: float) -> P
         ],
         caption=['Magnitude in the unit of the file; one window for all images until it is changed.'],
         footer=manifest,
-        warnings=warnings if isinstance(warnings, list) else [str(warnings)],
+        warnings=[*own, *(warnings if isinstance(warnings, list) else [str(warnings)])],
         pixel_aspect=height / width,
     )

@@ -11,6 +11,7 @@ from torch import Tensor
 from raki.coils.combine import matched_weights, root_sum_of_squares
 from raki.coils.noise import noise_covariance
 from raki.data.blocks import slices
+from raki.data.damage.examine import warned
 from raki.data.masks import Pattern
 from raki.data.sampling import Sampling
 from raki.data.scan import Scan
@@ -20,7 +21,7 @@ from raki.evaluation.lesions import DIAMETERS, USUAL_DIAMETER
 from raki.evaluation.metrics import Judged, figures_of, nrmse_object, object_mask
 from raki.evaluation.noise_maps import NoiseMap, covariance_without_noise_scan, full_noise, replica_noise_map
 from raki.evaluation.outside import Baseline
-from raki.evaluation.plan import Plan
+from raki.evaluation.plan import Asked, Plan
 from raki.evaluation.retention import RetentionMap, derivative_of, retention_map
 from raki.evaluation.rows import Cell, Label, Row
 from raki.evaluation.tradeoff import strengths
@@ -28,6 +29,7 @@ from raki.fourier import centre_crop, cropped, image_from_kspace, spatial_axes
 from raki.interpolation.calibration import Method, Progress, silent
 from raki.interpolation.fit import Filler, Interpolator
 from raki.interpolation.settings import has_setting, setting_of, with_setting
+from raki.magnitude import in_range, in_unit, unit_of
 from raki.pipeline import Slab
 
 NOISE_LINES = 32
@@ -51,14 +53,26 @@ class Bench:
     """What to compare."""
 
     @cached_property
+    def seen(self) -> Scan:
+        """The scan in units of a power of two near its largest sample, in which all is computed and judged."""
+        unit = unit_of(in_range(self.scan.kspace, 'k-space'))
+        arrays = {name: getattr(self.scan, name) for name in ('kspace', 'calibration', 'noise', 'reference')}
+        return replace(self.scan, **{name: in_unit(each, unit) for name, each in arrays.items() if each is not None})
+
+    @cached_property
+    def findings(self) -> tuple[str, ...]:
+        """What is wrong with its samples, one sentence each; a ScanError as `raki.data.damage.examine.warned`."""
+        return warned(self.seen.kspace[0], self.scan.mask, self.seen.noise).findings
+
+    @cached_property
     def kspace(self) -> Tensor:
         """Measured k-space, axes (coil, phase axes, kx), on the plan's device."""
-        return self.scan.kspace[0].to(self.plan.device)
+        return self.seen.kspace[0].to(self.plan.device)
 
     @cached_property
     def truth(self) -> Tensor:
         """Reference k-space, same axes: the noise-free truth if known, else the fully sampled scan itself."""
-        return self.kspace if self.scan.reference is None else self.scan.reference[0].to(self.plan.device)
+        return self.kspace if self.seen.reference is None else self.seen.reference[0].to(self.plan.device)
 
     @cached_property
     def true_image(self) -> Tensor:
@@ -96,9 +110,9 @@ class Bench:
     @cached_property
     def covariance(self) -> Tensor:
         """Noise covariance (coil, coil): of noise samples where there are, else estimated from periphery and ACS."""
-        if self.scan.noise is not None:
-            return noise_covariance(self.scan.noise)
-        kspace, mask = self.scan.kspace[0], self.scan.mask
+        if self.seen.noise is not None:
+            return noise_covariance(self.seen.noise)
+        kspace, mask = self.seen.kspace[0], self.scan.mask
         middle = tuple(
             range(max(side.start, (n - NOISE_LINES) // 2), min(side.stop, (n + NOISE_LINES) // 2))
             for side, n in zip(Sampling.from_mask(mask).acs, mask.shape, strict=True)
@@ -140,7 +154,7 @@ class Bench:
         diameters = (USUAL_DIAMETER,) if _is_slow(interpolator) else DIAMETERS
         others = *maps, diameters, self.noise_floor, *seconds
         judged = Judged(filled, self.truth, *images, *where, sampling, self.kspace, fill, *others)
-        seed, warnings = setting_of(method, 'seed'), interpolator.warnings
+        seed, warnings = setting_of(method, 'seed'), (*self.findings, *interpolator.warnings)
         lesions = [each.summary() for each in judged.lesions]
         others = lesions, self._tradeoff(method, interpolator, sampling)
         row = Row(name, *labels, self.index, seed, figures_of(judged), warnings, str(device), *others)
@@ -152,7 +166,7 @@ class Bench:
     ) -> Filler:
         if isinstance(method, Baseline):
             return method.calibrate(sampling.acs_block(kspace), sampling, kspace)
-        return Slab(kspace, sampling, None, self.scan.noise, self.plan.coils).fitted(method, progress)
+        return Slab(kspace, sampling, None, self.seen.noise, self.plan.coils).fitted(method, progress)
 
     def _noise_map(self, method: Method | Baseline, interpolator: Filler, sampling: Pattern) -> NoiseMap | None:
         """None where none is asked for, there is no noise, or replicas of a slow outside reference would take hours."""
@@ -193,15 +207,35 @@ def _is_slow(filler: Filler) -> bool:
     return not isinstance(filler, Interpolator) or filler.refinement is not None
 
 
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What makes one cell."""
+
+    name: str
+    """Of the method."""
+    method: Method | Baseline
+    """With its seed."""
+    asked: Asked
+    """What is measured."""
+
+    def done(self, bench: Bench, progress_for: ProgressFor) -> Cell:
+        """Do it; `progress_for` is called with its name before it starts."""
+        place = f'slice {bench.index}' if bench.scan.n_phase_axes == 1 else 'volume'
+        labels, told = (self.asked.rate.label, self.asked.acs), progress_for(f'{place}, {self.asked}: {self.name}')
+        return bench.cell(self.name, self.method, self.asked.pattern, labels, told)
+
+
+def tasks(bench: Bench) -> Iterator[Task]:
+    """All cells of a plan for one slab, in the order of results."""
+    for asked in bench.plan.asked(bench.scan):
+        for name, method in bench.plan.methods.items():
+            for seed in bench.plan.seeds if has_seed(method) else (0,):
+                yield Task(name, with_seed(method, seed), asked)
+
+
 def compare_slab(bench: Bench, progress_for: ProgressFor) -> Iterator[Cell]:
     """Go through all cells of a plan for one slab; `progress_for` is called with each task's name before it starts."""
-    plan, place = bench.plan, f'slice {bench.index}' if bench.scan.n_phase_axes == 1 else 'volume'
-    for asked in plan.asked(bench.scan):
-        labels = asked.rate.label, asked.acs
-        for name, method in plan.methods.items():
-            for seed in plan.seeds if has_seed(method) else (0,):
-                progress = progress_for(f'{place}, {asked}: {name}')
-                yield bench.cell(name, with_seed(method, seed), asked.pattern, labels, progress)
+    return (task.done(bench, progress_for) for task in tasks(bench))
 
 
 def with_seed(method: AnyMethod, seed: int) -> AnyMethod:

@@ -11,7 +11,7 @@ from math import prod
 
 import numpy as np
 
-from raki.data.hdf5 import COMPLEX64_BYTES
+from raki.data.memory import COMPLEX64_BYTES
 from raki.data.mrd.acquisitions import Acquisitions, HeldSamples
 from raki.data.mrd.layout import ACQUISITION
 from raki.data.mrd.lines import Placing, joined

@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from raki.coils.transform import require_compressible
-from raki.data.hdf5 import COMPLEX64_BYTES
+from raki.data.memory import COMPLEX64_BYTES
 from raki.data.mrd.acquisitions import Acquisitions, HeldSamples
 from raki.data.mrd.header import Header
 from raki.data.mrd.image import attributes_of_method, image_header

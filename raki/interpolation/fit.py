@@ -1,7 +1,7 @@
 """Fit a method to a scan: the map that it learns where its neighbourhood is whole, linear kernels at the edges."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
@@ -31,6 +31,10 @@ from raki.interpolation.edges import EdgeMap, edge_maps
 from raki.interpolation.least_squares import LinearMap
 from raki.interpolation.neighbours import Cells, Neighbourhood, by
 from raki.interpolation.patterns import as_seen_by, kinds_for, learn, require_pattern, several, told
+from raki.magnitude import in_unit, out_of_unit, unit_of
+
+Guard = Callable[['Interpolator', Sequence[Calibration], Tensor], 'Interpolator']
+"""From what was fitted, what there was to learn from for each kind of cells, and k-space, to what is to be used."""
 
 
 class Filler(Protocol):
@@ -136,6 +140,9 @@ class Interpolator:
     refinement: Refinement | None = None
     """What is done to the lines that the maps have filled in, in virtual coils."""
 
+    unit: float = 1.0
+    """Power of two by which samples are divided before the maps see them, see `raki.magnitude` [unit of k-space]."""
+
     def fill(self, kspace: Tensor) -> Tensor:
         """Fill in every missing line of the acquired range; measured samples come back bit for bit.
 
@@ -150,14 +157,15 @@ class Interpolator:
         require_complex64(kspace)
         self._require_fitting(tuple(kspace.shape))
         if not self._fills:
-            return self._measured(kspace).view(kspace.shape)
+            return torch.where(self._mask(kspace), kspace, 0)
         target = self._interpolated(kspace)
         if self.refinement is not None:
             inside = self.sampling.inside.flatten().to(kspace.device)
             target = torch.where(inside[:, None], self.refinement(target), 0)
         if self.transform is not None:
             target = self.transform.invert(target)
-        return torch.where(self._mask(kspace), kspace, target.view(kspace.shape))
+        filled = out_of_unit(target.view(kspace.shape), self.unit)
+        return torch.where(self._mask(kspace), kspace, filled)
 
     @property
     def _fills(self) -> bool:
@@ -192,7 +200,7 @@ class Interpolator:
         return self.sampling.mask.to(kspace.device)[..., None]
 
     def _measured(self, kspace: Tensor) -> Tensor:
-        return torch.where(self._mask(kspace), kspace, 0).flatten(1, -2)
+        return in_unit(torch.where(self._mask(kspace), kspace, 0).flatten(1, -2), self.unit)
 
     def _require_fitting(self, shape: tuple[int, ...]) -> None:
         wanted = (self.n_coils or shape[0], *self.sampling.mask.shape, self.n_readout)
@@ -208,6 +216,7 @@ def fit(
     calibration: Tensor | None = None,
     progress: Progress = silent,
     transform: CoilTransform | None = None,
+    guard: Guard | None = None,
 ) -> Interpolator:
     """Learn from the ACS how to fill in what `sampling` leaves out.
 
@@ -224,6 +233,8 @@ def fit(
     transform
         To the virtual coils to learn in, see `raki.coils.transform`; by default the coils as they are. Arguments and
         results are in the coils of the scan either way.
+    guard
+        Has the last word on what was fitted, see `raki.interpolation.harm`; by default it is used whatever it does.
 
     Raises
     ------
@@ -243,8 +254,10 @@ def fit(
     require_pattern(method, sampling)
     sampling = as_seen_by(method, sampling)
     require_learnable(method, acs, n_axes=kspace.ndim)
-    apply = (lambda each: each) if transform is None else transform.apply
-    measured = apply(torch.where(sampling.mask.to(kspace.device)[..., None], kspace, 0).flatten(1, -2))
+    measured = torch.where(sampling.mask.to(kspace.device)[..., None], kspace, 0).flatten(1, -2)
+    unit = unit_of(measured)
+    apply = partial(_seen, transform, unit)
+    measured = apply(measured)
     lattice = sampling.lattice if isinstance(sampling, Sampling) else Lattice.of((1,) * sampling.mask.ndim)
     known = Calibration(apply(acs), lattice, sampling, measured, is_separate=calibration is not None)
     cautions = transform.warnings if transform else ()
@@ -253,14 +266,22 @@ def fit(
         assert isinstance(method, Refining)
         refinement = method.refinement(known, None)
         progress(1, 1)
-        return Interpolator(sampling, n_readout, len(kspace), (), (), cautions, notes, transform, refinement)
+        return Interpolator(sampling, n_readout, len(kspace), (), (), cautions, notes, transform, refinement, unit)
     kinds = kinds_for(method, known)
     every = learn(method, kinds, progress)
     maps = [_maps(kind, learnt, n_readout) for kind, learnt in zip(kinds, every, strict=True)]
     inner, edges = tuple(own for own, _ in maps), tuple(edge for _, edges in maps for edge in edges)
     cautions = (*cautions, *told(kinds, [_warnings(learnt, acs) for learnt in every]))
     notes = (*notes, *several(kinds), *told(kinds, [learnt.notes for learnt in every]))
-    return Interpolator(sampling, n_readout, len(kspace), inner, edges, cautions, notes, transform, every[0].refinement)
+    around = cautions, notes, transform, every[0].refinement, unit
+    found = Interpolator(sampling, n_readout, len(kspace), inner, edges, *around)
+    return found if guard is None else guard(found, kinds, kspace)
+
+
+def _seen(transform: CoilTransform | None, unit: float, samples: Tensor) -> Tensor:
+    """Samples as maps see them: in their unit, and in virtual coils."""
+    samples = in_unit(samples, unit)
+    return samples if transform is None else transform.apply(samples)
 
 
 def _maps(known: Calibration, learnt: Learnt, n_readout: int) -> tuple[InnerMap, tuple[EdgeMap, ...]]:

@@ -125,8 +125,9 @@ class NormalEquations:
         factor, failed = torch.linalg.cholesky_ex(shifted)
         if bool(failed):
             raise CalibrationError(
-                f'the normal equations of {len(gram)} sources are singular at regularization '
-                f'{regularization:g}: increase it'
+                f'the ACS does not determine weights of {len(gram)} sources (normal equations singular at '
+                f'regularization {regularization:.2g}): learn in fewer virtual coils (--coils), or from measured lines '
+                'only (--calibration measured), take another --method, or leave these slices out (--slices)'
             )
         return factor
 

@@ -52,22 +52,27 @@ def relearnt(calibration: Calibration, tuned: Tuned) -> Tuned:
 
     Where the ACS was measured apart, nothing is learnt anew, for it may be of another unit.
     """
-    if calibration.is_separate or calibration.lines is None:
-        return tuned
-    width = len(tuned.neighbourhood.samples)
-    if calibration.acs.shape[-1] < 2 * width - 1:  # errors must be seen over as many samples as a patch has
-        return tuned
-    found = Outside.of(calibration, tuned).bounded(tuned).equations()
+    found = around_acs(calibration, tuned)
     if found is None:
         return tuned
     ridge, left = cross_validated(found)
     if not math.isfinite(left):
         return tuned
-    acs, weight = _of_acs(calibration, tuned.neighbourhood, found.solve(ridge), left)
+    (acs,), weight = of_acs(calibration, tuned.neighbourhood, found.solve(ridge), left)
     total = found + acs
     scale = total.n_equations / (found.n_equations + weight)  # equations count 1 on average, as the gates want
     total = replace(total, gram=scale * total.gram, cross=scale * total.cross, energy=scale * total.energy)
     return replace(tuned, regularization=least_gcv(total), folds=(total,))
+
+
+def around_acs(calibration: Calibration, tuned: Tuned) -> NormalEquations | None:
+    """Equations of lines that were measured, from the first reconstruction around them; None where there are none."""
+    if calibration.is_separate or calibration.lines is None:
+        return None
+    if calibration.acs.shape[-1] < 2 * len(tuned.neighbourhood.samples) - 1:  # errors must be seen over a patch's width
+        return None
+    key = ('around', calibration.lattice, tuned.neighbourhood)
+    return calibration.once(key, lambda: Outside.of(calibration, tuned).bounded(tuned).equations())
 
 
 def learn_linear(calibration: Calibration, kernels: Sequence[Kernel], source: CalibrationFrom) -> Learnt:
@@ -246,16 +251,20 @@ def _moments(calibration: Calibration, tuned: Tuned, width: int) -> Tensor:
     return rows.mH @ rows / (rows.shape[1] * unit)
 
 
-def _of_acs(
-    calibration: Calibration, around: Neighbourhood, weights: Tensor, left: float
-) -> tuple[NormalEquations, float]:
+def of_acs(
+    calibration: Calibration,
+    around: Neighbourhood,
+    weights: Tensor,
+    left: float,
+    places: Sequence[Tensor | slice] = (slice(None),),
+) -> tuple[list[NormalEquations], float]:
     """Equations of the ACS, each counted by what others leave unexplained over what these weights leave there.
 
-    And how much they count in all.
+    Of some of its cells together, for each of `places`. And how much all of them count.
     """
     lines, cells = calibration.acs_lines, calibration.cells(around)
     missed = cells.values(lines) - LinearMap(weights.to(torch.complex64))(lines, cells)
     power = patch_power(lines, cells).flatten()
     misfit = Misfit.from_residuals(power, squares(missed).sum((0, 1)).flatten())
-    equations = NormalEquations.of(lines, cells, lambda power: left * misfit.weight(power))
-    return equations, left * float(misfit.weight(power).sum())
+    every = [NormalEquations.of(lines, cells.at(place), lambda power: left * misfit.weight(power)) for place in places]
+    return every, left * float(misfit.weight(power).sum())

@@ -178,9 +178,8 @@ def tune(calibration: Calibration, kernels: Sequence[Kernel] = ()) -> Tuned:
     CalibrationError
         If the ACS does not hold the first kernel, or nothing but zeros.
     """
-    if isinstance(calibration.lattice, Lattice):
-        return _best(calibration, tuple(kernels))
-    return calibration.once(('tuned', calibration.lattice, *kernels), lambda: _best(calibration, tuple(kernels)))
+    chosen = kernels or kernels_for(calibration)
+    return calibration.once(('tuned', calibration.lattice, *chosen), lambda: _best(calibration, tuple(kernels)))
 
 
 def of_all_kinds(calibration: Calibration, tuned: Tuned) -> list[tuple[Calibration, Tuned]]:

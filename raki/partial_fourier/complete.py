@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from raki.data.blocks import slices
+from raki.magnitude import in_unit, out_of_unit, unit_of
 from raki.partial_fourier.acquired import AXES, Acquired
 from raki.partial_fourier.methods import PartialFourier
 
@@ -50,11 +51,13 @@ def complete(method: PartialFourier, kspace: Tensor, acquired: Acquired) -> tupl
         return kspace, Completion(notes=tuple(left))
     if len(chosen) < len(every):
         acquired = acquired.only(chosen[0])
+    unit = unit_of(kspace)
+    kspace = in_unit(kspace, unit)
     weight = trust(method, kspace, acquired)
     completed = torch.empty_like(kspace)
     for index, coil in enumerate(kspace):
         completed[index] = coil + weight * (method(coil, acquired) - coil)
-    return completed, Completion(weight, *_said(method, acquired, chosen, weight, left))
+    return out_of_unit(completed, unit), Completion(weight, *_said(method, acquired, chosen, weight, left))
 
 
 def trust(method: PartialFourier, kspace: Tensor, acquired: Acquired) -> float:

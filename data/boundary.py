@@ -1,0 +1,90 @@
+"""The one boundary around reading: whatever goes wrong in there becomes an error of ours that names the file.
+
+A damaged file makes libraries raise errors of every class, from KeyError to UnicodeDecodeError, and each new version
+some more: so the boundary lists no classes. What says that memory does not suffice is told apart from damage.
+"""
+
+import errno
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from raki.errors import CalibrationError, ResourceError, ScanError, TrainingError
+
+OURS = (ScanError, CalibrationError, TrainingError, ResourceError)
+
+LACKING = (
+    "can't allocate",
+    'cannot allocate',
+    'unable to allocate',
+    'not enough memory',
+    'out of memory',
+    'memory allocation failed',
+    'bad_alloc',
+    'bad allocation',
+    'failed to map segment',
+)
+"""What allocators and loaders say, in lower case: of torch, HDF5, the C library and the dynamic linker."""
+
+KINDS = {
+    stat.S_IFDIR: 'a folder, name a file in it',
+    stat.S_IFIFO: 'a pipe, not a file: save what comes out of it first',
+    stat.S_IFSOCK: 'a socket, not a file',
+    stat.S_IFCHR: 'a device, not a file',
+    stat.S_IFBLK: 'a device, not a file',
+}
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether an error says that memory does not suffice, whatever its class."""
+    is_known = isinstance(error, MemoryError) or type(error).__name__ == 'OutOfMemoryError'
+    is_system = isinstance(error, OSError) and error.errno == errno.ENOMEM
+    return is_known or is_system or any(word in str(error).lower() for word in LACKING)
+
+
+@contextmanager
+def reading(path: str | Path, kind: str = '') -> Iterator[None]:
+    """Let errors of ours pass; others become a ScanError that names the file, or a ResourceError where memory lacks.
+
+    `kind` says in the error as what the file was read, such as ` as HDF5`.
+    """
+    try:
+        yield
+    except OURS:
+        raise
+    except BlockingIOError as error:
+        raise ScanError(f'{path}: another program is writing it: try again when it is complete') from error
+    except Exception as error:  # no list of classes is complete, and a damaged file must get one line
+        reason = said(error)
+        if lacks_memory(error):
+            raise ResourceError(
+                f'{path}: cannot be read{kind}, memory does not suffice ({reason}): use a larger machine, or raise '
+                'the limit on memory; a damaged file may ask for more than any scan'
+            ) from error
+        raise ScanError(f'{path}: cannot be read{kind}, it may be truncated or damaged ({reason})') from error
+
+
+def said(error: BaseException) -> str:
+    """What an error says in one line; with its class, unless it is that of any failed reading."""
+    text, name = ' '.join(str(error).split()), type(error).__name__
+    return text if text and isinstance(error, OSError) else f'{name}: {text}' if text else name
+
+
+def require_regular(path: str | Path) -> None:
+    """Refuse what exists and is no file, before anything opens it: a pipe would wait, a device never end."""
+    try:
+        mode = Path(path).stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except (OSError, ValueError) as error:
+        raise ScanError(f'{path}: cannot be opened ({said(error)})') from error
+    if not stat.S_ISREG(mode):
+        raise ScanError(f'{path}: is {KINDS.get(stat.S_IFMT(mode), "not a file")}')
+
+
+def require_file(path: str | Path) -> None:
+    """Refuse what is no file, or not there."""
+    require_regular(path)
+    if not Path(path).is_file():
+        raise ScanError(f'{path}: no such file')

@@ -1,0 +1,70 @@
+"""Settings from a file: YAML whose keys are the long options of `raki reconstruct`, with underscores."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from raki.commands.inputs import UsageError, shown
+
+LARGEST = 1 << 16
+"""Of a file with settings [byte]."""
+
+PLAIN = str | int | float | bool | None
+
+
+def settings_in(path: Path, model: type[BaseModel]) -> dict[str, Any]:
+    """Read settings from a YAML file, as far as it names any.
+
+    Parameters
+    ----------
+    path
+        A mapping from fields of the model to their values; empty for none.
+    model
+        What can be set, such as `raki.commands.settings.Settings`. Nothing is converted: a text is no number.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be read, or names an unknown setting, or a value of another kind: the message has all of them.
+    """
+    values = _mapping(path)
+    unknown = [key for key in values if key not in model.model_fields]
+    if unknown:
+        allowed = ', '.join(model.model_fields)
+        raise UsageError(f'{path}: no setting {", ".join(map(repr, unknown))}: choose from {allowed}')
+    try:
+        checked = model.model_validate_json(json.dumps(values), strict=True)
+    except ValidationError as error:
+        wrong = '; '.join(f'{each["loc"][0]}: {_wanted(each)}' for each in error.errors())
+        raise UsageError(f'{path}: {wrong}') from error
+    return {name: getattr(checked, name) for name in values}
+
+
+def _wanted(error: Mapping[str, Any]) -> str:
+    """What one value should have been, and what it is."""
+    message = str(error['msg']).removeprefix('Input should be ')
+    where = ''.join(f', entry {number}' for number in error['loc'][1:])
+    return f'must be {message}{where}, got {shown(repr(error["input"])[:80])}'
+
+
+def _mapping(path: Path) -> dict[str, Any]:
+    """Give the keys and values of a file, values being plain or lists of plain ones."""
+    try:
+        with path.open('rb') as file:
+            text = file.read(LARGEST + 1)
+        values = yaml.safe_load(text) if len(text) <= LARGEST else text
+    except OSError as error:
+        raise UsageError(f'{path}: cannot be read ({error.strerror})') from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise UsageError(f'{path}: is not YAML ({" ".join(str(error).split())})') from error
+    if not isinstance(values, Mapping | None):
+        raise UsageError(f'{path}: must hold settings, one `name: value` a line, got {shown(repr(values)[:80])}')
+    for key, value in (values or {}).items():
+        parts = value if isinstance(value, list) else [value]
+        if not all(isinstance(part, PLAIN) for part in parts):
+            raise UsageError(f'{path}: {key}: must be one value or a list, got {shown(repr(value)[:80])}')
+    return {str(key): value for key, value in (values or {}).items()}

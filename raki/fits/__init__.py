@@ -1,0 +1,1 @@
+"""Fitted interpolators on disk: learn once, fill in many times."""

@@ -1,0 +1,53 @@
+"""Commands for many scans: options in, one line or one table out."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from raki.commands.inputs import shown
+from raki.commands.settings import Settings
+from raki.commands.terminal import Stopped, batch_watcher
+from raki.endings import exit_code, one_line
+from raki.options import JsonOption
+
+
+def batch(
+    scans: Annotated[list[str], typer.Argument(help='Scans, quoted patterns such as "*.h5", or folders of scans.')],
+    settings: Settings,
+    output: Annotated[Path, typer.Option('-o', '--output', help='Folder for images, summary.json and index.html.')],
+    suffix: Annotated[str, typer.Option('--format', help='.h5, .nii.gz, .dcm, .png, .cfl or .mrd.h5.')] = '.h5',
+    workers: Annotated[int | None, typer.Option(help='Processes; default: one per core, or per GPU.', min=1)] = None,
+    threads: Annotated[int, typer.Option(help='Threads of each; they decide the last bits of images.', min=1)] = 1,
+    resume: Annotated[bool, typer.Option('--resume', help='Leave what is finished and unchanged as it is.')] = False,
+    timeout: Annotated[float, typer.Option(help='The longest that one scan may take [s].')] = 3600.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Reconstruct many scans: one that fails stops no other, and what was interrupted goes on with --resume."""
+    from raki.commands.batch.command import batch_files
+    from raki.commands.batch.process import Work
+
+    work = Work(settings, suffix, resume, threads, timeout)
+    try:
+        with batch_watcher(_log) as watcher:
+            summary = batch_files(scans, output, work, workers, watcher)
+    except Stopped as stopped:
+        stopped.add_note(f'what is finished stays in {output}; the same command with --resume goes on')
+        raise
+    told = '{n_done} of {n_scans} scan(s) reconstructed, {n_failed} failed'.format_map(summary)
+    print(json.dumps(summary, indent=1) if as_json else f'{shown(output)}: {told}, see {shown(output / "index.html")}')
+    raise typer.Exit(summary['exit_code'])
+
+
+def worker() -> None:
+    """Reconstruct scans of a batch as standard input says."""
+    from raki.commands.batch.worker import lines_of_worker, serve
+
+    with lines_of_worker() as (source, reply):
+        serve(source, reply, lambda error: (exit_code(error), one_line(error)))
+
+
+def _log(line: str) -> None:
+    print(f'raki: {shown(line)}', file=sys.stderr, flush=True)
