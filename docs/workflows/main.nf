@@ -18,7 +18,7 @@ process reconstruct {
     script:
     """
     export OMP_NUM_THREADS=${task.cpus}
-    raki reconstruct '${scan}' -o '${scan.baseName}.raki.h5' --method ${params.method}
+    raki reconstruct ${scan} -o '${scan.baseName}.raki.h5' --method ${params.method}
     raki verify '${scan.baseName}.raki.h5'
     """
 }

@@ -6,7 +6,8 @@ What submitit pickles is the command line of an element, and what the command pr
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
+from io import StringIO
 from pathlib import Path
 from typing import cast
 
@@ -44,10 +45,12 @@ def on_slurm(
         array = submitted(tasks, records, work, slurm, n_workers)
         say(array.line)
         try:
-            return awaited(array, tasks, records, work, watcher)
+            outcomes = awaited(array, tasks, records, work, watcher)
         except BaseException as error:
             error.add_note(f'SLURM job {array.job} goes on (scancel {array.job} ends it)')
             raise
+        queue.forget_job(records)
+        return outcomes
 
     yield run
 
@@ -118,7 +121,8 @@ def _submit(folder: Path, commands: Sequence[list[str]], parameters: Mapping[str
     try:
         executor = SlurmExecutor(folder)
         executor.update_parameters(**parameters)
-        jobs = executor.submit_array(sequences)
+        with redirect_stderr(StringIO()):  # what is printed there is in the error, too
+            jobs = executor.submit_array(sequences)
     except (FailedJobError, FailedSubmissionError, RuntimeError) as error:
         raise ResourceError(f'SLURM does not take the job: {" ".join(str(error).split())}') from error
     return [(job.job_id, job.paths.stderr) for job in jobs]

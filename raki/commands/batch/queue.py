@@ -23,6 +23,11 @@ def keep_job(records: Records, number: str) -> None:
     write_text(records.path / FOLDER / JOB, json.dumps({'job': number}))
 
 
+def forget_job(records: Records) -> None:
+    """Write down that no job has anything left to do: one that is just ending is in nobody's way."""
+    (records.path / FOLDER / JOB).unlink(missing_ok=True)
+
+
 def known_job(records: Records) -> str | None:
     """Give the number of the last job that was submitted for a batch."""
     try:
