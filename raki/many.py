@@ -15,7 +15,9 @@ from raki.commands.terminal import Stopped, batch_watcher
 from raki.endings import exit_code, one_line
 from raki.options import JsonOption
 
-COLLECT = 'when it is over, the same command with --resume and without --slurm does what is left and sums up'
+COLLECT = (
+    'when it is over, the same command with --resume instead of --no-wait submits what is left, if any, and sums up'
+)
 
 
 def batch(
@@ -24,7 +26,9 @@ def batch(
     slurm: Slurm,
     output: Annotated[Path, typer.Option('-o', '--output', help='Folder for images, summary.json and index.html.')],
     suffix: Annotated[str, typer.Option('--format', help='.h5, .nii.gz, .dcm, .png, .cfl or .mrd.h5.')] = '.h5',
-    workers: Annotated[int | None, typer.Option(help='Processes; default: one per core, or per GPU.', min=1)] = None,
+    workers: Annotated[
+        int | None, typer.Option(help='Processes, of each element with --slurm; default: one per core, or GPU.', min=1)
+    ] = None,
     threads: Annotated[int, typer.Option(help='Threads of each; they decide the last bits of images.', min=1)] = 1,
     resume: Annotated[bool, typer.Option('--resume', help='Leave what is finished and unchanged as it is.')] = False,
     timeout: Annotated[float, typer.Option(help='Seconds that one scan may take.')] = 3600.0,

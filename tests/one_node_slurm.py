@@ -80,6 +80,7 @@ def one_node_slurm(folder: Path) -> Iterator[dict[str, str]]:
         _wait_for_the_node(environment)
         yield environment
     finally:
+        _end_jobs(environment)
         for name in ('slurmd.pid', 'slurmctld.pid', 'munge/pid'):
             _stop(folder / name)
 
@@ -110,6 +111,17 @@ def _wait_for_the_node(environment: dict[str, str]) -> None:
             return
         time.sleep(0.2)
     pytest.skip(f'the daemons of SLURM do not come up here: {found.stdout} {found.stderr}')
+
+
+def _end_jobs(environment: dict[str, str]) -> None:
+    """Leave no process of a job behind: without daemons none would end."""
+    end = time.monotonic() + PATIENCE
+    for command in (['scancel', f'--user={os.getuid()}'], ['squeue', '--noheader']):
+        while time.monotonic() < end:
+            done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+            if done.returncode == 0 and not done.stdout.strip():
+                break
+            time.sleep(0.2)
 
 
 def _stop(pid_file: Path) -> None:

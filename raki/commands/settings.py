@@ -100,7 +100,7 @@ class Slurm(BaseModel):
 
     slurm: Annotated[bool, typer.Option('--slurm', help='Submit to SLURM, from where -o is a shared folder.')] = False
     partition: Annotated[str | None, typer.Option(help='Partition of SLURM; default: its own.')] = None
-    time: Annotated[int, typer.Option(help='Minutes that each element of the array may take.', min=1)] = 60
+    time: Annotated[int, typer.Option(help='Minutes that each element of the array may take.', min=2)] = 60
     gpus: Annotated[int, typer.Option(help='GPUs of each element.', min=0)] = 0
     memory: Annotated[int | None, typer.Option(help='Memory of each element [GB]; default: of SLURM.', min=1)] = None
     array_size: Annotated[int, typer.Option(help='The most elements that share the scans.', min=1)] = 64

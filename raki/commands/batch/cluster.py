@@ -23,7 +23,7 @@ from raki.commands.inputs import UsageError, as_usage_error
 from raki.commands.settings import Slurm
 from raki.errors import ResourceError
 
-SECONDS_BEFORE = 60
+SECONDS_BEFORE = 30
 """How long before its limit of time an element is told, so that it is started again [s]."""
 
 
