@@ -75,10 +75,15 @@ def _outputs(folder: Path) -> list[tuple[str, Path]]:
     return found
 
 
+def _shown(folder: Path) -> list[str]:
+    """Files that a user sees, not the records of a batch."""
+    return sorted(name for name in sums(folder) if not any(part.startswith('.') for part in Path(name).parts))
+
+
 def _untouched(folder: Path, of: Path) -> Verdict:
     """What was just written must be verified."""
     shutil.copytree(of, folder, dirs_exist_ok=True)
-    for name in sorted(sums(folder)):
+    for name in _shown(folder):
         ending = run(('verify', name), folder)
         if ending.fault or ending.code:
             return Verdict(ending.fault or 'wrong', f'{name}: {ending.code} {ending.out[-200:]} {ending.last}')
@@ -89,7 +94,7 @@ def _flipped(folder: Path, of: Path, name: str, seed: int) -> Verdict:
     """Invert one byte of one file, and verify that file."""
     generator = generator_of(name, seed)
     shutil.copytree(of, folder, dirs_exist_ok=True)
-    files = [file for file in sorted(sums(folder)) if run(('verify', file), folder).code == 0]
+    files = [file for file in _shown(folder) if run(('verify', file), folder).code == 0]
     if not files:
         return Verdict('not verifiable')
     sizes = [(folder / file).stat().st_size for file in files]

@@ -184,10 +184,15 @@ def _not_written(folder: Path, words: str, before: Callable[[], None] | None = N
     ending = run(words.format('disk').split(), folder, before=before)
     if ending.fault:
         return Verdict(ending.fault, ending.last)
-    if state_of(folder) != state:
+    if state_of(folder) != state and not _is_unfinished_batch(folder, words):
         is_whole = ending.code == 0
         return Verdict('done' if is_whole else 'torn', ' '.join(sorted(set(state_of(folder)) - set(state))))
     return _refused_for_resources(ending)
+
+
+def _is_unfinished_batch(folder: Path, words: str) -> bool:
+    """Whether only records and pages of a batch are there, which tell how far it came."""
+    return words.startswith('batch') and not list((folder / 'disk').rglob('*.h5'))
 
 
 def _read_only(folder: Path, words: str, of: Path) -> Verdict:
