@@ -166,10 +166,11 @@ def test_refitted_replicas_vary_the_weights_where_there_are_any() -> None:
 def test_noise_comes_from_noise_samples_where_there_are_any() -> None:
     scan = simulate(Simulation(matrix=(48, 40), n_coils=6))
     assert scan.noise is not None
-    torch.testing.assert_close(bench(scan).covariance, noise_covariance(scan.noise))
+    unit = bench(scan).unit
+    torch.testing.assert_close(unit**2 * bench(scan).covariance, noise_covariance(scan.noise))
     without = replace(scan, noise=None)
     expected = covariance_without_noise_scan(scan.kspace[0], scan.mask, scan.kspace[0][:, 8:40])
-    torch.testing.assert_close(bench(without).covariance, expected)
+    torch.testing.assert_close(unit**2 * bench(without).covariance, expected)
 
 
 def test_the_noise_floor_is_the_error_of_a_reference_without_reconstruction() -> None:
@@ -196,8 +197,9 @@ def test_a_comparison_whitens_and_compresses_as_a_reconstruction_does() -> None:
     full = simulate(Simulation(matrix=(48, 40), n_coils=6))
     sampling = undersample(full.mask, (3,), (20,))
     expected = reconstruct(replace(full, mask=sampling.mask), Grappa(), coils=4, device=torch.device('cpu'))
-    found = bench(full, n_replicas=50, coils=4).cell('x', Grappa(), sampling, (3, 20), silent)
-    assert torch.equal(found.image, expected.image[0])
+    judge = bench(full, n_replicas=50, coils=4)
+    found = judge.cell('x', Grappa(), sampling, (3, 20), silent)
+    assert torch.equal(judge.unit * found.image, expected.image[0])
     interpolator, noise = expected.interpolators[0], noise_covariance(full.noise)  # type: ignore[arg-type]
     weights = matched_weights(image_from_kspace(expected.kspace[0])).conj()
     exact = analytic_noise_map(interpolator, noise, weights).gfactor  # type: ignore[arg-type]

@@ -16,6 +16,9 @@ ACCUMULATED = 3.0
 NOISE_FACTOR = 10.0
 """Of a noise sample over its coil's median: chance is exp(-69); the largest on twenty clean scans was 4.2 [1]."""
 
+DEAD = 1e-3
+"""A coil whose median is less than this part of the others' holds nothing, which is told elsewhere [1]."""
+
 LEAST_NOISE = 0.3
 """Median of k-space over the standard deviation of its noise; of nothing but noise it is 0.83 [1]."""
 
@@ -78,9 +81,15 @@ def _other_noise(samples: Tensor, noise: Tensor | None) -> list[str]:
         return []
     held, own = samples.flatten(1), noise.to(samples.device)
     deviation = own.abs().median(1).values.double() / math.log(2) ** 0.5  # which single large samples do not change
-    ratio = held.abs().median(1).values.double() / deviation
+    level = held.abs().median(1).values.double()
+    ratio, is_dead = level / deviation, level < DEAD * level.median()
     # coils of many zeros, such as those of an asymmetric echo, have a median that says nothing
-    less = ((ratio < LEAST_NOISE) & (deviation > 0) & ((held != 0).double().mean(1) > 0.8)).nonzero().flatten().tolist()
+    less = (
+        ((ratio < LEAST_NOISE) & ~is_dead & (deviation > 0) & ((held != 0).double().mean(1) > 0.8))
+        .nonzero()
+        .flatten()
+        .tolist()
+    )
     if not less:
         return []
     coils = 'all coils' if len(less) == len(ratio) else f'coil {", ".join(map(str, less[:8]))}'

@@ -53,9 +53,14 @@ class Bench:
     """What to compare."""
 
     @cached_property
+    def unit(self) -> float:
+        """Power of two near the largest sample, in which images, noise and covariance are [unit of k-space]."""
+        return unit_of(in_range(self.scan.kspace, 'k-space'))
+
+    @cached_property
     def seen(self) -> Scan:
-        """The scan in units of a power of two near its largest sample, in which all is computed and judged."""
-        unit = unit_of(in_range(self.scan.kspace, 'k-space'))
+        """The scan in its unit, in which all is computed and judged."""
+        unit = self.unit
         arrays = {name: getattr(self.scan, name) for name in ('kspace', 'calibration', 'noise', 'reference')}
         return replace(self.scan, **{name: in_unit(each, unit) for name, each in arrays.items() if each is not None})
 

@@ -8,7 +8,7 @@ the map nonlinear, a third one adds the channels up. All weights follow from the
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 
@@ -32,6 +32,9 @@ sides along every phase axis, and readout samples in all."""
 
 LEAST_EXCESS = 0.01
 """Least power above the noise that is told apart from none, relative to the noise [1]."""
+
+NOT_IMPROVED = 'gated is GRAPPA here: its data do not show that a network would improve on it'
+"""What is noted where nothing is gained."""
 
 LESS = 'the network gives back too little of small points'
 MORE = 'a lower bound, or gated with calibration measured, which takes less away'
@@ -93,10 +96,12 @@ class Gated:
         if network and bounded >= MIN_SHARE:
             warnings = too_little('gated', part, self.faithful or 0.0)
             return found(Blend(own.linear, network, bounded), warnings)
-        why = 'its data do not show that a network would improve on it' if share < MIN_SHARE else LESS
         instead = MORE if self.calibration == 'own' else 'a lower bound'
         warnings = too_little('GRAPPA', part, self.faithful or 0.0, instead)
-        return found(own.linear, (f'gated is GRAPPA here: {why}', *warnings))
+        if share < MIN_SHARE:  # nothing is lost by it: no reason to warn
+            learnt = found(own.linear, warnings)
+            return replace(learnt, notes=(*learnt.notes, NOT_IMPROVED))
+        return found(own.linear, (f'gated is GRAPPA here: {LESS}', *warnings))
 
     def _judged(self, calibration: Calibration, tuned: Tuned, own: Tuned) -> 'tuple[float, Goal | None]':
         """Share of the way to a network that starts from weights of its own, and that network; 0 without one."""
