@@ -322,4 +322,4 @@ def test_a_manifest_of_another_name_covers_its_set(tmp_path: Path) -> None:
     page.write_text('page')
     manifest.write_text(manifest.read_text().replace('compare', 'compose'))
     assert problems(page) == {'page.html': 'carries no digest, and no manifest beside it names it'}
-    assert set(problems(tmp_path)) == {'page.html', 'results.json', 'folder.json'}
+    assert set(problems(tmp_path)) == {'page.html', 'results.json'}

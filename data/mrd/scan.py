@@ -24,6 +24,10 @@ from raki.data.scan import Scan, ScanFile
 from raki.errors import ScanError
 
 
+SIZES = ('active_channels', 'number_of_samples')
+"""Of an acquisition, by their names in its header."""
+
+
 @dataclass(frozen=True, slots=True)
 class RawChoice:
     """What a user may say about a file of raw data."""
@@ -86,8 +90,7 @@ def _require_filled(header: Header, lines: Acquisitions, path: str) -> None:
     n_lines, matrix = int(lines.is_image.sum()), header.first.encoded.matrix
     if n_lines < 2:
         raise ScanError(f'{path}: one of {prod(matrix[1:])} lines was measured, but an image needs many')
-    samples = lines.head[['active_channels', 'number_of_samples']][lines.is_image]
-    n_coils, n_samples = (samples[field].astype(int) for field in samples.dtype.names)
+    n_coils, n_samples = (lines.head[each][lines.is_image].astype(int) for each in SIZES)
     sizes = COMPLEX64_BYTES * int(n_coils.max()) * prod(matrix), COMPLEX64_BYTES * int((n_coils * n_samples).sum())
     require_stored(*sizes, f'{path}: the encoded matrix {" x ".join(map(str, matrix))} (readout, ky, kz)')
 
