@@ -23,7 +23,6 @@ from raki.data.place import LABELS, Frame, named
 from raki.data.scan import Scan, ScanFile
 from raki.errors import ScanError
 
-
 SIZES = ('active_channels', 'number_of_samples')
 """Of an acquisition, by their names in its header."""
 
