@@ -86,6 +86,7 @@ def _other_noise(samples: Tensor, noise: Tensor | None) -> list[str]:
     # coils of many zeros, such as those of an asymmetric echo, have a median that says nothing
     less = (
         ((ratio < LEAST_NOISE) & ~is_dead & (deviation > 0) & ((held != 0).double().mean(1) > 0.8))
+        .cpu()
         .nonzero()
         .flatten()
         .tolist()
