@@ -10,7 +10,7 @@ from torch import Tensor
 
 from raki.data.boundary import require_regular
 from raki.data.child import IS_POSSIBLE, Child, Patience
-from raki.data.memory import COMPLEX64_BYTES, COMPRESSION, require_stored
+from raki.data.memory import COMPLEX64_BYTES, COMPRESSION, PLACE_BYTES, require_stored
 from raki.data.notes import Note
 from raki.data.place import Frame, Geometry, Place
 from raki.data.records import name_of
@@ -58,6 +58,8 @@ def scan_apart(path: str | Path, open_here: Callable[[], ScanFile], patience: Pa
     slab_bytes = COMPLEX64_BYTES * prod(file.shape[1:])
     n_slabs = file.shape[0] * file.n_frames
     require_stored(slab_bytes * n_slabs, n_bytes or slab_bytes * n_slabs, f'{path}: k-space', COMPRESSION)
+    places_bytes = PLACE_BYTES * file.n_slices * file.n_frames
+    require_stored(places_bytes, n_bytes or places_bytes, f'{path}: the list of its images')
     each = slab_bytes + n_bytes // n_slabs
 
     def read_slab(slab: int, frame: int) -> Scan:

@@ -24,8 +24,12 @@ LACKING = (
     'bad_alloc',
     'bad allocation',
     'failed to map segment',
+    "can't start new thread",
 )
-"""What allocators and loaders say, in lower case: of torch, HDF5, the C library and the dynamic linker."""
+"""What says so of allocators, loaders and threads, in lower case: torch, HDF5, the C library, the dynamic linker."""
+
+EXHAUSTED = (errno.ENOMEM, errno.EFBIG, errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)
+"""Errors of the system that no file is to blame for."""
 
 KINDS = {
     stat.S_IFDIR: 'a folder, name a file in it',
@@ -57,6 +61,11 @@ def reading(path: str | Path, kind: str = '') -> Iterator[None]:
         raise ScanError(f'{path}: another program is writing it: try again when it is complete') from error
     except Exception as error:  # no list of classes is complete, and a damaged file must get one line
         reason = said(error)
+        if isinstance(error, OSError) and error.errno in EXHAUSTED and not lacks_memory(error):
+            raise ResourceError(
+                f'{path}: cannot be read{kind}, a limit is in the way ({reason}): raise those on open files, on their '
+                'size and on memory (ulimit), or make room on the disk'
+            ) from error
         if lacks_memory(error):
             raise ResourceError(
                 f'{path}: cannot be read{kind}, memory does not suffice ({reason}): use a larger machine, or raise '

@@ -129,6 +129,8 @@ def _sizes(path: str) -> list[int]:
     numbers = next((line for title, line in pairwise(lines) if title.strip() == '# Dimensions'), '').split()
     if not numbers or not all(number.isascii() and number.isdigit() and int(number) > 0 for number in numbers):
         raise ScanError(f'{header}: needs a line "# Dimensions" and one of sizes below it, got {" ".join(numbers)!r}')
+    if len(numbers) > N_AXES:
+        raise ScanError(f'{header}: BART has {N_AXES} axes, but it names the sizes of {len(numbers)}')
     sizes = [*map(int, numbers), *[1] * (N_AXES - len(numbers))]
     n_bytes, found = COMPLEX64_BYTES * prod(sizes), samples.stat().st_size
     if n_bytes != found:

@@ -143,16 +143,20 @@ def _named(path: Path) -> dict[str, dict[str, Any]]:
         return {}
     try:
         values = json.loads(path.read_text(encoding='utf-8'))
-    except (ValueError, RecursionError):
+    except (OSError, ValueError, RecursionError):
         return {}
     files = values.get(FILES) if isinstance(values, dict) else None
     return {name: known for name, known in files.items() if isinstance(known, dict)} if isinstance(files, dict) else {}
 
 
 def _manifest_of(path: Path) -> Path | None:
-    """The manifest in the same folder, of the same name as far as a set shares one, that names a file."""
-    alike = (each for each in sorted(path.parent.glob('*.json')) if path.name.startswith(Path(each.stem).stem))
-    return next((each for each in alike if is_whole(each) and path.name in _named(each)), None)
+    """The manifest in the same folder that names a file; of several one of the same name, as sets share it."""
+
+    def is_other(each: Path) -> bool:
+        return not path.name.startswith(Path(each.stem).stem)
+
+    there = sorted(path.parent.glob('*.json'), key=lambda each: (is_other(each), each))
+    return next((each for each in there if path.name in _named(each) and is_whole(each)), None)
 
 
 def _digits(file: IO[bytes]) -> int | None:

@@ -25,6 +25,12 @@ SMALL_BYTES = 1 << 24
 COMPRESSIBLE, COMPRESSION = 100, 2000
 """How many times samples can be larger than what is stored of them, and anything that deflate compressed [1]."""
 
+PLACE_BYTES = 256
+"""What is kept of an image before it is read, its place and its counters [byte]."""
+
+START_BYTES = 200_000_000
+"""What the libraries allocate before any scan is read: with less no scan has been reconstructed [byte]."""
+
 GROUPS = Path('/sys/fs/cgroup')
 LIMITS = {'': 'memory.max', 'memory': 'memory.limit_in_bytes'}
 """File with the limit of a control group, of version 2 and of the controller of version 1."""
@@ -71,6 +77,16 @@ def _text(path: str | Path) -> str:
         return Path(path).read_text(encoding='ascii', errors='replace')
     except OSError:
         return ''
+
+
+def require_start() -> None:
+    """Refuse to start under a limit that the libraries do not survive: they end a process with words of their own."""
+    limit = resource.getrlimit(resource.RLIMIT_DATA)[0]
+    if limit != resource.RLIM_INFINITY and limit < START_BYTES:
+        raise ResourceError(
+            f'memory of this process is limited to {limit / 1e6:.0f} MB, less than the {START_BYTES / 1e6:.0f} MB that '
+            'the libraries take alone: raise the limit (ulimit -d)'
+        )
 
 
 def limit_memory() -> None:

@@ -3,9 +3,11 @@
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from math import prod
 from pathlib import Path
 from typing import IO
+from zlib import crc32
 
 import numpy as np
 
@@ -14,6 +16,9 @@ from raki.errors import ScanError
 
 NPY, ZIP = b'\x93NUMPY', b'PK\x03\x04'
 """First bytes of a .npy file, and of an archive such as .npz."""
+
+BLOCK = 1 << 20
+"""What is summed at once [byte]."""
 
 LOCAL_HEADER = 30
 """Size of what stands before the name of an archived file; the lengths of name and extra field are its end [byte]."""
@@ -72,7 +77,9 @@ def _member(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np
             file.seek(member.header_offset)
             header = file.read(LOCAL_HEADER)
         lengths = np.frombuffer(header[-4:], '<u2').astype(int).sum()
-        return _mapped(path, member.header_offset + LOCAL_HEADER + int(lengths))
+        start = member.header_offset + LOCAL_HEADER + int(lengths)
+        _require_intact(path, path.stat().st_mtime_ns, start, member.file_size, member.CRC)
+        return _mapped(path, start)
     name = f'{path}: {member.filename}, which is compressed,'
     require_memory(member.file_size, name)
     require_stored(member.file_size, member.compress_size, name)
@@ -80,6 +87,21 @@ def _member(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np
         shape, is_fortran, dtype = _header(file, path)
         n_bytes = _require_room(shape, dtype, member.file_size - file.tell(), path)
         return np.frombuffer(file.read(n_bytes), dtype).reshape(shape, order='F' if is_fortran else 'C')
+
+
+@lru_cache(maxsize=64)
+def _require_intact(path: Path, _changed: int, start: int, size: int, expected: int) -> None:
+    """Refuse a member of `size` bytes from `start` on with another sum (CRC-32) than the archive has; looked at once.
+
+    Whatever is read through zipfile is checked there.
+    """
+    found, rest = 0, size
+    with path.open('rb') as file:
+        file.seek(start)
+        while block := file.read(min(BLOCK, rest)):
+            found, rest = crc32(block, found), rest - len(block)
+    if rest or found != expected:
+        raise ScanError(f'{path}: is damaged, the bytes of an array have another sum (CRC-32) than the archive says')
 
 
 def _mapped(path: Path, offset: int) -> np.ndarray:

@@ -31,6 +31,7 @@ from raki.commands.terminal import (
     show,
     terminable,
 )
+from raki.data.memory import require_start
 from raki.endings import exit_code, one_line
 from raki.options import JsonOption, MemoryOption, ReuseOption, ScanArgument, SlicesOption, with_settings
 
@@ -274,6 +275,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = [argument for argument in arguments if argument != '--debug']
     try:
         with terminable():
+            require_start()
             return app(inputs.repeated(arguments, inputs.method_names), standalone_mode=False) or 0
     except Stopped as stopped:
         with suppress(OSError):  # a terminal that hung up

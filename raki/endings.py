@@ -1,5 +1,7 @@
 """How a command ends that cannot do what it was asked: an exit code and one line."""
 
+import errno
+
 import typer
 
 from raki.commands.inputs import UsageError, shown
@@ -17,6 +19,16 @@ EXIT_CODES = {
 }
 SINGULAR = ('LinAlgError', '_LinAlgError')
 """Names of what NumPy and torch raise where equations have no solution."""
+
+REMEDIES = {
+    errno.ENOSPC: 'make room on that disk, or choose another one with -o',
+    errno.EDQUOT: 'remove what is not needed any more, or choose another disk with -o',
+    errno.EFBIG: 'raise the limit on the size of files (ulimit -f)',
+    errno.EIO: 'that disk fails, choose another one with -o',
+    errno.EAGAIN: 'raise the limit on processes (ulimit -u), or end others',
+    errno.EMFILE: 'raise the limit on open files (ulimit -n)',
+}
+"""What to do about errors of the system, by their number."""
 
 UNEXPECTED = 70
 """A fault of this program, not of the scan or the machine (EX_SOFTWARE of sysexits.h)."""
@@ -47,4 +59,6 @@ def one_line(error: Exception) -> str:
         text = f'unexpected {name}: {text}: run again with --debug for the traceback, and report it'
     elif exit_code(error) == 5 and not isinstance(error, ResourceError | OSError):
         text = f'memory does not suffice ({text}): take fewer slices or coils, or raise the limit on memory'
+    elif isinstance(error, OSError) and error.errno in REMEDIES:
+        text = f'{text}: {REMEDIES[error.errno]}'
     return shown('; '.join([text, *(note for note in getattr(error, '__notes__', ()) if '\n' not in note)]))

@@ -1,6 +1,8 @@
 """What a child process reads: the same as here, and no fault of a file reaches the parent as anything but an error."""
 
+import errno
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -382,3 +384,24 @@ def test_what_is_no_file_is_refused_at_once(
     assert str(path) in said
     assert command == 'mask' or wanted[kind.removeprefix('link to a ')] in said
     assert not Path(output).exists()
+
+
+@pytest.mark.parametrize('number', [errno.EFBIG, errno.ENOSPC, errno.EDQUOT, errno.EMFILE])
+def test_a_limit_of_the_machine_is_no_damage_of_the_file(number: int) -> None:
+    def fail() -> None:
+        raise OSError(number, 'limit')
+
+    failing(fail, ResourceError, 'a limit is in the way', Patience(20))
+
+
+def test_arrays_beyond_the_largest_file_are_a_matter_of_resources() -> None:
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))
+
+    failing(limit, ResourceError, r'a limit is in the way \(\[Errno 27\] File too large\)', Patience(20))
+
+
+def test_more_images_than_a_file_can_hold_are_refused_before_they_are_counted(scan: Path) -> None:
+    declared = replace(open_scan(scan), shape=(1 << 26, 1, 1, 1), image_shape=None)
+    with pytest.raises(ScanError, match='the list of its images declares 17179869184 bytes'):
+        scan_apart(scan, lambda: declared)

@@ -90,6 +90,7 @@ def test_only_a_slab_is_taken_into_memory(tmp_path: Path) -> None:
         ('# Dimensions\n12 ten 1 3\n', r'a line "# Dimensions" and one of sizes below it, got'),
         ('# Dimensions\n12 -10 1 -3\n', 'needs a line'),
         ('', 'needs a line'),
+        ('# Dimensions\n12 10 1 3' + 13 * ' 1' + '\n', 'BART has 16 axes, but it names the sizes of 17'),
         ('# Dimensions\n12 10 1 1 3\n', 'the axis MAPS has size 3, which is not handled: these seem to be sensi'),
         ('# Dimensions\n12 10 1 1 1 1 1 1 1 1 1 1 1 1 3\n', r'AVG has size 3, .* `bart avg 16384 IN OUT`'),
         ('# Dimensions\n1 10 1 36\n', 'one readout sample and one partition'),

@@ -1,6 +1,8 @@
 """Every end of a command is an exit code and one line, whatever happened."""
 
+import errno
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -48,7 +50,11 @@ def raising(error: Exception) -> Callable[[], None]:
         (raising(ImportError('libx.so: failed to map segment from shared object')), 5, 'memory does not suffice'),
         (raising(ImportError('cannot allocate memory in static TLS block')), 5, 'memory does not suffice'),
         (raising(ResourceError('a.h5: too large')), 5, '^raki: a.h5: too large$'),
-        (raising(OSError(28, 'No space left on device')), 5, 'No space left'),
+        (raising(RuntimeError("can't start new thread")), 5, 'memory does not suffice'),
+        (raising(OSError(errno.ENOSPC, 'No space left on device')), 5, 'No space left on device: make room'),
+        (raising(OSError(errno.EDQUOT, 'Disk quota exceeded')), 5, 'Disk quota exceeded: remove what is not needed'),
+        (raising(OSError(errno.EIO, 'Input/output error')), 5, 'Input/output error: that disk fails'),
+        (raising(OSError(errno.EFBIG, 'File too large')), 5, 'File too large: raise the limit'),
         (raising(ScanError('a.h5: bad')), 3, '^raki: a.h5: bad$'),
         (raising(CalibrationError('no ACS')), 3, '^raki: no ACS$'),
         (raising(TrainingError('not finite')), 4, '^raki: not finite$'),
@@ -65,7 +71,7 @@ def test_what_happens_is_told_in_one_line(
     code: int,
     message: str,
 ) -> None:
-    monkeypatch.setattr('raki.options.Source.open', lambda _: happens())
+    monkeypatch.setattr('raki.commands.settings.Reading.open', lambda *_: happens())
     assert main(['info', 'a.h5']) == code
     said = capsys.readouterr()
     assert said.out == ''
@@ -76,7 +82,7 @@ def test_what_happens_is_told_in_one_line(
 
 @pytest.mark.parametrize('error', [KeyError('kspace'), ScanError('a.h5: bad')])
 def test_debug_lets_every_error_through(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    monkeypatch.setattr('raki.options.Source.open', lambda _: raising(error)())
+    monkeypatch.setattr('raki.commands.settings.Reading.open', lambda *_: raising(error)())
     with pytest.raises(type(error)):
         main(['--debug', 'info', 'a.h5'])
 
@@ -113,3 +119,14 @@ def test_names_in_no_coding_work_or_end_in_one_line(tmp_path: Path, capsys: pyte
     assert main(['reconstruct', scan, '--mask', str(odd / 'none.npy'), '-o', str(odd / 'p.h5')]) == 3
     assert capsys.readouterr().err.count('\n') == 2
     assert not (odd / 'p.h5').exists()
+
+
+def test_a_limit_that_the_libraries_do_not_survive_is_refused_before_they_are_loaded(tmp_path: Path) -> None:
+    def limited() -> None:
+        resource.setrlimit(resource.RLIMIT_DATA, (100_000_000, 100_000_000))
+
+    words = [sys.executable, '-m', 'raki.cli', 'info', str(tmp_path / 'a.h5')]
+    found = subprocess.run(words, check=False, capture_output=True, text=True, preexec_fn=limited)
+    assert found.returncode == 5
+    assert found.stderr.startswith('raki: memory of this process is limited to 100 MB')
+    assert found.stderr.count('\n') == 1

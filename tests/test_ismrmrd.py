@@ -291,6 +291,12 @@ def test_an_adjustment_after_the_image_is_not_what_is_read(tmp_path: Path) -> No
             {},
             r'none of the 2 .* image line \(1 navigation, 1 noise\)',
         ),
+        ([Line(4)], {}, 'one of 12 lines was measured, but an image needs many'),
+        (
+            FULLY,
+            {'z': 30000, 'depth': 5000},
+            r'encoded matrix 16 x 12 x 30000 \(readout, ky, kz\) declares 138240000 bytes, but the file holds 4608',
+        ),
         ([Line(0, (19,), samples=np.full((3, 4), np.inf)), *FULLY], {}, 'noise: 12 samples are NaN or infinite'),
         ([*FULLY[:11], Line(11, samples=np.full((N_COILS, N_SAMPLES), np.nan))], {}, 'in coil 0, line 11, sample 0'),
         ([Line(ky, (20,)) for ky in (2, 3, 5)] + HALF, {'mode': 'separate'}, 'are not one block'),

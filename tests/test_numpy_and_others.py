@@ -2,6 +2,7 @@
 
 import zipfile
 from pathlib import Path
+from zlib import crc32
 
 import h5py
 import numpy as np
@@ -169,3 +170,38 @@ def test_a_dead_coil_is_not_damage(tmp_path: Path) -> None:
     kspace = KSPACE.copy()
     kspace[:, 1] = 0
     assert torch.equal(load_scan(written(tmp_path / 'a.h5', kspace)).kspace, torch.from_numpy(kspace))
+
+
+@pytest.mark.parametrize('save', [np.savez, np.savez_compressed])
+def test_every_changed_byte_of_an_array_in_an_archive_is_found(tmp_path: Path, save) -> None:
+    save(tmp_path / 'whole.npz', kspace=KSPACE)
+    whole = (tmp_path / 'whole.npz').read_bytes()
+    with zipfile.ZipFile(tmp_path / 'whole.npz') as archive:
+        [member] = archive.infolist()
+    for number in range(8):
+        position = len(whole) - member.compress_size * (number + 1) // 9 - 150
+        path = tmp_path / f'{number}.npz'
+        path.write_bytes(whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1 :])
+        with pytest.raises(ScanError, match=rf'{number}.npz: .*damaged'):
+            load_scan(path, layout=LAYOUT)
+
+
+def test_an_archive_is_summed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    np.savez(tmp_path / 'a.npz', kspace=KSPACE)
+    sums: list[int] = []
+    monkeypatch.setattr('raki.data.numpy_file.crc32', lambda block, before: sums.append(0) or crc32(block, before))
+    load_scan(tmp_path / 'a.npz', layout=LAYOUT)
+    assert len(sums) == 1
+
+
+@pytest.mark.parametrize('options', [{'fletcher32': True}, {'compression': 'gzip'}])
+def test_samples_that_hdf5_has_a_sum_of_are_not_read_with_another(tmp_path: Path, options: dict) -> None:
+    kspace = KSPACE.swapaxes(2, 3)
+    with h5py.File(tmp_path / 'a.h5', 'w') as file:
+        file.create_dataset('kspace', data=kspace, chunks=kspace.shape, **options)
+        chunk = file['kspace'].id.get_chunk_info(0)  # type: ignore[attr-defined]
+    content = bytearray((tmp_path / 'a.h5').read_bytes())
+    content[chunk.byte_offset + chunk.size // 2] ^= 1
+    (tmp_path / 'a.h5').write_bytes(content)
+    with pytest.raises(ScanError, match='may be truncated or damaged'):
+        load_scan(tmp_path / 'a.h5')

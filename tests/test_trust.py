@@ -19,7 +19,7 @@ from raki.data.digests import BLOCK, MARK, PLACEHOLDER, is_whole, require_whole,
 from raki.data.images.outputs import WRITERS, reconstruction_writer
 from raki.data.place import Frame, Place
 from raki.data.raw.conversion import TARGETS, convert
-from raki.data.save import OutputImage
+from raki.data.save import OutputImage, replacing_all
 from raki.data.scan import Scan, ScanFile
 from raki.errors import ScanError
 from tests.toys import attributes, random_kspace
@@ -307,3 +307,19 @@ def test_writers_of_one_set_do_not_mix(tmp_path: Path, suffix: str) -> None:
     assert failed == []
     assert problems(tmp_path) == {}
     assert not list(tmp_path.glob('.*'))
+
+
+def test_a_manifest_of_another_name_covers_its_set(tmp_path: Path) -> None:
+    """As those of comparisons and batches do; a damaged one covers nothing."""
+    page, manifest = tmp_path / 'page.html', tmp_path / 'results.json'
+    with replacing_all(manifest) as new_files:
+        new_files(page).write_text('page')
+        new_files.describe(manifest, {'command': 'compare'})
+    (tmp_path / 'folder.json').mkdir()
+    assert problems(page) == problems(manifest) == problems(tmp_path) == {}
+    page.write_text('pale')
+    assert problems(page)['page.html'] == 'is not what results.json names'
+    page.write_text('page')
+    manifest.write_text(manifest.read_text().replace('compare', 'compose'))
+    assert problems(page) == {'page.html': 'carries no digest, and no manifest beside it names it'}
+    assert set(problems(tmp_path)) == {'page.html', 'results.json'}

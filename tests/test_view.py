@@ -152,3 +152,14 @@ def test_what_cannot_be_shown_leaves_no_page(
     assert 'no slice 4; the file has 3, 5' in capsys.readouterr().err
     assert main(['view', str(path), '--no-open', '-o', str(path)]) == 2
     assert not list(tmp_path.glob('*.html'))
+
+
+@pytest.mark.parametrize('stated', ['y', '', 'a, b', 'image, y, x, z', [1, 2], float('nan'), 3])
+def test_axes_that_a_file_does_not_state_as_ours_are_y_and_x(
+    tmp_path: Path, images: torch.Tensor, stated: object
+) -> None:
+    path = written(tmp_path / 'x.h5', images, MANIFEST)
+    with h5py.File(path, 'r+') as file:
+        file.attrs['image_axes'] = stated
+    assert main(['view', str(path), '--no-open']) == 0
+    assert 'vertical y, horizontal x.' in data_of(tmp_path / 'x.html')[1]

@@ -1,4 +1,9 @@
-"""SIGKILL at a random moment: afterwards outputs are the old ones or the new ones, and the same command succeeds."""
+"""SIGKILL at a random moment: afterwards outputs are the old ones or the new ones, and the same command succeeds.
+
+No system puts several files in place in one step. So a set may be partly new, every file of it whole, if `raki verify`
+says so of it; that is `mixed, told`. It is `mixed` if verify takes it for what was written, and `torn` if any file is
+neither old nor new, whatever verify says.
+"""
 
 import os
 import re
@@ -100,10 +105,18 @@ def attack(folder: Path, work: Work, name: str, seed: int) -> Verdict:
         kill_all(running.process)
     ending = finish(running, grace=GRACE)
     state = _state(folder, old, work)
+    if state == 'mixed' and _is_told(folder, work):
+        state = 'mixed, told'
     if ending.n_orphans or state in ('torn', 'mixed'):
         return Verdict('orphans' if ending.n_orphans else state, ' '.join(sorted(sums(folder))))
     again = run([*work.command, *work.again], folder, is_anew=is_anew)
     return _after(again, folder, work, inputs, state)
+
+
+def _is_told(folder: Path, work: Work) -> bool:
+    """Whether `raki verify` refuses a set, whichever of its files is named."""
+    there = [name for name in work.new if (folder / name).exists()]
+    return bool(there) and all(run(('verify', name), folder).code == 3 for name in there)
 
 
 def _state(folder: Path, old: dict[str, str], work: Work) -> str:

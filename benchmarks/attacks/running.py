@@ -33,6 +33,9 @@ REFUSED = (2, 3, 4, 5)
 ESCAPES = re.compile(r'\x1b\[[0-9;?]*[A-Za-z]')
 UNEXPECTED = re.compile(r'Traceback \(most recent call last\)|unexpected error|internal error', re.IGNORECASE)
 
+OF_A_SCAN = re.compile(r'raki: \d+ of \d+: ')
+"""How a batch tells of every scan, beside the one line of its own end."""
+
 PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -78,7 +81,7 @@ class Ending:
             return 'traceback'
         if self.n_orphans:
             return 'orphans'
-        said = [line for line in self.lines if line not in self.warnings]
+        said = [line for line in self.lines if line not in self.warnings and not OF_A_SCAN.match(line)]
         is_told = len(said) == 1 or (not said and bool(self.out))
         return '' if is_told or self.code not in REFUSED else 'many lines'
 

@@ -8,7 +8,7 @@ from math import prod
 import numpy as np
 from torch import Tensor
 
-from raki.data.memory import COMPLEX64_BYTES, require_memory_of_slab
+from raki.data.memory import COMPLEX64_BYTES, require_memory_of_slab, require_stored
 from raki.data.mrd.acquisitions import Acquisitions
 from raki.data.mrd.calibration import Calibration, calibration_of
 from raki.data.mrd.centre import centre_of
@@ -22,6 +22,9 @@ from raki.data.notes import LEFT_OUT, Note, caution
 from raki.data.place import LABELS, Frame, named
 from raki.data.scan import Scan, ScanFile
 from raki.errors import ScanError
+
+SIZES = ('active_channels', 'number_of_samples')
+"""Of an acquisition, by their names in its header."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,18 @@ def scan_file_of(
         If a single slice, or a volume with its reconstruction, does not fit into memory.
     """
     reader, decided = understood(header, lines, centre=centre, noise=noise)
+    _require_filled(header, lines, path)
     return file_of(reader, path, name, (*notes, *decided))
+
+
+def _require_filled(header: Header, lines: Acquisitions, path: str) -> None:
+    """Refuse one line, and a matrix that would hold zeros almost everywhere."""
+    n_lines, matrix = int(lines.is_image.sum()), header.first.encoded.matrix
+    if n_lines < 2:
+        raise ScanError(f'{path}: one of {prod(matrix[1:])} lines was measured, but an image needs many')
+    n_coils, n_samples = (lines.head[each][lines.is_image].astype(int) for each in SIZES)
+    sizes = COMPLEX64_BYTES * int(n_coils.max()) * prod(matrix), COMPLEX64_BYTES * int((n_coils * n_samples).sum())
+    require_stored(*sizes, f'{path}: the encoded matrix {" x ".join(map(str, matrix))} (readout, ky, kz)')
 
 
 def understood(

@@ -55,17 +55,21 @@ def _page(file: ReconstructionFile, panels: Sequence[Panel], window: float, own:
     axes = {name: sorted({panel.place[name] or 0 for panel in panels}) for name in panels[0].place}
     size, (height, width) = f'{file.shape[1]} × {file.shape[2]}', file.pixel_size or (1.0, 1.0)
     extent = f' of {1000 * height:.4g} × {1000 * width:.4g} mm' if file.pixel_size else ''
-    orientation = str(manifest.get('image_axes', 'image, y, x')).split(', ')[1:]
+    vertical, horizontal = _orientation(manifest.get('image_axes'))
     return Page(
         title=shown(Path(file.path).name),
         axes={name: values for name, values in axes.items() if name == 'slice' or len(values) > 1},
         panels=panels,
         scales={'image': window or 1.0},
-        facts=[
-            f'{len(panels)} image(s) of {size} pixels{extent}; vertical {orientation[0]}, horizontal {orientation[-1]}.'
-        ],
+        facts=[f'{len(panels)} image(s) of {size} pixels{extent}; vertical {vertical}, horizontal {horizontal}.'],
         caption=['Magnitude in the unit of the file; one window for all images until it is changed.'],
         footer=manifest,
         warnings=[*own, *(warnings if isinstance(warnings, list) else [str(warnings)])],
         pixel_aspect=height / width,
     )
+
+
+def _orientation(stated: object) -> tuple[str, str]:
+    """Names of the vertical and the horizontal axis, as the file states them; y and x where it does not."""
+    _, *axes = str(stated).split(', ')
+    return (axes[0], axes[1]) if len(axes) == 2 else ('y', 'x')

@@ -6,8 +6,8 @@ filling in (f = 1) where the regression of S on F, Re<F, S> / <F, F>, is below 1
 correlation from ACS lines that were not learnt from: those at either end of the ACS, beyond which lines are missing.
 They are predicted by the tuned linear map, and by the one that is learnt anew from the scan's own reconstruction, each
 without their equations. Taking rows away from a short ACS costs much of what it teaches, so the greater correlation
-counts; but where filled lines have more power than what they stand for, which a conditional mean never has (law of
-total variance), neither may be trusted, and the lesser counts.
+decides. Where filled lines have more power than what they stand for, which a conditional mean never has (law of total
+variance), neither may be trusted, and there is a warning if the lesser says that they do harm.
 
 Held-out lines tell about lines like them. Where the brightest lines are not in the ACS, or one row of cells is all that
 there is, k-space must be extrapolated, and errors may be twice as large as they were seen: the signal must then be
@@ -45,7 +45,7 @@ FALLBACK = 'not filled in (zero filling), as measured lines tell that filling in
 
 DOUBT = (
     'ghosts are possible: {}, and filled lines have {:.2f} times the power of their neighbours: '
-    'acquire the ACS at the centre, or compare with --method zero-filled'
+    'acquire more ACS lines at the centre, or compare with --method zero-filled'
 )
 """What a user is told where harm is likely only."""
 
@@ -115,15 +115,17 @@ def harm(interpolator: Interpolator, kinds: Sequence[Calibration], kspace: Tenso
         power = _relative_power(interpolator, kinds, kspace)
         return None if power <= 1 else DOUBT.format(where, power)
     power = _relative_power(interpolator, kinds, kspace)
-    correlation = (min if power > 1 else max)(each.correlation for each in every)
-    gain = expected_gain(correlation, power) if power > 0 else LEAST_GAIN
-    if gain >= LEAST_GAIN:
-        return None
-    return (
-        f'{FALLBACK}: lines of the ACS that were left out are predicted with a correlation of {correlation:.2f}, so '
-        f'that filled lines, of {power:.2f} times the power of their neighbours, would '
-        + (f'restore {100 * gain:.0f} % of the missing energy' if gain >= 0 else 'add more error than they restore')
-    )
+    least, most = (choose(each.correlation for each in every) for choose in (min, max))
+    predicted = 'lines of the ACS that were left out are predicted with a correlation of {:.2f}'.format
+    gain = expected_gain(most, power)
+    if power > 0 and gain < LEAST_GAIN:
+        outcome = (
+            f'restore {100 * gain:.0f} % of the missing energy' if gain >= 0 else 'add more error than they restore'
+        )
+        what = f'filled lines, of {power:.2f} times the power of their neighbours, would {outcome}'
+        return f'{FALLBACK}: {predicted(most)}, so that {what}'
+    is_doubtful = power > 1 and expected_gain(least, power) < LEAST_GAIN
+    return DOUBT.format(predicted(least), power) if is_doubtful else None
 
 
 def _relative_power(interpolator: Interpolator, kinds: Sequence[Calibration], kspace: Tensor) -> float:
