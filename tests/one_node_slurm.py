@@ -102,15 +102,16 @@ def _start_munge(folder: Path) -> None:
 
 
 def _wait_for_the_node(environment: dict[str, str]) -> None:
-    end = time.monotonic() + PATIENCE
+    end, told = time.monotonic() + PATIENCE, ''
     while time.monotonic() < end:
         found = subprocess.run(
             ['sinfo', '--noheader', '--format=%T'], env=environment, capture_output=True, text=True, check=False
         )
-        if found.stdout.strip() == 'idle':
+        told = f'{found.stdout} {found.stderr}'.strip()
+        if told == 'idle':
             return
         time.sleep(0.2)
-    pytest.skip(f'the daemons of SLURM do not come up here: {found.stdout} {found.stderr}')
+    pytest.skip(f'the daemons of SLURM do not come up here: {told}')
 
 
 def _end_jobs(environment: dict[str, str]) -> None:

@@ -2,10 +2,11 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -32,12 +33,18 @@ PROGRAMS = {
         last=$(sed -n 's/^#SBATCH --array=0-\\([0-9]*\\)%.*/\\1/p' "$1")
         for element in $(seq 0 $last); do touch {folder}/queue/7_$element; done
         (for element in $(seq 0 $last); do
-            SLURM_JOB_ID=$element SLURM_ARRAY_JOB_ID=7 SLURM_ARRAY_TASK_ID=$element bash "$1"
+            export SLURM_JOB_ID=$element SLURM_ARRAY_JOB_ID=7 SLURM_ARRAY_TASK_ID=$element
+            bash "$1"
+            [ -e {folder}/requeued ] && rm {folder}/requeued && bash "$1"
             rm {folder}/queue/7_$element
-        done) </dev/null >/dev/null 2>{folder}/errors &
+        done) </dev/null >{folder}/log 2>&1 &
         echo Submitted batch job 7
         """,
-    'srun': 'shift 5\nexec "$@"',
+    'srun': 'shift 5\necho $$ >{folder}/pid\nexec "$@"',
+    'scontrol': """
+        [ "$1" = requeue ] && touch {folder}/requeued
+        for child in $(cat /proc/$PPID/task/$PPID/children); do [ $child = $$ ] || kill $child; done
+        """,
     'squeue': '[ -e {folder}/ends ] && kill -TERM $PPID\nls {folder}/queue',
 }
 """Commands of SLURM as far as a batch needs them: elements run one after the other."""
@@ -60,6 +67,23 @@ def files_of(folder: Path) -> dict[str, bytes]:
 def times_of(folder: Path) -> list[str]:
     """What the last run did with every scan, in their order."""
     return [each['state'] for _, each in sorted(json.loads((folder / FOLDER / 'times.json').read_text()).items())]
+
+
+def wait_for(path: Path) -> None:
+    end = time.monotonic() + 60
+    while time.monotonic() < end and not path.exists():
+        time.sleep(0.02)
+
+
+@contextmanager
+def meanwhile(work: Callable[[], object]) -> Iterator[None]:
+    """Let something be done beside."""
+    thread = Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
 
 
 @pytest.fixture(autouse=True)
@@ -202,25 +226,25 @@ def test_what_is_missing_is_told(
     assert 'needs sbatch, which is not on this machine' in capsys.readouterr().err
 
 
+def test_an_element_that_slurm_starts_again_goes_on(pretended: Path, tmp_path: Path) -> None:
+    """What it has finished is not made again, and nobody has to be asked."""
+    for name, n_slices in {'a': 1, 'b': 1, 'c': 20}.items():
+        write_small(tmp_path / f'{name}.h5', 0, n_slices)
+    out = tmp_path / 'out'
+    before = list[int]()
+
+    def interrupt() -> None:
+        wait_for(out / FOLDER / 'c.h5.part')
+        before.append((out / 'a.h5').stat().st_mtime_ns)
+        os.kill(int((pretended / 'pid').read_text()), signal.SIGUSR2)
+
+    with meanwhile(interrupt):
+        assert main(['batch', str(tmp_path / '*.h5'), '-o', str(out), *METHOD, '--slurm', '--array-size', '2']) == 0
+    assert (pretended / 'log').read_text().count('Starting with JobEnvironment(job_id=7_0') == 2
+    assert before == [(out / 'a.h5').stat().st_mtime_ns]
+
+
 # A real one
-
-
-@contextmanager
-def cancelled(records: Records, name: str) -> Iterator[list[str]]:
-    """Cancel the element that works on a scan as soon as it is at it; give the element."""
-    elements = list[str]()
-
-    def cancel() -> None:
-        end = time.monotonic() + 60
-        while time.monotonic() < end and not (records.path / f'{name}.part').exists():
-            time.sleep(0.02)
-        elements.append(f'{queue.known_job(records)}_{int(name[4:6])}')
-        subprocess.run(['scancel', elements[0]], check=True)
-
-    thread = Thread(target=cancel)
-    thread.start()
-    yield elements
-    thread.join()
 
 
 def test_an_array_of_which_one_job_is_killed_goes_on_to_the_same_set(
@@ -233,13 +257,19 @@ def test_an_array_of_which_one_job_is_killed_goes_on_to_the_same_set(
     monkeypatch.chdir(tmp_path)
     local, out = tmp_path / 'local' / 'out', tmp_path / 'out'
     words = ['batch', 'scans', *METHOD, '-o']
+
+    def cancel() -> None:
+        """As soon as it is at work."""
+        wait_for(out / FOLDER / 'scan03.h5.part')
+        subprocess.run(['scancel', f'{queue.known_job(Records(out))}_3'], check=True)
+
     assert main([*words, str(local), '--workers', '1']) == 0
     with one_node_slurm(tmp_path / 'slurm') as environment:
         monkeypatch.setenv('SLURM_CONF', environment['SLURM_CONF'])
-        with cancelled(Records(out), 'scan03.h5') as elements:
+        with meanwhile(cancel):
             assert main([*words, str(out), '--slurm', '--array-size', '12', '--time', '10']) == 5
         assert times_of(out) == ['done'] * 3 + ['failed'] + ['done'] * 8
-        assert f'SLURM job {elements[0]} ended before this scan was done' in capsys.readouterr().err
+        assert 'SLURM job 1_3 ended before this scan was done' in capsys.readouterr().err
         assert main([*words, str(out), '--slurm', '--resume']) == 0
         assert times_of(out) == ['skipped'] * 3 + ['done'] + ['skipped'] * 8
     assert files_of(out) == files_of(local)
