@@ -22,6 +22,9 @@ PLACEHOLDER = MARK + 64 * '0'
 FILES = 'files'
 """Of a manifest: size and sum of every other file of the set, by its path from there."""
 
+LARGEST_MANIFEST = 1 << 28
+"""Size of a JSON that may be a manifest [byte]; larger ones of others are not looked into."""
+
 BLOCK = 1 << 20
 
 CHANGED = 'changed since it was written'
@@ -139,7 +142,7 @@ def _verified(manifest: Path, name: str, known: Mapping[str, Any]) -> Verdict:
 
 def _named(path: Path) -> dict[str, dict[str, Any]]:
     """What a sealed file names as its set; nothing if it is no manifest."""
-    if path.suffix != '.json':
+    if path.suffix != '.json' or not path.is_file() or path.stat().st_size > LARGEST_MANIFEST:
         return {}
     try:
         values = json.loads(path.read_text(encoding='utf-8'))

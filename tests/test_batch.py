@@ -343,6 +343,10 @@ def test_what_names_and_errors_say_is_text_on_the_page() -> None:
 # Settings from a file
 
 
+BOMB = '&a0 [x], ' + ', '.join(f'&a{n + 1} [{", ".join(9 * [f"*a{n}"])}]' for n in range(30))
+"""YAML of a few hundred bytes that stands for 9 ** 30 texts."""
+
+
 @pytest.mark.parametrize(
     ('text', 'message'),
     [
@@ -356,6 +360,8 @@ def test_what_names_and_errors_say_is_text_on_the_page() -> None:
         ('method: [a', 'is not YAML'),
         ('method: !!python/object/apply:os.system ["true"]', 'is not YAML'),
         ('a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]', 'b: must be one value or a list'),
+        (f'x: [{BOMB}]', 'x: must be one value or a list'),
+        (f'[{BOMB}]', 'must hold settings'),
         ('x: ' + '[' * 3000, 'is not YAML'),
         ('#' * 70000, 'must hold settings'),
     ],
@@ -377,3 +383,9 @@ def test_the_command_line_beats_the_file(scans: Path, tmp_path: Path, capsys: py
     assert main([*words, '--config', str(tmp_path / 'c.yaml'), '--slices', '0']) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found['method'], found['slice'], found['crop']) == ('zero-filled', [0], False)
+
+
+def test_settings_in_a_pipe_are_refused_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo(tmp_path / 'c.yaml')
+    assert main(['reconstruct', 'scan.h5', '--config', str(tmp_path / 'c.yaml')]) == 2
+    assert 'is a pipe, not a file' in capsys.readouterr().err

@@ -1,6 +1,7 @@
 """Outputs carry what made them and sums of their bytes; what was changed or mixed since they were written is found."""
 
 import json
+import os
 import re
 import threading
 import time
@@ -316,6 +317,7 @@ def test_a_manifest_of_another_name_covers_its_set(tmp_path: Path) -> None:
         new_files(page).write_text('page')
         new_files.describe(manifest, {'command': 'compare'})
     (tmp_path / 'folder.json').mkdir()
+    os.mkfifo(tmp_path / 'pipe.json')
     assert problems(page) == problems(manifest) == problems(tmp_path) == {}
     page.write_text('pale')
     assert problems(page)['page.html'] == 'is not what results.json names'

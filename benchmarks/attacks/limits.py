@@ -16,10 +16,11 @@ from time import sleep
 import numpy as np
 
 from attacks.cases import Case, Verdict, generator_of
-from attacks.folders import fault_of, state_of
+from attacks.folders import State, fault_of, state_of
 from attacks.running import ROOT, Ending, finish, run, start
 from attacks.scans import Clean, image_in, nrmse
 from attacks.warm import commands
+from raki.evaluation.kept import FOLDER as KEPT
 
 NAME = 'limits'
 
@@ -233,9 +234,16 @@ def _signalled(folder: Path, words: str, which: signal.Signals, name: str, of: P
         return Verdict('wrong code', f'{ending.code}: {ending.last}')
     if ending.fault:
         return Verdict(ending.fault, ending.last)
-    if found != state and 'batch' not in words:
-        return Verdict('torn', ' '.join(sorted(set(found) - set(state))))
+    left = {name for name in {*state, *found} if state.get(name) != found.get(name)} - _kept(found)
+    if left and 'batch' not in words:
+        return Verdict('torn', ' '.join(sorted(left)))
     return Verdict('ended' if ending.lines else 'without a word')
+
+
+def _kept(state: State) -> set[str]:
+    """What an interrupted comparison goes on from, in a hidden folder, and the folder that this is in."""
+    hidden = {name for name in state if KEPT in Path(name).parts}
+    return hidden | {str(Path(name).parent) for name in hidden if Path(name).name == KEPT}
 
 
 def _writers(folder: Path, scan: Clean) -> Verdict:

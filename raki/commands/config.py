@@ -3,12 +3,15 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from reprlib import Repr
 from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from raki.commands.inputs import UsageError, shown
+from raki.data.boundary import require_regular
+from raki.errors import ScanError
 
 LARGEST = 1 << 16
 """Of a file with settings [byte]."""
@@ -51,20 +54,30 @@ def _wanted(error: Mapping[str, Any]) -> str:
     return f'must be {message}{where}, got {shown(repr(error["input"])[:80])}'
 
 
+def _short(value: object) -> str:
+    """The beginning of a value; a few lines of YAML can name more than memory holds."""
+    short = Repr()
+    short.maxlevel = 2
+    return shown(short.repr(value)[:80])
+
+
 def _mapping(path: Path) -> dict[str, Any]:
     """Give the keys and values of a file, values being plain or lists of plain ones."""
     try:
+        require_regular(path)
         with path.open('rb') as file:
             text = file.read(LARGEST + 1)
         values = yaml.safe_load(text) if len(text) <= LARGEST else text
+    except ScanError as error:
+        raise UsageError(str(error)) from error
     except OSError as error:
         raise UsageError(f'{path}: cannot be read ({error.strerror})') from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UsageError(f'{path}: is not YAML ({" ".join(str(error).split())})') from error
     if not isinstance(values, Mapping | None):
-        raise UsageError(f'{path}: must hold settings, one `name: value` a line, got {shown(repr(values)[:80])}')
+        raise UsageError(f'{path}: must hold settings, one `name: value` a line, got {_short(values)}')
     for key, value in (values or {}).items():
         parts = value if isinstance(value, list) else [value]
         if not all(isinstance(part, PLAIN) for part in parts):
-            raise UsageError(f'{path}: {key}: must be one value or a list, got {shown(repr(value)[:80])}')
+            raise UsageError(f'{path}: {key}: must be one value or a list, got {_short(value)}')
     return {str(key): value for key, value in (values or {}).items()}
