@@ -246,7 +246,7 @@ def serve(
     with as_usage_error():
         asked = inline.Inline.asked(method, reuse, device, memory)
         listening = inline.Listening(host, port, connections, timeout)
-    inline.serve(asked, listening, lambda line: print(line, flush=True), _log)
+    inline.serve(asked, listening, lambda line: print(line, flush=True), many.log)
 
 
 @app.command()
@@ -261,7 +261,7 @@ def stream(
 
     with as_usage_error():
         asked = inline.Inline.asked(method, reuse, device, memory)
-    _log(f'{inline.stream(asked, cast(BufferedReader, sys.stdin.buffer), sys.stdout.buffer)} image(s)')
+    many.log(f'{inline.stream(asked, cast(BufferedReader, sys.stdin.buffer), sys.stdout.buffer)} image(s)')
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -279,17 +279,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             return app(inputs.repeated(arguments, inputs.method_names), standalone_mode=False) or 0
     except Stopped as stopped:
         with suppress(OSError):  # a terminal that hung up
-            _log(str(stopped))
+            many.log(str(stopped))
         return stopped.exit_code
     except Exception as error:
         if is_debugging:
             raise
         print(f'raki: {one_line(error)}', file=sys.stderr)
         return exit_code(error)
-
-
-def _log(line: str) -> None:
-    print(f'raki: {shown(line)}', file=sys.stderr, flush=True)
 
 
 def _warn(warnings: Sequence[str]) -> None:

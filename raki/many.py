@@ -44,9 +44,9 @@ def batch(
         array = cluster.submit_files(scans, output, work, slurm, workers)
         print(json.dumps(array.told, indent=1) if as_json else f'{shown(output)}: {array.line}; {COLLECT}')
         return
-    machine = partial(cluster.on_slurm, slurm, workers, _log) if slurm.is_asked else partial(here, workers)
+    machine = partial(cluster.on_slurm, slurm, workers, log) if slurm.is_asked else partial(here, workers)
     try:
-        with batch_watcher(_log) as watcher:
+        with batch_watcher(log) as watcher:
             summary = batch_files(scans, output, work, machine, watcher)
     except Stopped as stopped:
         stopped.add_note(f'what is finished stays in {output}; the same command with --resume goes on')
@@ -75,5 +75,6 @@ def batch_part(
     run_part(folder, number)
 
 
-def _log(line: str) -> None:
+def log(line: str) -> None:
+    """Say a line on stderr, as any terminal can show it."""
     print(f'raki: {shown(line)}', file=sys.stderr, flush=True)
