@@ -37,6 +37,7 @@ from raki.pipeline import Slab
 SIMULATIONS = {
     'head_0.003': Simulation((128, 96), 8, 1, 0.003, 1),
     'bars_0.03': Simulation((128, 96), 8, 1, 0.03, 2, 'bars'),
+    'compartments_0.01': Simulation((144, 112), 12, 1, 0.01, 3, 'compartments'),
 }
 RATES, ACS, BESIDE = tuple(range(2, 11)), (0, 4, 8, 10, 12, 14, 16, 20, 24, 32, 40, 48), (0, 20)
 HARMFUL = (FALLBACK, 'ghosts are possible')

@@ -98,6 +98,7 @@ def reconstruct(
 
 app.command()(with_settings(many.batch))
 app.command(hidden=True)(many.worker)
+app.command(hidden=True)(many.batch_part)
 
 
 @app.command()

@@ -35,6 +35,7 @@ AT_HOME = {
     'plotly': ('raki.evaluation.web_page',),
     'jinja2': ('raki.evaluation.contact_page', 'raki.evaluation.web_page'),
     'mrd': ('raki.inline.version2',),
+    'submitit': ('raki.commands.batch.cluster',),
     'rich': ('raki.commands.terminal',),
     'twixtools': ('raki.data.twix.file',),
     'pydantic': ('raki.commands.batch.records', 'raki.commands.config', 'raki.commands.settings', 'raki.options'),

@@ -28,7 +28,7 @@ def repaired(lines: MeasuredLines, damaged: Tensor) -> Tensor:
     n_offsets, size = len(windows) // len(clean), clean.shape[-1]
     result = clean.clone()
     groups: dict[tuple[int, bytes], list[tuple[int, int]]] = {}
-    for coil, line, sample in damaged.nonzero().tolist():
+    for coil, line, sample in damaged.cpu().nonzero().tolist():
         pattern = usable[:, line, sample].cpu().numpy().tobytes()
         groups.setdefault((coil, pattern), []).append((line, sample))
     for (coil, _), places in groups.items():

@@ -33,7 +33,7 @@ def about_noise(noise: Tensor | None) -> list[str]:
     if noise is None or not noise.numel():
         return []
     magnitude = noise.abs()
-    found = (magnitude > NOISE_FACTOR * magnitude.median(dim=1, keepdim=True).values).nonzero().tolist()
+    found = (magnitude > NOISE_FACTOR * magnitude.median(dim=1, keepdim=True).values).cpu().nonzero().tolist()
     found = [(coil, sample) for coil, sample in found if bool(magnitude[coil].median() > 0)]
     if not found:
         return []
@@ -49,7 +49,7 @@ def _clipped(samples: Tensor) -> list[str]:
     most = parts.amax(1, keepdim=True)
     n_most = ((parts == most) & (most > 0)).sum(1)
     found = []
-    for coil in (n_most >= FEWEST_CLIPPED).nonzero().flatten().tolist():
+    for coil in (n_most >= FEWEST_CLIPPED).cpu().nonzero().flatten().tolist():
         levels, counts = parts[coil].unique(return_counts=True)
         upper = counts[(levels >= most[coil] / 2) & (levels < most[coil])].double()
         usual = float(upper.mean()) if len(upper) else 1.0
@@ -71,7 +71,7 @@ def _constant(samples: Tensor) -> list[str]:
         return []
     return [
         f'coil {coil} holds the same value in every sample, which no receiver delivers: take it out of the file'
-        for coil in is_constant.nonzero().flatten().tolist()
+        for coil in is_constant.cpu().nonzero().flatten().tolist()
     ]
 
 
@@ -86,6 +86,7 @@ def _other_noise(samples: Tensor, noise: Tensor | None) -> list[str]:
     # coils of many zeros, such as those of an asymmetric echo, have a median that says nothing
     less = (
         ((ratio < LEAST_NOISE) & ~is_dead & (deviation > 0) & ((held != 0).double().mean(1) > 0.8))
+        .cpu()
         .nonzero()
         .flatten()
         .tolist()

@@ -91,3 +91,25 @@ class Settings(Reading):
     def labels(self) -> dict[str, int | None]:
         """Which frames are wanted, by the names of `raki.data.place.Frame`; None for any."""
         return {name: getattr(self, name) for name in ('repetition', 'contrast', 'phase', 'set')}
+
+
+class Slurm(BaseModel):
+    """What is asked of SLURM. A field here is an option of `raki batch`, called as sbatch calls it."""
+
+    model_config = ConfigDict(frozen=True, extra='forbid')
+
+    slurm: Annotated[bool, typer.Option('--slurm', help='Submit to SLURM, from where -o is a shared folder.')] = False
+    partition: Annotated[str | None, typer.Option(help='Partition of SLURM; default: its own.')] = None
+    time: Annotated[int, typer.Option(help='Minutes that each element of the array may take.', min=2)] = 60
+    gpus: Annotated[int, typer.Option(help='GPUs of each element.', min=0)] = 0
+    memory: Annotated[int | None, typer.Option(help='Memory of each element [GB]; default: of SLURM.', min=1)] = None
+    array_size: Annotated[int, typer.Option(help='The most elements that share the scans.', min=1)] = 64
+    wait: Annotated[bool, typer.Option('--wait/--no-wait', help='Wait for all, or end when they are submitted.')] = True
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether to submit; a UsageError if something is asked of SLURM that gets nothing to do."""
+        if not self.slurm and self.model_fields_set:
+            names = ', '.join(f'--{name.replace("_", "-")}' for name in sorted(self.model_fields_set))
+            raise inputs.UsageError(f'{names.replace("--wait", "--no-wait")}: only together with --slurm')
+        return self.slurm

@@ -5,11 +5,14 @@ filling in (f = 1) where the regression of S on F, Re<F, S> / <F, F>, is below 1
 <F, F> is known. <F, S> is the correlation of F and S times both norms: |S|^2 follows from measured neighbours, and the
 correlation from ACS lines that were not learnt from: those at either end of the ACS, beyond which lines are missing.
 They are predicted by the tuned linear map, and by the one that is learnt anew from the scan's own reconstruction, each
-without their equations; the lesser correlation counts, as neither may be trusted where they disagree.
+without their equations. Taking rows away from a short ACS costs much of what it teaches, so the greater correlation
+decides. Where filled lines have more power than what they stand for, which a conditional mean never has (law of total
+variance), neither may be trusted, and there is a warning if the lesser says that they do harm.
 
 Held-out lines tell about lines like them. Where the brightest lines are not in the ACS, or one row of cells is all that
 there is, k-space must be extrapolated, and errors may be twice as large as they were seen: the signal must then be
-predicted to three quarters of its power, so that twice the error is less than zero filling's.
+predicted to three quarters of its power, so that twice the error is less than zero filling's. Filled lines of too much
+power are warned of there: neighbours of the bright centre are no measure of it, so they may be right all the same.
 """
 
 from collections.abc import Sequence
@@ -29,6 +32,7 @@ from raki.interpolation.noise_power import noise_neighbourhood, noise_power
 from raki.interpolation.own import around_acs, of_acs
 from raki.interpolation.powers import energy, squares
 from raki.interpolation.tuning import Tuned, cross_validated, least_gcv, tune
+from raki.magnitude import in_unit
 
 LEAST_GAIN = 0.1
 """Least part of the missing energy that filling in must be expected to restore [1]."""
@@ -38,6 +42,12 @@ LEAST_EXPLAINED = 0.75
 
 FALLBACK = 'not filled in (zero filling), as measured lines tell that filling in would do harm'
 """What a user is told first."""
+
+DOUBT = (
+    'ghosts are possible: {}, and filled lines have {:.2f} times the power of their neighbours: '
+    'acquire more ACS lines at the centre, or compare with --method zero-filled'
+)
+"""What a user is told where harm is likely only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,16 +91,18 @@ class HeldOut:
 def guarded(interpolator: Interpolator, kinds: Sequence[Calibration], kspace: Tensor) -> Interpolator:
     """Leave k-space (coil, phase axes, kx) as measured, with a warning, where filling it in would do harm.
 
-    Calibrations are those that it was fitted to, in its virtual coils, one for each kind of cells.
+    Calibrations are those that it was fitted to, in its virtual coils, one for each kind of cells. Where harm is likely
+    only, there is a warning.
     """
     told = harm(interpolator, kinds, kspace)
     if told is None:
         return interpolator
-    return replace(interpolator, inner=(), edges=(), refinement=None, warnings=(told, *interpolator.warnings))
+    interpolator = replace(interpolator, warnings=(told, *interpolator.warnings))
+    return replace(interpolator, inner=(), edges=(), refinement=None) if told.startswith(FALLBACK) else interpolator
 
 
 def harm(interpolator: Interpolator, kinds: Sequence[Calibration], kspace: Tensor) -> str | None:
-    """Why filling k-space in would do harm, in a sentence; None where nothing is known against it."""
+    """Why filling k-space in does harm, or may, in a sentence; None where nothing is known against it."""
     calibration = kinds[0]
     tuned = tune(calibration)
     every = held_out(calibration, tuned)
@@ -98,21 +110,29 @@ def harm(interpolator: Interpolator, kinds: Sequence[Calibration], kspace: Tenso
         found = across_readout(calibration, tuned) if every is None else every[0]
         part = found.explained(_noise(calibration.acs))
         where = 'the ACS holds one row of cells only' if every is None else 'the ACS does not hold the brightest lines'
-        if part >= LEAST_EXPLAINED:
-            return None
-        return f'{FALLBACK}: {where}, and of lines left out {100 * max(part, 0):.0f} % of the signal is predicted'
-    correlation = min(each.correlation for each in every)
-    filled, missing = powers(interpolator.fill(kspace), kinds, interpolator.transform)
-    if not filled > 0 < missing:
-        return None
-    gain = expected_gain(correlation, filled / missing)
-    if gain >= LEAST_GAIN:
-        return None
-    return (
-        f'{FALLBACK}: lines of the ACS that were left out are predicted with a correlation of {correlation:.2f}, so '
-        f'that filled lines, of {filled / missing:.2f} times the power of their neighbours, would '
-        + (f'restore {100 * gain:.0f} % of the missing energy' if gain >= 0 else 'add more error than they restore')
-    )
+        if part < LEAST_EXPLAINED:
+            return f'{FALLBACK}: {where}, and of lines left out {100 * max(part, 0):.0f} % of the signal is predicted'
+        power = _relative_power(interpolator, kinds, kspace)
+        return None if power <= 1 else DOUBT.format(where, power)
+    power = _relative_power(interpolator, kinds, kspace)
+    least, most = (choose(each.correlation for each in every) for choose in (min, max))
+    predicted = 'lines of the ACS that were left out are predicted with a correlation of {:.2f}'.format
+    gain = expected_gain(most, power)
+    if power > 0 and gain < LEAST_GAIN:
+        outcome = (
+            f'restore {100 * gain:.0f} % of the missing energy' if gain >= 0 else 'add more error than they restore'
+        )
+        what = f'filled lines, of {power:.2f} times the power of their neighbours, would {outcome}'
+        return f'{FALLBACK}: {predicted(most)}, so that {what}'
+    is_doubtful = power > 1 and expected_gain(least, power) < LEAST_GAIN
+    return DOUBT.format(predicted(least), power) if is_doubtful else None
+
+
+def _relative_power(interpolator: Interpolator, kinds: Sequence[Calibration], kspace: Tensor) -> float:
+    """Of filled lines, over what their neighbours let expect; 0 where either has none [1]."""
+    lines = in_unit(interpolator.fill(kspace), interpolator.unit)
+    filled, missing = powers(lines, kinds, interpolator.transform)
+    return filled / missing if missing > 0 else 0.0
 
 
 def expected_gain(correlation: float, power: float) -> float:

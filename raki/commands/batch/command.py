@@ -1,17 +1,26 @@
-"""What `raki batch` does: plan, start workers, reconstruct, sum up."""
+"""What `raki batch` does: plan, let all be reconstructed here or on a cluster, sum up."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from raki.commands.batch.pool import Pool, Watcher
 from raki.commands.batch.process import Work, environment, n_cores
+from raki.commands.batch.queue import require_idle
 from raki.commands.batch.records import Outcome, Records
 from raki.commands.batch.summary import write_summary
 from raki.commands.batch.tasks import Task, tasks_for
 from raki.commands.inputs import UsageError, shown
+from raki.commands.settings import Settings
 from raki.data.memory import WORKING_BYTES, memory_bytes
+
+Run = Callable[[Sequence[Task], Watcher], list[Outcome]]
+"""Does all tasks, tells how they get on, and gives what came of each, in their order."""
+
+Machine = Callable[[Work, Records, int], AbstractContextManager[Run]]
+"""Where a batch of so many scans runs. Entered before anything is written, so that it can refuse."""
 
 GPUS = '/dev', ('nvidia[0-9]*', 'kfd')
 """Where Linux shows GPUs: without any there is no need to ask the first worker before others are started."""
@@ -44,16 +53,16 @@ class Watched(Watcher):
 
 
 def batch_files(
-    words: Sequence[str], folder: Path, work: Work, n_workers: int | None, watcher: Callable[[int], Watcher]
+    words: Sequence[str], folder: Path, work: Work, machine: Machine, watcher: Callable[[int], Watcher]
 ) -> dict[str, Any]:
-    """Reconstruct every scan that words name into a folder, in worker processes; give the summary.
+    """Reconstruct every scan that words name into a folder; give the summary.
 
     Parameters
     ----------
     words, folder
         As `raki.commands.batch.tasks.tasks_for` takes them.
-    work, n_workers
-        What to do, in how many processes: by default one per GPU, or without as many as there are cores for.
+    work, machine
+        What to do, and where.
     watcher
         Gives who is told what happens, of a number of scans.
 
@@ -62,29 +71,49 @@ def batch_files(
     UsageError
         If nothing can be done like this: nothing has been written then.
     ResourceError
-        If no worker can start, or another batch is writing to the folder.
+        If nothing can start, or another batch is writing to the folder.
     """
+    records, tasks = planned(words, folder, work)
+    with machine(work, records, len(tasks)) as run, begun(records, tasks, work.settings):
+        watched = Watched([watcher(len(tasks))])
+        outcomes = run(tasks, watched)
+        for task, outcome in zip(tasks, outcomes, strict=True):
+            if not outcome.is_done:
+                records.keep(task, outcome)
+        summary = write_summary(records, outcomes, work.settings, watched.times)
+        records.tidy()
+    return summary
+
+
+def planned(words: Sequence[str], folder: Path, work: Work) -> tuple[Records, list[Task]]:
+    """Give what is to be done, and where records of it are; a UsageError or ResourceError where it must not be."""
     if folder.exists() and not folder.is_dir():
         raise UsageError(f'-o must name a folder, but {shown(folder)} is a file')
     records = Records(folder)
     records.require_ours()
-    tasks = tasks_for(words, folder, work.suffix, records.outputs())
+    require_idle(records)
+    return records, tasks_for(words, folder, work.suffix, records.outputs())
+
+
+@contextmanager
+def begun(records: Records, tasks: Sequence[Task], settings: Settings) -> Iterator[None]:
+    """Let this run alone write to the folder, which has the plan."""
+    records.path.mkdir(parents=True, exist_ok=True)
+    with records.locked():
+        records.begin(tasks, settings)
+        yield
+
+
+@contextmanager
+def here(n_workers: int | None, work: Work, records: Records, n_tasks: int) -> Iterator[Run]:
+    """Give what reconstructs in processes of this machine: by default one per GPU, or without one per core."""
+    del records
     with Pool(work) as pool:
-        _start(pool, work, len(tasks), n_workers)
-        records.path.mkdir(parents=True, exist_ok=True)
-        with records.locked():
-            records.begin(tasks, work.settings)
-            watched = Watched([watcher(len(tasks))])
-            outcomes = pool.run(tasks, memory_bytes(), watched)
-            for task, outcome in zip(tasks, outcomes, strict=True):
-                if not outcome.is_done:
-                    records.keep(task, outcome)
-            summary = write_summary(records, outcomes, work.settings, watched.times)
-            records.tidy()
-    return summary
+        start_workers(pool, work, n_tasks, n_workers)
+        yield lambda tasks, watcher: pool.run(tasks, memory_bytes(), watcher)
 
 
-def _start(pool: Pool, work: Work, n_tasks: int, n_workers: int | None) -> None:
+def start_workers(pool: Pool, work: Work, n_tasks: int, n_workers: int | None) -> None:
     """Start workers, no more than there is memory for, and wait until one is ready."""
     device = work.settings.device
     may_have_gpu = device != 'cpu' if device else any(any(Path(GPUS[0]).glob(name)) for name in GPUS[1])

@@ -86,7 +86,7 @@ def run_one(
     admit
         Is told how much memory it takes [byte] when this is known, and may wait until there is as much.
     """
-    records, key = Records(task.output.parent), key_of(job, task)
+    records, key = Records(task.output.parent), key_of(job, task, torch.get_num_threads())
     found = records.finished(task, key) if resume else None
     if found is not None:
         return found
@@ -141,7 +141,7 @@ def _put(made: Sequence[Path], folder: Path) -> None:
         os.close(handle)
 
 
-def key_of(job: Job, task: Task) -> str:
+def key_of(job: Job, task: Task, n_threads: int) -> str:
     """Sum of what decides an output: every file of the scan, settings, format, device, threads, versions.
 
     Empty if the scan cannot be read: nothing is finished with this key.
@@ -152,7 +152,7 @@ def key_of(job: Job, task: Task) -> str:
     except OSError:
         return ''
     what = {'input': files, 'options': named(asked), 'output': task.name, 'device': str(job.device)}
-    what |= {'n_threads': torch.get_num_threads(), 'versions': versions()}
+    what |= {'n_threads': n_threads, 'versions': versions()}
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
 
