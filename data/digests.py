@@ -22,6 +22,9 @@ PLACEHOLDER = MARK + 64 * '0'
 FILES = 'files'
 """Of a manifest: size and sum of every other file of the set, by its path from there."""
 
+MOST_FILES = 100_000
+"""So many files and folders are looked for in a folder [1]."""
+
 LARGEST_MANIFEST = 1 << 28
 """Size of a JSON that may be a manifest [byte]; larger ones of others are not looked into."""
 
@@ -120,16 +123,26 @@ def verify(path: Path) -> list[Verdict]:
 
 def _verified_folder(folder: Path) -> list[Verdict]:
     """Manifests first: what they name needs no second look."""
-    paths = [path for path in sorted(folder.rglob('*')) if path.is_file() and not _is_hidden(path, folder)]
     found: dict[Path, Verdict] = {}
-    for path in sorted(paths, key=lambda path: path.suffix != '.json'):
+    for path in sorted(_files_in(folder), key=lambda path: path.suffix != '.json'):
         if path not in found:
             found |= {each.path: each for each in verify(path)}
     return list(found.values()) or [Verdict(folder, 'holds no files')]
 
 
-def _is_hidden(path: Path, folder: Path) -> bool:
-    return any(part.startswith('.') for part in path.relative_to(folder).parts)
+def _files_in(folder: Path) -> list[Path]:
+    """All files below that are not hidden, in the order of their paths; a ScanError if there are too many."""
+    found, waiting = list[Path](), [folder]
+    while waiting:
+        try:
+            inside = [path for path in waiting.pop().iterdir() if not path.name.startswith('.')]
+        except OSError as error:
+            raise ScanError(f'{error.filename}: cannot be read ({error.strerror})') from error
+        waiting += [path for path in inside if path.is_dir() and not path.is_symlink()]
+        found += [path for path in inside if path.is_file()]
+        if len(found) + len(waiting) > MOST_FILES:
+            raise ScanError(f'{folder}: holds more than {MOST_FILES} files: name the folders that outputs are in')
+    return sorted(found)
 
 
 def _verified(manifest: Path, name: str, known: Mapping[str, Any]) -> Verdict:

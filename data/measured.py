@@ -73,8 +73,10 @@ def _stated(file: h5py.File | Mapping[str, np.ndarray], kspace: Tensor, masking:
         if not isinstance(holder, h5py.File) and key not in holder:
             raise ScanError(f'{name}: no array {mask!r} for the mask')
         values = dataset(holder, key) if isinstance(holder, h5py.File) else holder[key]
-        array = whole(values) if isinstance(values, h5py.Dataset) else values[()]
-        found = _of_lines(np.asarray(array).squeeze() != 0, kspace, masking.frame)
+        array = np.asarray(whole(values) if isinstance(values, h5py.Dataset) else values[()])
+        if array.dtype.kind in 'fc' and not np.isfinite(array).all():
+            raise ScanError(f'{name}: the mask {mask} holds NaN or infinite values, wanted 1 where lines were measured')
+        found = _of_lines(array.squeeze() != 0, kspace, masking.frame)
         if found is None:
             size = f'axes (kz, ky) of size {shape}'
             wanted = f'one entry per phase-encoding line ({shape[0]})' if len(shape) == 1 else size

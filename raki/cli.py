@@ -271,8 +271,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     interrupted, 143 terminated.
     """
     arguments = list(sys.argv[1:] if argv is None else argv) or ['--help']
-    is_debugging = '--debug' in arguments
-    arguments = [argument for argument in arguments if argument != '--debug']
+    is_debugging, arguments = '--debug' in arguments, [each for each in arguments if each != '--debug']
     try:
         with terminable():
             require_start()

@@ -9,6 +9,7 @@ import pytest
 
 from raki.data.mrd.acquisitions import Acquisitions, HeldSamples
 from raki.data.mrd.layout import ACQUISITION, DATA_TYPES, FLAGS, IMAGE, IMAGE_TYPES, bit, headers
+from raki.errors import ScanError
 
 
 @pytest.mark.parametrize(
@@ -85,6 +86,12 @@ def test_headers_of_another_packing_keep_their_values() -> None:
     assert result.dtype == ACQUISITION
     assert result['idx']['set'].tolist() == [1, 2, 3]
     assert not result['idx']['slice'].any()
+
+
+@pytest.mark.parametrize('kind', ['S8', 'c8', 'O'])
+def test_headers_without_numbers_are_refused(kind: str) -> None:
+    with pytest.raises(ScanError, match='the field number_of_samples of acquisitions must hold numbers'):
+        headers(np.zeros(2, [('number_of_samples', kind)]))
 
 
 def test_two_flags_of_one_acquisition_count_once() -> None:

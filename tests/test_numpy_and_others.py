@@ -205,3 +205,10 @@ def test_samples_that_hdf5_has_a_sum_of_are_not_read_with_another(tmp_path: Path
     (tmp_path / 'a.h5').write_bytes(content)
     with pytest.raises(ScanError, match='may be truncated or damaged'):
         load_scan(tmp_path / 'a.h5')
+
+
+@pytest.mark.parametrize('value', [np.nan, np.inf])
+def test_a_mask_that_is_not_finite_is_refused(tmp_path: Path, value: float) -> None:
+    kspace = np.where(MASK[:, None], KSPACE, 0)
+    with pytest.raises(ScanError, match='the mask mask holds NaN or infinite values'):
+        load_scan(written(tmp_path / 'a.h5', kspace, mask=np.where(MASK, value, 0)))

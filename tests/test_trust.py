@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import sys
 import threading
 import time
 from hashlib import sha256
@@ -325,3 +326,23 @@ def test_a_manifest_of_another_name_covers_its_set(tmp_path: Path) -> None:
     manifest.write_text(manifest.read_text().replace('compare', 'compose'))
     assert problems(page) == {'page.html': 'carries no digest, and no manifest beside it names it'}
     assert set(problems(tmp_path)) == {'page.html', 'results.json'}
+
+
+def test_a_folder_may_be_deep_and_is_not_searched_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path
+    for _ in range(sys.getrecursionlimit() + 50):
+        (folder := folder / 'a').mkdir()
+    (folder / 'b.txt').write_text('mine')
+    (folder / '.hidden').write_text('mine')
+    assert [each.path for each in verify(tmp_path)] == [folder / 'b.txt']
+    monkeypatch.setattr('raki.data.digests.MOST_FILES', 2)
+    (tmp_path / 'wide').mkdir()
+    for number in range(4):
+        (tmp_path / 'wide' / str(number)).touch()
+    with pytest.raises(ScanError, match='holds more than 2 files: name the folders'):
+        verify(tmp_path / 'wide')
+    for path in (folder / 'b.txt', folder / '.hidden'):
+        path.unlink()
+    while folder != tmp_path:  # pytest cannot remove it
+        folder.rmdir()
+        folder = folder.parent

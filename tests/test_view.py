@@ -163,3 +163,12 @@ def test_axes_that_a_file_does_not_state_as_ours_are_y_and_x(
         file.attrs['image_axes'] = stated
     assert main(['view', str(path), '--no-open']) == 0
     assert 'vertical y, horizontal x.' in data_of(tmp_path / 'x.html')[1]
+
+
+def test_text_that_no_coding_holds_is_escaped(tmp_path: Path, images: torch.Tensor) -> None:
+    path = written(tmp_path / 'x.h5', images, MANIFEST)
+    with h5py.File(path, 'r+') as file:
+        for name in ('method', 'warnings', 'settings', 'own'):
+            file.attrs[name] = '["\\ud800"]'
+    assert main(['view', str(path), '--no-open']) == 0
+    assert '\\ud800' in data_of(tmp_path / 'x.html')[1]

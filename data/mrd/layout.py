@@ -5,6 +5,8 @@ The structures and numbers of the standard (ISMRMRD 1.4; Inati et al. 2017, Magn
 
 import numpy as np
 
+from raki.errors import ScanError
+
 XYZ = 3
 
 COUNTERS = np.dtype(
@@ -158,5 +160,7 @@ def _copy(source: np.ndarray, target: np.ndarray) -> None:
     for name in set(source.dtype.names or ()) & set(target.dtype.names or ()):
         if target.dtype[name].names:
             _copy(source[name], target[name])
+        elif source.dtype[name].base.kind not in 'iufb':
+            raise ScanError(f'the field {name} of acquisitions must hold numbers, got {source.dtype[name]}')
         else:
             target[name] = source[name]

@@ -35,7 +35,8 @@ def view_file(path: Path, output: Path, slices: Sequence[int] | None = None) -> 
         window = max(window, quantile(image, WINDOW))
         panels.append(Panel(method, place, picture(image, float(image.max()) / LEVELS)))
     warnings = [DAMAGED] if is_whole(path) is False else []
-    write_text(output, sealed(f'{render(_page(file, panels, window, warnings))}<!-- {PLACEHOLDER} -->\n'))
+    page = render(_page(file, panels, window, warnings)).encode(errors='backslashreplace').decode()
+    write_text(output, sealed(f'{page}<!-- {PLACEHOLDER} -->\n'))
     return warnings
 
 
