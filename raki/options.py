@@ -4,10 +4,11 @@ import inspect
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_type_hints
+from typing import Annotated, Any, get_args
 
 import typer
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from raki.commands.settings import Settings
 
@@ -62,20 +63,19 @@ def _is_model(annotation: object) -> bool:
 
 def _options(model: type[BaseModel]) -> dict[str, inspect.Parameter]:
     """A parameter of the command line for every field: those of the model itself first, then what it inherits."""
-    hints, inherited = get_type_hints(model, include_extras=True), set(model.__mro__[1].__annotations__)
+    inherited = set(model.__mro__[1].__annotations__)
     names = sorted(model.model_fields, key=lambda name: name in inherited)
+    every = {name: model.model_fields[name] for name in names}
     return {
-        name: inspect.Parameter(
-            name, _BY_NAME, annotation=_for_the_command_line(hints[name]), default=model.model_fields[name].default
-        )
-        for name in names
+        name: inspect.Parameter(name, _BY_NAME, annotation=_for_the_command_line(field), default=field.default)
+        for name, field in every.items()
     }
 
 
-def _for_the_command_line(hint: Any) -> Any:
+def _for_the_command_line(field: FieldInfo) -> Any:
     """Give what click knows: lists, where a model has tuples of any length."""
-    kind, *others = get_args(hint)
-    return Annotated[list[int] | None, *others] if tuple[int, ...] in get_args(kind) else hint
+    kind = list[int] | None if tuple[int, ...] in get_args(field.annotation) else field.annotation
+    return Annotated[kind, *field.metadata]
 
 
 def _is_given(context: typer.Context, name: str) -> bool:
