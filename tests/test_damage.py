@@ -1,5 +1,6 @@
 """Damage that samples show is told with its place; what is true, however odd, is not called damage."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -182,3 +183,61 @@ def test_the_command_line_warns_drops_and_describes(tmp_path: Path, capsys: pyte
     assert main(['info', str(path), '--json']) == 0
     assert 'stand out from all around' in capsys.readouterr().out
     assert attributes(output)
+
+
+def with_block(kspace: Tensor, target: int, source: int, *, is_exchanged: bool, size: int = 192) -> Tensor:
+    """K-space with a block of samples, as they follow one another in a file, in the place of another."""
+    changed = kspace.clone(memory_format=torch.contiguous_format)
+    changed.view(-1)[target : target + size] = kspace.reshape(-1)[source : source + size]
+    if is_exchanged:
+        changed.view(-1)[source : source + size] = kspace.reshape(-1)[target : target + size]
+    return changed
+
+
+@pytest.mark.parametrize('source', [3000, 1920 + 17, 2 * 1920 + 800])
+def test_a_block_that_occurs_twice_is_told(source: int) -> None:
+    """Also in whole numbers of few levels, and when only a part of it was measured."""
+    scan = undersampled()
+    kspace = with_block(scan.kspace[0], 1920 - 1000, source, is_exchanged=False)
+    kspace = torch.where(scan.mask[:, None], kspace, 0)
+    assert any('occur twice' in text for text in findings(kspace, scan.mask))
+    step = kspace.abs().max() / 5000
+    assert any(
+        'occur twice' in text
+        for text in findings(torch.view_as_complex(torch.view_as_real(kspace / step).round()), scan.mask)
+    )
+
+
+def test_one_coil_stored_twice_and_whole_numbers_of_few_levels_are_no_repetition() -> None:
+    kspace = simulate(Simulation((48, 40), 4, noise=0.1)).kspace[0].clone()
+    assert findings(torch.cat([kspace, kspace[2:3]])) == ()
+    coarse = torch.view_as_complex(torch.view_as_real(kspace / kspace.abs().max() * 40).round())
+    assert torch.view_as_real(coarse).unique(dim=0).shape[0] < coarse.numel() / 10
+    assert findings(coarse) == ()
+
+
+def test_how_rare_a_repetition_is_follows_from_the_levels() -> None:
+    """The law of the docstring by simulation: two rounded samples of noise agree with 1 / (4 pi s^2)."""
+    values = 2 * torch.randn(2, 2, 400_000, generator=torch.Generator().manual_seed(4))
+    agreeing = (values.round()[0] == values.round()[1]).all(0).double().mean()
+    assert float(agreeing) == pytest.approx(1 / (4 * torch.pi * 2**2), rel=0.05)
+
+
+@pytest.mark.parametrize('matrix', [(48, 40), (16, 24, 20)])
+def test_blocks_of_two_places_that_were_exchanged_are_told_and_partly_mended(matrix: tuple[int, ...]) -> None:
+    scan = simulate(Simulation(matrix, 8, noise=0.01))
+    clean = scan.kspace[0]
+    size = clean[0].numel()
+    centre = size + int(clean[1].abs().argmax())
+    kspace = with_block(clean, centre - 96, 3 * size + 200, is_exchanged=True)
+    found = dropped(kspace, scan.mask, None)
+    [text] = found.findings
+    assert re.search('not what the other coils hold there.*coil [13],', text)
+    assert (found.kspace - clean).norm() < 0.9 * (kspace - clean).norm()
+
+
+def test_coils_of_any_gain_and_a_coil_that_the_others_do_not_see_are_no_damage() -> None:
+    kspace = undersampled().kspace[0].clone()
+    assert findings(kspace * torch.tensor([1, 1e-4, 1e3, 1])[:, None, None]) == ()
+    kspace[2] = kspace[2].flip(1)
+    assert findings(kspace) == ()

@@ -1,19 +1,26 @@
 """Look at the samples of a slab before anything is learnt from them, and do about damage what the user wants."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from raki.data.damage.lines import MeasuredLines
+from raki.data.damage.misplaced import misplaced
 from raki.data.damage.repair import repaired
+from raki.data.damage.repeats import repeated
 from raki.data.damage.spikes import spikes
 from raki.data.damage.values import about_coils, about_noise
 from raki.data.damage.zeros import lost
 from raki.errors import ScanError
 
 REMEDY = '--spikes drop replaces them by what their neighbours predict'
+
+LOST = 'are exactly zero, in a row, where the scan has samples (a lost block)'
+MISPLACED = 'are not what the other coils hold there (a block of another place, or of another coil)'
+REPEATED = 'are in runs that occur twice, bit for bit, which no receiver delivers (a block that was overwritten)'
+ANEW = 'fetch the file from where it came from again'
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,14 +81,21 @@ class _Damage:
     """Boolean, axes (coil, measured line, kx)."""
     lost: Tensor
     """Boolean, axes as those of `spikes`."""
+    repeated: Tensor
+    """Boolean, axes as those of `spikes`. Which of two copies is the true one, nobody knows, so that both stay."""
+    misplaced: Tensor
+    """Boolean, axes as those of `spikes`."""
 
     @classmethod
     def of(cls, lines: MeasuredLines) -> '_Damage':
-        return cls(lines, spikes(lines), lost(lines))
+        single, absent = spikes(lines), lost(lines)
+        known = single | absent
+        clean = replace(lines, samples=repaired(lines, known)) if bool(known.any()) else lines
+        return cls(lines, single, absent, repeated(lines), misplaced(clean) & ~known)
 
     @property
     def every(self) -> Tensor:
-        return self.spikes | self.lost
+        return self.spikes | self.lost | self.misplaced
 
     def told(self, remedy: str) -> list[str]:
         """What was found, one sentence each."""
@@ -94,12 +108,11 @@ class _Damage:
                 f'{n_spikes} sample(s) of k-space stand out from all around them as no signal does (a spike of the '
                 f'scanner, or a flipped bit), the largest in {place}: {remedy}'
             )
-        if bool(self.lost.any()):
-            place = self._place(int(self.lost.flatten().int().argmax()))
-            found.append(
-                f'{int(self.lost.sum())} samples of k-space are exactly zero, in a row, where the scan has samples (a '
-                f'lost block), the first in {place}: {remedy}'
-            )
+        for damaged, what in ((self.lost, LOST), (self.misplaced, MISPLACED), (self.repeated, REPEATED)):
+            if bool(damaged.any()):
+                place = self._place(int(damaged.flatten().int().argmax()))
+                found.append(f'{int(damaged.sum())} samples of k-space {what}, the first in {place}: ')
+                found[-1] += ANEW if damaged is self.repeated else remedy
         return found
 
     def require_bearable(self) -> None:
