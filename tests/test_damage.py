@@ -17,7 +17,7 @@ from raki.data.sampling import undersample
 from raki.data.scan import Scan
 from raki.data.simulate import Simulation, simulate
 from raki.errors import ScanError
-from raki.fourier import kspace_from_image
+from raki.fourier import image_from_kspace, kspace_from_image
 from raki.pipeline import reconstruct
 from tests.toys import attributes, point_sources, random_kspace
 
@@ -241,3 +241,28 @@ def test_coils_of_any_gain_and_a_coil_that_the_others_do_not_see_are_no_damage()
     assert findings(kspace * torch.tensor([1, 1e-4, 1e3, 1])[:, None, None]) == ()
     kspace[2] = kspace[2].flip(1)
     assert findings(kspace) == ()
+
+
+def order_of(kspace: Tensor) -> str:
+    """What is said of a slab."""
+    return '; '.join(findings(kspace))
+
+
+@pytest.mark.parametrize('phantom', ['head', 'compartments'])
+def test_samples_in_another_order_are_told(phantom: str) -> None:
+    """DC at index 0 along any axis, images, real parts alone, and lines read backwards, each named as what it is."""
+    kspace = simulate(Simulation((48, 40), 6, noise=0.01, phantom=phantom)).kspace[0]
+    assert order_of(kspace) == ''
+    assert 'along the readout is largest around index 0' in order_of(torch.fft.ifftshift(kspace, dim=-1))
+    assert 'along the lines is largest around index 0' in order_of(torch.fft.ifftshift(kspace, dim=-2))
+    both = order_of(torch.fft.ifftshift(kspace, dim=(-2, -1)))
+    assert 'along the readout and the lines' in both
+    assert '--fft unshifted' in both
+    assert 'look like an image' in order_of(image_from_kspace(kspace))
+    assert 'all imaginary parts of k-space are zero' in order_of(kspace.real + 0j)
+    assert 'all real parts of k-space are zero' in order_of(1j * kspace.imag)
+    epi, half = kspace.clone(), kspace.clone()
+    epi[:, ::2], half[:, :24] = kspace[:, ::2].flip(-1), kspace[:, :24].flip(-1)
+    assert 'every second line fits the others' in order_of(epi)
+    assert 'one half of the lines fits the others' in order_of(half)
+    assert order_of(kspace.flip(-1)) == ''

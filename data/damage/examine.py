@@ -8,6 +8,7 @@ from torch import Tensor
 
 from raki.data.damage.lines import MeasuredLines
 from raki.data.damage.misplaced import misplaced
+from raki.data.damage.order import about_order
 from raki.data.damage.repair import repaired
 from raki.data.damage.repeats import repeated
 from raki.data.damage.spikes import spikes
@@ -48,18 +49,18 @@ def warned(kspace: Tensor, mask: Tensor, noise: Tensor | None) -> Examined:
     lines = MeasuredLines.of(kspace, mask)
     damage = _Damage.of(lines)
     damage.require_bearable()
-    return Examined(kspace, (*damage.told(REMEDY), *about_coils(lines, noise), *about_noise(noise)))
+    return Examined(kspace, (*damage.told(REMEDY), *_about_all(damage, noise)))
 
 
 def dropped(kspace: Tensor, mask: Tensor, noise: Tensor | None) -> Examined:
     """Replace damaged samples by what those around them predict, and tell so."""
     lines = MeasuredLines.of(kspace, mask)
     damage = _Damage.of(lines)
-    findings = (*damage.told('replaced by what their neighbours predict'), *about_coils(lines, noise))
+    findings = (*damage.told('replaced by what their neighbours predict'), *_about_all(damage, noise))
     if bool(damage.every.any()):
         kspace = kspace.clone()
         kspace[:, mask.to(kspace.device)] = repaired(lines, damage.every)
-    return Examined(kspace, (*findings, *about_noise(noise)))
+    return Examined(kspace, findings)
 
 
 def kept(kspace: Tensor, mask: Tensor, noise: Tensor | None) -> Examined:
@@ -72,11 +73,18 @@ POLICIES: Mapping[str, Policy] = {'warn': warned, 'drop': dropped, 'keep': kept}
 """All, by the names of the command line."""
 
 
+def _about_all(damage: '_Damage', noise: Tensor | None) -> tuple[str, ...]:
+    """What is odd beyond single samples; spikes and lost blocks, told already, are not asked for an order."""
+    return (*about_coils(damage.lines, noise), *about_order(damage.clean), *about_noise(noise))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Damage:
     """Single samples that are wrong."""
 
     lines: MeasuredLines
+    clean: MeasuredLines
+    """The same with spikes and lost blocks replaced by what their neighbours predict."""
     spikes: Tensor
     """Boolean, axes (coil, measured line, kx)."""
     lost: Tensor
@@ -91,7 +99,7 @@ class _Damage:
         single, absent = spikes(lines), lost(lines)
         known = single | absent
         clean = replace(lines, samples=repaired(lines, known)) if bool(known.any()) else lines
-        return cls(lines, single, absent, repeated(lines), misplaced(clean) & ~known)
+        return cls(lines, clean, single, absent, repeated(lines), misplaced(clean) & ~known)
 
     @property
     def every(self) -> Tensor:

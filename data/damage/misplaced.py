@@ -1,24 +1,22 @@
 """Blocks that do not belong where they are: what the other coils hold there says something else.
 
-All coils see one object through smooth sensitivities, so that each sample of a coil is nearly a linear combination of
-the same and the neighbouring samples of the other coils on the same line: the relation that GRAPPA fills in lines by
-(Griswold et al. 2002, Magn Reson Med 47:1202), here without the missing lines. It is learnt from the whole slab. What
-it leaves of runs of samples is compared with what it usually leaves: the noise, and a part of the signal. A block of
-another place is as large as the signal that it hides, or larger, and independent of it.
+What the relation between coils (see `raki.data.damage.relation`) leaves of runs of samples is compared with what it
+usually leaves: the noise, and a part of the signal. A block of another place is as large as the signal that it hides,
+or larger, and independent of it.
 """
 
 import torch
 from torch import Tensor
 
 from raki.data.damage.lines import MeasuredLines
+from raki.data.damage.relation import left_of, relation
 
 RUN = 16
 """Samples that are judged together, along the readout or along measured lines [sample]."""
 
 LIMITS = ((25.0, 1.0), (100.0, 0.75))
 """Power of what is left over its usual power, and over that of the signal, the larger of what is held and predicted, of
-which two that are independent leave the sum.
-On 300 clean slabs the first was at most 20, and 43, beyond the second [1].
+which two that are independent leave the sum. On 300 clean slabs the first was at most 20 and 43 beyond the second [1].
 """
 
 JUDGED = 0.5
@@ -27,17 +25,11 @@ JUDGED = 0.5
 HARM = 0.005
 """Change of k-space, relative in the norm, from which on such blocks matter; half of what harms an image [1]."""
 
-RIDGE = 1e-4
-"""Relative to the mean power of a source [1]."""
-
 STRONG = 10.0
 """Power over that of noise, from where on it is signal [1]."""
 
-FEWEST_COILS, MOST_PLACES = 2, 8192
-"""Coils that can be compared, and places that are enough to learn from."""
-
-STEPS = (-1, 0, 1)
-"""Samples of other coils that predict one [sample]."""
+FEWEST_COILS = 2
+"""Coils that can be compared."""
 
 
 def misplaced(lines: MeasuredLines) -> Tensor:
@@ -50,26 +42,13 @@ def misplaced(lines: MeasuredLines) -> Tensor:
     if int(live.sum()) < FEWEST_COILS:
         return found
     scaled = samples[live] / of_coil[live].sqrt().to(samples.real.dtype)[:, None, None]
-    left = _left(scaled)
+    left = left_of(scaled, relation(scaled))
     of_left, of_own, of_others = (each.abs().double().square() for each in (left, scaled, scaled - left))
     for axis in (1, 2):
         if samples.shape[axis] >= RUN:
             found[live] |= _unusual(of_left, of_own, of_others, axis)
     harm = (of_left * found[live] * of_coil[live][:, None, None]).sum() / power.sum()
     return found & (harm > HARM**2)
-
-
-def _left(samples: Tensor) -> Tensor:
-    """What the other coils do not predict of each, axes (coil, line, kx): by the inverse of what is common to all."""
-    n_coils, n_steps = len(samples), len(STEPS)
-    sources = torch.stack([_moved(samples, step) for step in STEPS], 1).flatten(0, 1).flatten(1)
-    known = sources[:, :: max(1, sources.shape[1] // MOST_PLACES) | 1].to(torch.complex128)
-    gram = known @ known.mH
-    ridge = RIDGE * gram.diagonal().real.mean() * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
-    inverse = torch.linalg.inv(gram + ridge).unflatten(0, (n_coils, n_steps))
-    own = torch.stack([inverse[coil, :, coil * n_steps : (coil + 1) * n_steps] for coil in range(n_coils)])
-    weights = torch.linalg.solve(own, inverse)[:, STEPS.index(0)]
-    return (weights.to(samples) @ sources).view_as(samples)
 
 
 def _unusual(of_left: Tensor, of_own: Tensor, of_others: Tensor, axis: int) -> Tensor:
@@ -91,9 +70,3 @@ def _of_runs(values: Tensor, axis: int) -> Tensor:
     """Sums over all runs along an axis, which becomes the last."""
     sums = torch.nn.functional.pad(values.movedim(axis, -1), (1, 0)).cumsum(-1)
     return sums[..., RUN:] - sums[..., :-RUN]
-
-
-def _moved(values: Tensor, step: int) -> Tensor:
-    moved, size = torch.zeros_like(values), values.shape[-1]
-    moved[..., max(0, -step) : size - max(0, step)] = values[..., max(0, step) : size - max(0, -step)]
-    return moved
