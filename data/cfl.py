@@ -5,6 +5,7 @@ CSHIFT, TIME, TIME2, LEVEL, SLICE, AVG, BATCH. Zero frequency is at n//2. Beside
 (samples along READ) and NAME_acs.cfl (separate calibration, with the coils and labels of NAME.cfl).
 """
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -50,7 +51,9 @@ def _pair(path: Path) -> tuple[Path, Path]:
 def is_cfl(path: Path) -> bool:
     """Whether there is a .cfl: of this name, or of a name that has no file of its own."""
     samples, header = _pair(path)
-    return samples.is_file() and (path == samples or (header.is_file() and (path == header or not path.exists())))
+    if not os.path.isfile(samples):  # noqa: PTH113 - a name that is too long with .cfl is that of another format
+        return False
+    return path == samples or (header.is_file() and (path == header or not path.exists()))
 
 
 def files_of_cfl(path: Path) -> list[Path]:

@@ -8,6 +8,7 @@ manifest: a JSON that carries its own sum, and those of the others under `files`
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ LARGEST_MANIFEST = 1 << 28
 BLOCK = 1 << 20
 
 CHANGED = 'changed since it was written'
+EMPTY = 'is empty'
 UNKNOWN = 'carries no digest, and no manifest beside it names it'
 
 
@@ -105,51 +107,74 @@ def verify(path: Path) -> list[Verdict]:
     A file is checked by the sum that it carries, or by a manifest in the same folder; what a manifest names is checked
     with it, and so is its set with a file that a manifest names.
     """
-    if path.is_dir():
-        return _verified_folder(path)
-    if not path.is_file():
-        return [Verdict(path, 'is no file' if path.exists() else 'is not there')]
     try:
-        whole = is_whole(path)
-        manifest = _manifest_of(path) if whole is None else path
-        if manifest is None:
-            return [Verdict(path, UNKNOWN)]
-        if whole is False:
-            return [Verdict(path, CHANGED)]
-        return [Verdict(manifest), *(_verified(manifest, *each) for each in _named(manifest).items())]
+        if path.is_dir():
+            return _verified_folder(path)
+        if not path.is_file():
+            return [Verdict(path, 'is no file' if path.exists() else 'is not there')]
+        return _verified_file(path)
     except OSError as error:
-        return [Verdict(path, f'cannot be read ({error.strerror})')]
+        return [Verdict(path, _unread(error))]
+
+
+def _unread(error: OSError) -> str:
+    return f'cannot be read ({error.strerror})'
+
+
+def _verified_file(path: Path, *, may_be_named: bool = True) -> list[Verdict]:
+    """Check a file with its set; without looking for one that names it where that is known to be in vain."""
+    if not path.stat().st_size:  # also what systems make up as it is read, which may never end
+        return [Verdict(path, EMPTY)]
+    whole = is_whole(path)
+    manifest = path if whole is not None else _manifest_of(path) if may_be_named else None
+    if manifest is None:
+        return [Verdict(path, UNKNOWN)]
+    if whole is False:
+        return [Verdict(path, CHANGED)]
+    return [Verdict(manifest), *(_verified(manifest, *each) for each in _named(manifest).items())]
 
 
 def _verified_folder(folder: Path) -> list[Verdict]:
-    """Manifests first: what they name needs no second look."""
-    found: dict[Path, Verdict] = {}
-    for path in sorted(_files_in(folder), key=lambda path: path.suffix != '.json'):
+    """Manifests first: what they name needs no second look, and nothing names what is left then."""
+    paths, unread = _below(folder)
+    found = {each.path: each for each in unread}
+    for path in sorted(paths, key=lambda path: (path.suffix != '.json', path)):
         if path not in found:
-            found |= {each.path: each for each in verify(path)}
+            try:
+                found |= {each.path: each for each in _verified_file(path, may_be_named=False)}
+            except OSError as error:
+                found[path] = Verdict(path, _unread(error))
     return list(found.values()) or [Verdict(folder, 'holds no files')]
 
 
-def _files_in(folder: Path) -> list[Path]:
-    """All files below that are not hidden, in the order of their paths; a ScanError if there are too many."""
-    found, waiting = list[Path](), [folder]
+def _below(folder: Path) -> tuple[list[Path], list[Verdict]]:
+    """Files in a folder and in those in it, links to folders and what is hidden aside; and folders that tell nothing.
+
+    Without recursion: folders may lie deeper in each other than Python's stack goes.
+    """
+    files, unread, waiting = list[Path](), list[Verdict](), [folder]
     while waiting:
+        inner = waiting.pop()
         try:
-            inside = [path for path in waiting.pop().iterdir() if not path.name.startswith('.')]
+            entries = [each for each in os.scandir(inner) if not each.name.startswith('.')]
         except OSError as error:
-            raise ScanError(f'{error.filename}: cannot be read ({error.strerror})') from error
-        waiting += [path for path in inside if path.is_dir() and not path.is_symlink()]
-        found += [path for path in inside if path.is_file()]
-        if len(found) + len(waiting) > MOST_FILES:
+            unread.append(Verdict(inner, _unread(error)))
+            continue
+        waiting += [Path(each.path) for each in entries if each.is_dir(follow_symlinks=False)]
+        files += [Path(each.path) for each in entries if each.is_file()]
+        if len(files) + len(waiting) > MOST_FILES:
             raise ScanError(f'{folder}: holds more than {MOST_FILES} files: name the folders that outputs are in')
-    return sorted(found)
+    return files, unread
 
 
 def _verified(manifest: Path, name: str, known: Mapping[str, Any]) -> Verdict:
     path = manifest.parent / name
-    if Path(name).is_absolute() or '..' in Path(name).parts or not path.is_file():
-        return Verdict(path, f'is not there, but {manifest.name} names it')
-    is_same = path.stat().st_size == known.get('bytes') and sum_of(path) == known.get('sha256')
+    try:
+        if Path(name).is_absolute() or '..' in Path(name).parts or not path.is_file():
+            return Verdict(path, f'is not there, but {manifest.name} names it')
+        is_same = path.stat().st_size == known.get('bytes') and sum_of(path) == known.get('sha256')
+    except OSError as error:
+        return Verdict(path, _unread(error))
     return Verdict(path, '' if is_same else f'is not what {manifest.name} names')
 
 
@@ -171,8 +196,9 @@ def _manifest_of(path: Path) -> Path | None:
     def is_other(each: Path) -> bool:
         return not path.name.startswith(Path(each.stem).stem)
 
-    there = sorted(path.parent.glob('*.json'), key=lambda each: (is_other(each), each))
-    return next((each for each in there if path.name in _named(each) and is_whole(each)), None)
+    files = (each for each in path.parent.glob('*.json') if each.is_file())
+    there = sorted(files, key=lambda each: (is_other(each), each))
+    return next((each for each in there if is_whole(each) and path.name in _named(each)), None)
 
 
 def _digits(file: IO[bytes]) -> int | None:

@@ -12,7 +12,7 @@ import typer
 
 from raki import many
 from raki.commands import inputs
-from raki.commands.inputs import as_usage_error, shown
+from raki.commands.inputs import as_usage_error, line_of, shown
 from raki.commands.settings import (
     CalibrationOption,
     CoilsOption,
@@ -34,6 +34,7 @@ from raki.commands.terminal import (
 from raki.data.memory import require_start
 from raki.endings import exit_code, one_line
 from raki.options import JsonOption, MemoryOption, ReuseOption, ScanArgument, SlicesOption, with_settings
+from raki.streams import UNREAD, flush_output, open_streams, say, warn
 
 OUTPUT_HELP = 'A .h5, .nii.gz, .dcm, .png, .cfl or .mrd.h5; default: SCAN.raki.h5 here.'
 COMPARED = ['zero-filled', 'grappa', 'gated', 'raki']
@@ -90,7 +91,7 @@ def reconstruct(
     file = settings.open(scan, settings.coils)
     with progress_bars() as progress_for:
         manifest = reconstruct_file(file, output, job, progress_for, save_fit)
-    _warn(manifest['warnings'])
+    warn(manifest['warnings'])
     seconds = f'fit {manifest["seconds_fit"]:.1f} s, fill {manifest["seconds_fill"]:.1f} s'
     told = f'{shown(output)}: {len(manifest["slice"])} image(s) by {manifest["method"]}, {seconds}'
     print(json.dumps({'output': str(output), **manifest}, indent=1) if as_json else told)
@@ -154,14 +155,14 @@ def compare(
     with as_usage_error():
         chosen = catalogue.with_settings(catalogue.methods_named(methods, iterations), calibration, faithful)
         where = choose_device(device)
-    drawn = inputs.drawn_mask(reading.mask, acs)
+    drawn, seeds = inputs.drawn_mask(reading.mask, acs), list(map(inputs.seed_for, seeds))
     file = (reading.without_mask() if drawn else reading).open(scan, coils)
     with as_usage_error():
         spacings, blocks = inputs.rates_for(file, rates), inputs.acs_for(file, acs)
         plan = Plan(chosen, spacings, blocks, seeds, replicas, where, coils, refit, own, drawn)
     with progress_bars() as progress_for:
         rows = compare_file(file, output, plan, slices or [file.n_slices // 2], progress_for)
-    _warn([f'{row.method}, R={row.rate}: {text}' for row in rows for text in row.warnings])
+    warn([f'{row.method}, R={row.rate}: {text}' for row in rows for text in row.warnings])
     if as_json:
         print((output / 'results.json').read_text(encoding='utf-8'))
         return
@@ -183,7 +184,7 @@ def view(
 
     output = output or reconstruction.with_suffix('.html')
     inputs.require_writable(output, reconstruction)
-    _warn(view_file(reconstruction, output, slices or None))
+    warn(view_file(reconstruction, output, slices or None))
     print(shown(output))
     if not no_open:
         webbrowser.open(output.resolve().as_uri())
@@ -199,7 +200,7 @@ def verify(
 
     verdicts = verify_paths(paths)
     found = [{'path': str(each.path), 'problem': each.problem} for each in verdicts]
-    print(json.dumps(found, indent=1) if as_json else shown('\n'.join(told(verdicts))))
+    print(json.dumps(found, indent=1) if as_json else '\n'.join(map(line_of, told(verdicts))))
     return 3 if any(each.problem for each in verdicts) else 0
 
 
@@ -223,7 +224,7 @@ def simulate(
         from raki.data.simulate import Simulation
 
         size = inputs.sizes_of('--matrix', matrix)
-        rates = inputs.sizes_of('--rate', rate or ('1x1' if len(size) == 3 else '1'))
+        seed, rates = inputs.seed_for(seed), inputs.sizes_of('--rate', rate or ('1x1' if len(size) == 3 else '1'))
         block = inputs.sizes_of('--acs', acs or ('12x24' if len(size) == 3 else '24'))
         what = simulate_file(output, Simulation(size, coils, slices, noise, seed, phantom), rates, block, shift)
     print(f'{shown(output)}: {what}')
@@ -246,7 +247,7 @@ def serve(
     with as_usage_error():
         asked = inline.Inline.asked(method, reuse, device, memory)
         listening = inline.Listening(host, port, connections, timeout)
-    inline.serve(asked, listening, lambda line: print(line, flush=True), many.log)
+    inline.serve(asked, listening, lambda line: print(line, flush=True), say)
 
 
 @app.command()
@@ -261,35 +262,37 @@ def stream(
 
     with as_usage_error():
         asked = inline.Inline.asked(method, reuse, device, memory)
-    many.log(f'{inline.stream(asked, cast(BufferedReader, sys.stdin.buffer), sys.stdout.buffer)} image(s)')
+    say(f'{inline.stream(asked, cast(BufferedReader, sys.stdin.buffer), sys.stdout.buffer)} image(s)')
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code.
 
     0 done, 2 usage, 3 bad input, 4 numerical failure, 5 resources, 70 a fault of this program, 129 hung up, 130
-    interrupted, 143 terminated.
+    interrupted, 141 nobody reads what is printed, 143 terminated.
     """
     arguments = list(sys.argv[1:] if argv is None else argv) or ['--help']
-    is_debugging, arguments = '--debug' in arguments, [each for each in arguments if each != '--debug']
+    is_debugging = '--debug' in arguments
+    arguments = [argument for argument in arguments if argument != '--debug']
+    open_streams()
     try:
         with terminable():
             require_start()
-            return app(inputs.repeated(arguments, inputs.method_names), standalone_mode=False) or 0
+            code = app(inputs.repeated(arguments, inputs.method_names), standalone_mode=False) or 0
+            flush_output()
+            return code
     except Stopped as stopped:
-        with suppress(OSError):  # a terminal that hung up
-            many.log(str(stopped))
+        say(str(stopped))
         return stopped.exit_code
+    except (BrokenPipeError, SystemExit):  # the latter is how click takes the former
+        return UNREAD
     except Exception as error:
         if is_debugging:
             raise
-        print(f'raki: {one_line(error)}', file=sys.stderr)
+        say(one_line(error))
+        with suppress(OSError):
+            flush_output()
         return exit_code(error)
-
-
-def _warn(warnings: Sequence[str]) -> None:
-    for text in dict.fromkeys(warnings):
-        print(f'raki: warning: {shown(text)}', file=sys.stderr)
 
 
 if __name__ == '__main__':

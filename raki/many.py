@@ -2,7 +2,6 @@
 
 import json
 import signal
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +13,7 @@ from raki.commands.settings import Settings, Slurm
 from raki.commands.terminal import Stopped, batch_watcher
 from raki.endings import exit_code, one_line
 from raki.options import JsonOption
+from raki.streams import say
 
 COLLECT = (
     'when it is over, the same command with --resume instead of --no-wait submits what is left, if any, and sums up'
@@ -44,9 +44,9 @@ def batch(
         array = cluster.submit_files(scans, output, work, slurm, workers)
         print(json.dumps(array.told, indent=1) if as_json else f'{shown(output)}: {array.line}; {COLLECT}')
         return
-    machine = partial(cluster.on_slurm, slurm, workers, log) if slurm.is_asked else partial(here, workers)
+    machine = partial(cluster.on_slurm, slurm, workers, say) if slurm.is_asked else partial(here, workers)
     try:
-        with batch_watcher(log) as watcher:
+        with batch_watcher(say) as watcher:
             summary = batch_files(scans, output, work, machine, watcher)
     except Stopped as stopped:
         stopped.add_note(f'what is finished stays in {output}; the same command with --resume goes on')
@@ -73,8 +73,3 @@ def batch_part(
 
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # for submitit, which then has SLURM start the element again
     run_part(folder, number)
-
-
-def log(line: str) -> None:
-    """Say a line on stderr, as any terminal can show it."""
-    print(f'raki: {shown(line)}', file=sys.stderr, flush=True)

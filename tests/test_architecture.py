@@ -18,7 +18,7 @@ FLOORS = [
     ['raki.grappa', 'raki.networks', 'raki.consistency', 'raki.pipeline'],
     ['raki.evaluation', 'raki.fits', 'raki.inline'],
     ['raki.commands'],
-    ['raki.endings', 'raki.options', 'raki.public'],
+    ['raki.endings', 'raki.options', 'raki.public', 'raki.streams'],
     ['raki.many'],
     ['raki.cli'],
 ]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -329,6 +330,24 @@ def test_records_name_nothing_outside_their_folder(tmp_path: Path) -> None:
     assert Records(tmp_path).outputs() == {'y.h5', 'summary.json', 'index.html'}
 
 
+@pytest.mark.parametrize(
+    'name',
+    [os.fsdecode(b'caf\xe9.h5'), 'a\nraki: done.h5', 249 * 'x' + '.hdf5', '-o.h5'],
+    ids=['bytes', 'lines', 'long', 'o'],
+)
+def test_any_name_of_a_scan_is_one_like_any_other(
+    scans: Path, tmp_path: Path, name: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / 'in').mkdir()
+    shutil.copy(scans / 'scan1.h5', tmp_path / 'in' / name)
+    words = ['batch', str(tmp_path / 'in'), '-o', str(tmp_path / 'out'), '--method', 'zero-filled', '--resume']
+    for state in ('done', 'skipped'):
+        assert main(words) == 0
+        assert state in (tmp_path / 'out' / FOLDER / 'times.json').read_text()
+    assert all(line.startswith('raki: 1 of 1: ') for line in capfd.readouterr().err.splitlines())
+    assert main(['verify', str(tmp_path / 'out')]) == 0
+
+
 # The page
 
 
@@ -342,8 +361,12 @@ def test_what_names_and_errors_say_is_text_on_the_page() -> None:
 
 # Settings from a file
 
+MERGES = 'a0: &a0 {x: 1}\n' + ''.join(
+    f'a{each}: &a{each} {{<<: [{", ".join([f"*a{each - 1}"] * 9)}]}}\n' for each in range(1, 12)
+)
+"""A kilobyte that is merged to 9 ** 11 keys."""
 
-BOMB = '&a0 [x], ' + ', '.join(f'&a{n + 1} [{", ".join(9 * [f"*a{n}"])}]' for n in range(30))
+
 """YAML of a few hundred bytes that stands for 9 ** 30 texts."""
 
 
@@ -359,9 +382,16 @@ BOMB = '&a0 [x], ' + ', '.join(f'&a{n + 1} [{", ".join(9 * [f"*a{n}"])}]' for n 
         ('method: {a: 1}', 'method: must be one value or a list'),
         ('method: [a', 'is not YAML'),
         ('method: !!python/object/apply:os.system ["true"]', 'is not YAML'),
-        ('a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]', 'b: must be one value or a list'),
-        (f'x: [{BOMB}]', 'x: must be one value or a list'),
-        (f'[{BOMB}]', 'must hold settings'),
+        ('a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]', 'without references'),
+        (MERGES, 'without references'),
+        ('method: grappa\nmethod: gated', 'method is there more than once'),
+        ('? [a, b]\n: 1', 'is not YAML'),
+        ('? {a: b}\n: 1', 'is not YAML'),
+        ('method: "\\ud800"', 'cannot be printed'),
+        (f'seed: 0x{"f" * 9999}', 'cannot be printed'),
+        ('seed: 99999999999999999999', 'a seed is a number from'),
+        ('x: ' + '{a: ' * 9999, 'is not YAML'),
+        ('x: ' + '[' * 60000, 'is not YAML'),
         ('x: ' + '[' * 3000, 'is not YAML'),
         ('#' * 70000, 'must hold settings'),
     ],
@@ -374,6 +404,13 @@ def test_a_file_of_settings_that_is_wrong_is_told(
     assert main(['reconstruct', 'scan.h5', '--config', str(tmp_path / 'c.yaml')]) == 2
     [line] = capsys.readouterr().err.strip().splitlines()
     assert message in line
+
+
+def test_settings_in_what_is_no_file_are_not_waited_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo(tmp_path / 'pipe')
+    for name, kind in (('pipe', 'a pipe'), ('.', 'a folder'), ('/dev/zero', 'a device')):
+        assert main(['reconstruct', 'scan.h5', '--config', str(tmp_path / name)]) == 2
+        assert f'is {kind}' in capsys.readouterr().err
 
 
 def test_the_command_line_beats_the_file(scans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

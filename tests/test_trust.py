@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import subprocess
 import sys
 import threading
 import time
@@ -17,6 +18,7 @@ import pytest
 import torch
 
 from raki.cli import main
+from raki.data import digests
 from raki.data.digests import BLOCK, MARK, PLACEHOLDER, is_whole, require_whole, seal, sealed, sealed_json, verify
 from raki.data.images.outputs import WRITERS, reconstruction_writer
 from raki.data.place import Frame, Place
@@ -157,6 +159,44 @@ def test_a_manifest_leads_nowhere_else(tmp_path: Path) -> None:
         path = tmp_path / 'here' / f'odd{number}.json'
         path.write_text(sealed(f'{text} {PLACEHOLDER}'))
         assert problems(path) == {}
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    """A pipe where manifests are looked for, one that a manifest names, and what a system makes up."""
+    (tmp_path / 'mine').write_bytes(b'mine')
+    os.mkfifo(tmp_path / 'pipe.json')
+    (tmp_path / 'set.json').write_text(sealed_json({}, {'pipe.json': tmp_path / 'mine', 300 * 'x': tmp_path / 'mine'}))
+    unknown = 'carries no digest, and no manifest beside it names it'
+    assert problems(tmp_path / 'mine') == {'mine': unknown}
+    found = {'pipe.json': 'is not there, but set.json names it', 300 * 'x': 'cannot be read (File name too long)'}
+    assert problems(tmp_path / 'set.json') == found
+    assert problems(tmp_path) == {'mine': unknown, **found}
+    assert problems(Path('/proc/kmsg')) in ({'kmsg': 'is empty'}, {'kmsg': 'is not there'})
+
+
+def test_folders_may_lie_deeper_than_the_stack_of_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for _ in range(1100):
+        Path('d').mkdir()
+        os.chdir('d')
+    Path('x').write_bytes(b'x')
+    os.chdir(tmp_path)
+    found = list(problems(Path('d')))
+    subprocess.run(['rm', '-r', 'd'], check=True)  # pytest's own way of doing so is recursive
+    assert found == ['x']
+
+
+def test_a_name_that_no_file_can_have_is_one_that_cannot_be_read() -> None:
+    assert main(['verify', 'x' * 5000]) == 3
+
+
+def test_folders_without_manifests_are_looked_through_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(20):
+        (tmp_path / f'{number}.json').write_text('{}')
+        (tmp_path / f'{number}.png').write_bytes(b'x')
+    looked: list[Path] = []
+    monkeypatch.setattr(digests, 'is_whole', looked.append)
+    assert len(problems(tmp_path)) == 40 == len(looked)
 
 
 @pytest.mark.parametrize('at', [0, 5, BLOCK - len(MARK), BLOCK - 7, BLOCK, BLOCK + 1])

@@ -1,6 +1,7 @@
 """Settings from a file: YAML whose keys are the long options of `raki reconstruct`, with underscores."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from reprlib import Repr
@@ -15,6 +16,9 @@ from raki.errors import ScanError
 
 LARGEST = 1 << 16
 """Of a file with settings [byte]."""
+
+DEEPEST = 9
+"""Lists in each other, which no setting has; they would only be read before they are refused."""
 
 PLAIN = str | int | float | bool | None
 
@@ -40,10 +44,13 @@ def settings_in(path: Path, model: type[BaseModel]) -> dict[str, Any]:
         allowed = ', '.join(model.model_fields)
         raise UsageError(f'{path}: no setting {", ".join(map(repr, unknown))}: choose from {allowed}')
     try:
-        checked = model.model_validate_json(json.dumps(values), strict=True)
+        text = json.dumps(values, ensure_ascii=False).encode()
+        checked = model.model_validate_json(text, strict=True)
     except ValidationError as error:
         wrong = '; '.join(f'{each["loc"][0]}: {_wanted(each)}' for each in error.errors())
         raise UsageError(f'{path}: {wrong}') from error
+    except ValueError as error:  # more digits than are ever printed, or half a character
+        raise UsageError(f'{path}: holds a number or text that cannot be printed ({error})') from error
     return {name: getattr(checked, name) for name in values}
 
 
@@ -67,7 +74,7 @@ def _mapping(path: Path) -> dict[str, Any]:
         require_regular(path)
         with path.open('rb') as file:
             text = file.read(LARGEST + 1)
-        values = yaml.safe_load(text) if len(text) <= LARGEST else text
+        values = _values(text) if len(text) <= LARGEST else text
     except ScanError as error:
         raise UsageError(str(error)) from error
     except OSError as error:
@@ -81,3 +88,17 @@ def _mapping(path: Path) -> dict[str, Any]:
         if not all(isinstance(part, PLAIN) for part in parts):
             raise UsageError(f'{path}: {key}: must be one value or a list, got {_short(value)}')
     return {str(key): value for key, value in (values or {}).items()}
+
+
+def _values(text: bytes) -> object:
+    """What YAML holds; a ValueError if it says something twice, or refers to itself, by which 1 kB can become 1 TB."""
+    depth = 0
+    for event in yaml.parse(text, yaml.SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if isinstance(event, yaml.AliasEvent) or depth > DEEPEST:
+            raise ValueError('settings are written out, without references such as *name, or lists in lists in lists')
+    root = yaml.compose(text, yaml.SafeLoader)
+    keys = [key.value for key, _ in root.value if key.id == 'scalar'] if isinstance(root, yaml.MappingNode) else []
+    if twice := [name for name, number in Counter(keys).items() if number > 1]:
+        raise ValueError(f'{", ".join(twice)} is there more than once')
+    return yaml.safe_load(text)

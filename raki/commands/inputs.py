@@ -31,6 +31,10 @@ WANTED = {
 }
 
 
+SEEDS = range(-(1 << 63), 1 << 63)
+"""What random numbers can be drawn from, everywhere."""
+
+
 class UsageError(ValueError):
     """Options that do not fit together, or not this scan: the user's to mend."""
 
@@ -64,7 +68,7 @@ def repeated(arguments: Sequence[str], names: Callable[[], Collection[str]]) -> 
 def _belongs_to(option: str, argument: str, names: Callable[[], Collection[str]]) -> bool:
     if option in SIZE_LISTS:
         return RATE.fullmatch(argument) is not None
-    is_path = '.' in argument or '/' in argument or Path(argument).exists()
+    is_path = '.' in argument or '/' in argument or os.path.exists(argument)  # noqa: PTH110 - never raises
     return option in NAME_LISTS and (not is_path or argument in names())
 
 
@@ -124,7 +128,14 @@ def drawn_mask(word: str | None, acs: Sequence[str] | None) -> 'Drawn | None':
         return None
     if acs:
         raise UsageError(f'--mask {word} has a centre of its own, 8 % of all lines at R=4, 4 % at R=8: leave out --acs')
-    return Drawn(name, int(seed or 0))
+    return Drawn(name, seed_for(int(seed or 0)))
+
+
+def seed_for(seed: int) -> int:
+    """Give a seed; a UsageError unless random numbers can be drawn from it."""
+    if seed not in SEEDS:
+        raise UsageError(f'a seed is a number from {SEEDS.start} to {SEEDS.stop - 1}, got {seed}')
+    return seed
 
 
 def _require(option: str, word: str, n_axes: int, condition: bool) -> None:
@@ -215,8 +226,15 @@ def require_fits(save: Path | None, given: Path | None, source: Path) -> None:
 
 def shown(text: object) -> str:
     """Text as it may be printed and stored: what is not printable, such as bytes of a name in no coding, is escaped."""
-    is_plain = {each: each.isprintable() or each == '\n' for each in str(text)}
+    is_plain = {each: each.isprintable() or each == '\n' for each in set(str(text))}
+    if all(is_plain.values()):
+        return str(text)
     return ''.join(each if is_plain[each] else each.encode('unicode_escape').decode('ascii') for each in str(text))
+
+
+def line_of(text: object) -> str:
+    """Text as `shown`, in one line: names may have several, which would look like lines of ours."""
+    return shown(text).replace('\n', '\\n')
 
 
 def sizes_by_axis(file: 'ScanFile') -> dict[str, int]:

@@ -14,7 +14,7 @@ from raki.coils.combine import Combination
 from raki.coils.noise import known_covariance
 from raki.commands.catalogue import known, method_named, with_settings
 from raki.commands.fits import Given, Kept, keeping, number_of
-from raki.commands.inputs import shown
+from raki.commands.inputs import seed_for, shown
 from raki.commands.origin import inputs_of, named, versions
 from raki.commands.settings import Settings
 from raki.data.damage.examine import POLICIES
@@ -70,8 +70,8 @@ class Job:
     def prepared(self) -> Method:
         """The method with the seed, if it has one, and with the settings."""
         asked = self.settings
-        found = {asked.method: method_named(asked.method)}
-        return with_setting(with_settings(found, asked.calibration, asked.faithful)[asked.method], 'seed', asked.seed)
+        found = with_settings({asked.method: method_named(asked.method)}, asked.calibration, asked.faithful)
+        return with_setting(found[asked.method], 'seed', seed_for(asked.seed))
 
     @property
     def options(self) -> dict[str, Any]:

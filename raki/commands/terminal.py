@@ -62,9 +62,10 @@ def show(table: Table, width: int = MIN_WIDTH) -> None:
 
 @contextmanager
 def progress_bars() -> Iterator[Callable[[str], Callable[[int, int], None]]]:
-    """Show a bar per task on stderr; finished ones make room."""
+    """Show a bar per task on stderr, if it is a terminal; finished ones make room."""
     columns = TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         task = bars.add_task('reading', total=None)
 
         def progress_for(name: str) -> Callable[[int, int], None]:

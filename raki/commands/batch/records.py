@@ -5,10 +5,12 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from shutil import rmtree
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from raki.commands.batch.tasks import Task
 from raki.commands.inputs import UsageError, shown
@@ -22,21 +24,27 @@ FOLDER = '.raki-batch'
 PLAN, LOCK, TIMES = 'plan.json', 'lock', 'times.json'
 SUMMARY, PAGE = 'summary.json', 'index.html'
 
+LONGEST = 180
+"""Bytes of the name of an output that that of its record repeats; file systems take 255 with what comes after it."""
+
+Text = Annotated[str, BeforeValidator(lambda value: shown(value) if isinstance(value, str) else value)]
+"""What stands in records as it may be printed: names in no coding are no JSON."""
+
 
 class Outcome(BaseModel):
     """What came of one scan. Holds nothing that differs from run to run, such as times."""
 
     model_config = ConfigDict(frozen=True, extra='forbid')
 
-    scan: str
+    scan: Text
     """As it was named."""
-    output: str
+    output: Text
     """Name of the output in its folder."""
     exit_code: int = 0
     """As `raki reconstruct` ends."""
-    error: str = ''
+    error: Text = ''
     """What it says."""
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Text, ...] = ()
     method: str = ''
     acceleration: tuple[int, ...] = ()
     """Spacing of measured lines on every phase axis; none where they are no lattice."""
@@ -45,7 +53,7 @@ class Outcome(BaseModel):
     n_images: int = 0
     key: str = ''
     """Sum of what decides the output: scan, settings, versions."""
-    files: dict[str, str] = {}
+    files: dict[Text, str] = {}
     """sha256 of every file of the output, by its name."""
     thumbnail: str = ''
     """Its middle image, small: PNG, base64."""
@@ -70,11 +78,11 @@ class Records:
 
     def of(self, task: Task) -> Path:
         """Where the record of a task is."""
-        return self.path / f'{task.name}.json'
+        return self.path / f'{_short(task.name)}.json'
 
     def work(self, task: Task) -> Path:
         """Where the files of an output are made before they are put in place."""
-        return self.path / f'{task.name}.part'
+        return self.path / f'{_short(task.name)}.part'
 
     def outputs(self) -> set[str]:
         """Names of all files that batches with this folder wrote, or may have written."""
@@ -88,10 +96,11 @@ class Records:
     def finished(self, task: Task, key: str) -> Outcome | None:
         """What came of a task, if it was done with this key, and its files are as they were written."""
         found = self.kept(task)
-        if found is None or not found.is_done or (found.key, found.scan) != (key, str(task.scan)):
+        if found is None or not found.is_done or (found.key, found.scan) != (key, shown(task.scan)):
             return None
         try:
-            sums = {name: sum_of(self.folder / name) for name in found.files if is_name(name)}
+            there = {shown(name): name for name in os.listdir(self.folder)}  # noqa: PTH208 - one stat less for each
+            sums = {name: sum_of(self.folder / there[name]) for name in found.files if name in there}
         except OSError:
             return None
         return found if sums and sums == found.files else None
@@ -155,6 +164,12 @@ class Records:
         for name in (SUMMARY, PAGE):
             if os.path.lexists(self.folder / name) and not self.path.is_dir():
                 raise UsageError(f'{shown(self.folder / name)} is there, and not of a batch: choose another -o')
+
+
+def _short(name: str) -> str:
+    """A name, or its sum if that of a file could not be longer."""
+    encoded = os.fsencode(name)
+    return name if len(encoded) <= LONGEST else sha256(encoded).hexdigest()
 
 
 def is_name(text: str) -> bool:
