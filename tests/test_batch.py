@@ -367,9 +367,6 @@ MERGES = 'a0: &a0 {x: 1}\n' + ''.join(
 """A kilobyte that is merged to 9 ** 11 keys."""
 
 
-"""YAML of a few hundred bytes that stands for 9 ** 30 texts."""
-
-
 @pytest.mark.parametrize(
     ('text', 'message'),
     [
