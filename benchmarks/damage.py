@@ -74,6 +74,24 @@ def zero_block(n_bytes: int) -> Mutation:
     return mutate
 
 
+def page(*, is_exchanged: bool) -> Mutation:
+    """A page of a file, of samples along the readout or the lines, over another one, or exchanged with it."""
+
+    def mutate(samples: Tensor, noise: Tensor, chance: np.random.Generator) -> None:
+        del noise
+        is_along_lines = bool(chance.integers(2))
+        stored = (samples.transpose(1, 2) if is_along_lines else samples).clone(memory_format=torch.contiguous_format)
+        target, source = 512 * chance.choice(stored.numel() // 512, 2, replace=False)
+        flat = stored.view(-1)
+        before = flat[target : target + 512].clone()
+        flat[target : target + 512] = flat[source : source + 512].clone()
+        if is_exchanged:
+            flat[source : source + 512] = before
+        samples.copy_(stored.transpose(1, 2) if is_along_lines else stored)
+
+    return mutate
+
+
 def noise_flip(samples: Tensor, noise: Tensor, chance: np.random.Generator) -> None:
     """A noise sample a thousand times as large."""
     del samples
@@ -92,6 +110,8 @@ MUTATIONS: Mapping[str, Mutation] = {
     **{f'bit {bit}': bit_flip(bit) for bit in (22, 23, 24, 25, 26, 27, 28, 29, 30, 31)},
     **{f'spike x{factor:g}': spike(factor) for factor in (3, 10, 100, 1000)},
     **{f'{n} zero bytes': zero_block(n) for n in (512, 4096)},
+    'repeated page': page(is_exchanged=False),
+    'exchanged pages': page(is_exchanged=True),
     'noise x1000': noise_flip,
     'clipped coil': clip,
 }
@@ -141,7 +161,7 @@ def false_alarms(folder: Path | None) -> dict[str, object]:
     return {'slabs': n_slabs, 'false_alarms': told}
 
 
-def mutants(name: str, scan: Scan, n_each: int) -> Iterator[dict[str, Any]]:
+def mutants(name: str, scan: Scan, n_each: int, seed: int) -> Iterator[dict[str, Any]]:
     """What comes of every mutation, at R=1 and 3: told, silent, harmless."""
     noise = torch.ones(scan.n_coils, 1) if scan.noise is None else scan.noise
     for kind, mutate in MUTATIONS.items():
@@ -149,7 +169,7 @@ def mutants(name: str, scan: Scan, n_each: int) -> Iterator[dict[str, Any]]:
             continue
         counts, remaining = Counter[str](), []
         for number in range(n_each):
-            chance = np.random.default_rng([number, len(name)])
+            chance = np.random.default_rng([number, len(name), seed])
             mask = scan.mask if number % 2 else undersample(scan.mask, (3,), (min(24, len(scan.mask) // 2),)).mask
             kspace, changed_noise = torch.where(mask[..., None], scan.kspace[0], 0), noise.clone()
             lines = kspace[:, mask].clone()
@@ -191,6 +211,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument('--scans', type=Path, help='folder with HDF5 scans')
     parser.add_argument('--json', type=Path, help='where to store the result')
     parser.add_argument('--each', type=int, default=20, help='mutants of every kind and scan')
+    parser.add_argument('--seed', type=int, default=0)
     options = parser.parse_args(argv)
     torch.set_num_threads(1)
     clean = false_alarms(options.scans)
@@ -198,14 +219,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     scans = {'head': simulate(Simulation((128, 96), 8)), 'bars': simulate(Simulation((96, 80), 6, phantom='bars'))}
     for name in ('pulseq_brain16', 'iraki_prescan16') if options.scans else ():
         scans[name] = open_scan(options.scans / f'{name}.h5').read([0])
-    rows = [row for name, scan in scans.items() for row in mutants(name, scan, options.each)]
+    rows = [row for name, scan in scans.items() for row in mutants(name, scan, options.each, options.seed)]
     for row in rows:
         print(row)
     total = {each: sum(row[each] for row in rows) for each in ('detected', 'silent', 'harmless')}
     costs = {name: cost(scan) for name, scan in scans.items()}
     print(total, costs)
     if options.json:
-        content = {'versions': versions(), 'clean': clean, 'total': total, 'costs': costs, 'rows': rows}
+        content = {
+            'settings': {'each': options.each, 'seed': options.seed},
+            'versions': versions(),
+            'clean': clean,
+            'total': total,
+            'costs': costs,
+            'rows': rows,
+        }
         options.json.write_text(json.dumps(content, indent=1))
 
 

@@ -237,10 +237,11 @@ def test_blocks_of_two_places_that_were_exchanged_are_told_and_partly_mended(mat
 
 
 def test_coils_of_any_gain_and_a_coil_that_the_others_do_not_see_are_no_damage() -> None:
-    kspace = undersampled().kspace[0].clone()
-    assert findings(kspace * torch.tensor([1, 1e-4, 1e3, 1])[:, None, None]) == ()
+    scan = undersampled()
+    kspace = scan.kspace[0].clone()
+    assert findings(kspace * torch.tensor([1, 1e-4, 1e2, 1])[:, None, None], scan.mask) == ()
     kspace[2] = kspace[2].flip(1)
-    assert findings(kspace) == ()
+    assert findings(kspace, scan.mask) == ()
 
 
 def order_of(kspace: Tensor) -> str:
@@ -266,3 +267,27 @@ def test_samples_in_another_order_are_told(phantom: str) -> None:
     assert 'every second line fits the others' in order_of(epi)
     assert 'one half of the lines fits the others' in order_of(half)
     assert order_of(kspace.flip(-1)) == ''
+
+
+def test_sparks_on_several_lines_lost_ends_of_lines_and_coils_in_other_units_are_told() -> None:
+    scan = undersampled()
+    clean, lines = scan.kspace[0], scan.mask.nonzero().flatten()
+    sparks, ends = clean.clone(), clean.clone()
+    sparks[:, lines[:3], 4] = clean.abs().max() + 0j
+    assert 'stand out' in order_of_measured(sparks, scan)
+    ends[:, 25, :20] = 0
+    assert '80 samples of k-space are exactly zero' in order_of_measured(ends, scan)
+    louder = order_of_measured(clean * torch.tensor([1, 1, 1e6, 1])[:, None, None], scan)
+    assert 'coil 2 is ' in louder
+    assert 'in other units' in louder
+
+
+def order_of_measured(kspace: Tensor, scan: Scan) -> str:
+    return '; '.join(findings(kspace, scan.mask))
+
+
+def test_corners_that_were_never_measured_are_not_lost() -> None:
+    """Of k-space within a circle, lines further out are shorter."""
+    kspace = simulate(Simulation((48, 40), 4, noise=0.01)).kspace[0]
+    y, x = torch.linspace(-1, 1, 48)[:, None], torch.linspace(-1, 1, 40)
+    assert findings(torch.where(y**2 + x**2 < 1.2, kspace, 0)) == ()

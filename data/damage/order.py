@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from raki.data.damage.lines import MeasuredLines
-from raki.data.damage.relation import left_of, relation
+from raki.data.damage.relation import MOST_PLACES, left_of, relation
 
 FEWEST = 16
 """Samples along an axis, and measured lines, that tell an order."""
@@ -100,6 +100,7 @@ def _about_direction(samples: Tensor) -> Iterator[str]:
     for name, group in groups.items():
         weights = relation(scaled[:, ~group])
         own = scaled[:, group]
+        own = own[:, :: max(1, own[0].numel() // MOST_PLACES)]
         as_is, backwards = (float(left_of(each, weights).abs().double().square().sum()) for each in (own, own.flip(-1)))
         if as_is > BACKWARDS * backwards:
             yield (

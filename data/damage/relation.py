@@ -9,7 +9,7 @@ from torch import Tensor
 RIDGE = 1e-4
 """Relative to the mean power of a source [1]."""
 
-MOST_PLACES = 8192
+MOST_PLACES = 4096
 """Places that are enough to learn from."""
 
 STEPS = (-1, 0, 1)

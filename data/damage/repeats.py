@@ -20,7 +20,7 @@ RUN = 8
 CHANCE = 1e-3
 """Expected number of such pairs by chance in a slab, from which on they are not damage [1]."""
 
-LOOKED_AT = 4
+LOOKED_AT = 8
 """One of so many runs, chosen by what it holds so that both copies are; a page holds hundreds [1]."""
 
 WHOLE = 0.5

@@ -12,6 +12,7 @@ is taken as true, and one near the centre of a few coils, too, unless it is OUTS
 """
 
 import math
+from collections.abc import Iterator
 from functools import cache
 
 import torch
@@ -50,17 +51,22 @@ def factor_for(n_neighbours: int) -> float:
 def spikes(lines: MeasuredLines) -> Tensor:
     """Which samples are spikes, boolean, axes (coil, measured line, kx)."""
     magnitude = lines.samples.abs()
-    around, n_around = _around(lines, magnitude)
-    factors = torch.tensor([factor_for(n) for n in range(25)], device=magnitude.device)[n_around]
-    level = torch.maximum(around, _typical(magnitude)[:, None, None])
-    candidates = magnitude > factors * level
-    if not bool(candidates.any()):
-        return candidates
-    return candidates & ~_true_peaks(lines, magnitude, around, level, candidates)
+    typical = _typical(magnitude)[:, None, None]
+    found = torch.zeros_like(magnitude, dtype=torch.bool)
+    for around, n_around in _around(lines, magnitude):
+        factors = torch.tensor([factor_for(n) for n in range(25)], device=magnitude.device)[n_around]
+        level = torch.maximum(around, typical)
+        candidates = magnitude > factors * level
+        if bool(candidates.any()):
+            found |= candidates & ~_true_peaks(lines, magnitude, around, level, candidates)
+    return found
 
 
-def _around(lines: MeasuredLines, magnitude: Tensor) -> tuple[Tensor, Tensor]:
-    """Largest of the neighbours of every sample (coil, line, kx), and their number (line, kx)."""
+def _around(lines: MeasuredLines, magnitude: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Largest of the neighbours of every sample (coil, line, kx), and their number (line, kx): all, those on its line.
+
+    The second finds sparks that last for several lines.
+    """
     n_readout = magnitude.shape[-1]
     along = [_shifted(magnitude, step, -1.0) for step in (-2, -1, 1, 2)]
     own = torch.stack(along).amax(0)
@@ -70,7 +76,8 @@ def _around(lines: MeasuredLines, magnitude: Tensor) -> tuple[Tensor, Tensor]:
         largest = torch.maximum(largest, lines.moved(whole, column, -1.0))
     width = _shifted_count(n_readout, magnitude.device)
     count = (width - 1)[None] + (lines.beside >= 0).sum(1)[:, None] * width[None]
-    return largest.clamp(min=0), count
+    yield largest.clamp(min=0), count
+    yield own.clamp(min=0), (width - 1).expand_as(count)
 
 
 def _shifted(values: Tensor, step: int, absent: float) -> Tensor:

@@ -19,13 +19,21 @@ NOISE_FACTOR = 10.0
 DEAD = 1e-3
 """A coil whose median is less than this part of the others' holds nothing, which is told elsewhere [1]."""
 
+OVERDONE = 1e3
+"""A coil whose samples are so many times as large as those of the median coil, which no sensitivity explains [1]."""
+
 LEAST_NOISE = 0.3
 """Median of k-space over the standard deviation of its noise; of nothing but noise it is 0.83 [1]."""
 
 
 def about_coils(lines: MeasuredLines, noise: Tensor | None) -> list[str]:
     """Clipped and constant coils, and noise samples in other units, one sentence each."""
-    return [*_clipped(lines.samples), *_constant(lines.samples), *_other_noise(lines.samples, noise)]
+    return [
+        *_clipped(lines.samples),
+        *_constant(lines.samples),
+        *_louder(lines.samples),
+        *_other_noise(lines.samples, noise),
+    ]
 
 
 def about_noise(noise: Tensor | None) -> list[str]:
@@ -72,6 +80,19 @@ def _constant(samples: Tensor) -> list[str]:
     return [
         f'coil {coil} holds the same value in every sample, which no receiver delivers: take it out of the file'
         for coil in is_constant.cpu().nonzero().flatten().tolist()
+    ]
+
+
+def _louder(samples: Tensor) -> list[str]:
+    """Coils that drown all others, judged by medians, which single samples do not change."""
+    level = samples.abs().flatten(1).median(1).values.double()
+    if not bool(level.any()):
+        return []
+    ratio = level / level[level > 0].median()
+    return [
+        f'coil {coil} is {float(ratio[coil]):.1e} times as large as the median coil, so that nothing else is seen: it '
+        'is in other units'
+        for coil in (ratio > OVERDONE).cpu().nonzero().flatten().tolist()
     ]
 
 

@@ -25,11 +25,14 @@ def lost(lines: MeasuredLines) -> Tensor:
     reached = (~is_zero).flatten(0, 1).any(0)
     is_zero = is_zero & live[:, None, None] & reached
     others_hold = (~is_zero & live[:, None, None]).sum(0) * 2 >= max(2, int(live.sum()))
+    held = (lines.samples != 0).float()
+    beside = torch.minimum(lines.moved(held, 0, 0.0), lines.moved(held, 2, 0.0))
+    lines_hold = (beside > 0) & held.any(0).any(-1)[:, None]  # lines of zeros in all coils are told by who reads them
     found = torch.zeros_like(is_zero)
     for axis in (-1, -2):
         run, is_inner = _runs(is_zero.transpose(axis, -1))
         run, is_inner = run.transpose(axis, -1), is_inner.transpose(axis, -1)
-        is_held = (is_zero & others_hold) | (is_inner & (axis == -1))
+        is_held = (is_zero & (others_hold | (lines_hold & (axis == -1)))) | (is_inner & (axis == -1))
         likely = _likelihood(is_zero, axis)
         rare = is_zero.numel() * likely ** run.double() < CHANCE
         found |= is_zero & (run >= LEAST_RUN) & is_held & rare
