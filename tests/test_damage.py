@@ -211,6 +211,7 @@ def test_a_block_that_occurs_twice_is_told(source: int) -> None:
 def test_one_coil_stored_twice_and_whole_numbers_of_few_levels_are_no_repetition() -> None:
     kspace = simulate(Simulation((48, 40), 4, noise=0.1)).kspace[0].clone()
     assert findings(torch.cat([kspace, kspace[2:3]])) == ()
+    assert findings(torch.cat([kspace, kspace[2:3], torch.zeros_like(kspace[:2])])) == ()
     coarse = torch.view_as_complex(torch.view_as_real(kspace / kspace.abs().max() * 40).round())
     assert torch.view_as_real(coarse).unique(dim=0).shape[0] < coarse.numel() / 10
     assert findings(coarse) == ()

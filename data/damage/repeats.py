@@ -51,7 +51,7 @@ def _along_last(samples: Tensor) -> Tensor:
     first, second = places[order.indices[:-1][is_pair]], places[order.indices[1:][is_pair]]
     runs = samples.unfold(2, RUN, 1)
     is_damage = _is_same(runs, first, second) & _is_rare(runs, first, samples.numel())
-    is_damage &= ~_of_same_coil(codes.shape, first, second, len(places))
+    is_damage &= ~_of_same_coil(codes.shape, first, second, places)
     found = torch.zeros_like(samples, dtype=torch.bool)
     for place in (first[is_damage], second[is_damage]):
         coil, line, start = _split(codes.shape, place)
@@ -95,9 +95,10 @@ def _is_rare(runs: Tensor, place: Tensor, n_samples: int) -> Tensor:
     return log_chance < math.log(CHANCE)
 
 
-def _of_same_coil(shape: torch.Size, first: Tensor, second: Tensor, n_runs: int) -> Tensor:
+def _of_same_coil(shape: torch.Size, first: Tensor, second: Tensor, places: Tensor) -> Tensor:
     """Whether a pair is of two coils that hold the same nearly everywhere, which is another matter."""
     (one, *at_one), (other, *at_other) = _split(shape, first), _split(shape, second)
     is_beside = (at_one[0] == at_other[0]) & (at_one[1] == at_other[1])
     n_same = torch.bincount((one * shape[0] + other)[is_beside], minlength=shape[0] ** 2)
-    return is_beside & (n_same[one * shape[0] + other] > WHOLE * n_runs / shape[0])
+    n_runs = torch.bincount(_split(shape, places)[0], minlength=shape[0])
+    return is_beside & (n_same[one * shape[0] + other] > WHOLE * n_runs[one])
