@@ -16,7 +16,8 @@ RUN = 16
 
 LIMITS = ((25.0, 1.0), (100.0, 0.75))
 """Power of what is left over its usual power, and over that of the signal, the larger of what is held and predicted, of
-which two that are independent leave the sum. On 300 clean slabs the first was at most 20 and 43 beyond the second [1].
+which two that are independent leave the sum. On 216 simulations and the shared scans the first was at most 20
+and 43 beyond the second [1].
 """
 
 JUDGED = 0.5

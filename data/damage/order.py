@@ -23,7 +23,7 @@ NEAR = 1 / 8
 """Distance of that middle from index 0, as part of the axis; on clean scans it was 0.48 or more [1]."""
 
 PEAKED = 2.0
-"""Share of power in the middle after a Fourier transform, over that before; on clean scans it was less than 1 [1]."""
+"""Share of power in the middle after a Fourier transform, over that before; no clean scan reached it [1]."""
 
 MIDDLE = 1 / 16
 """Part of the axis on both sides of DC [1]."""
