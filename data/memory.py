@@ -80,7 +80,11 @@ def _text(path: str | Path) -> str:
 
 
 def require_start() -> None:
-    """Refuse to start under a limit that the libraries do not survive: they end a process with words of their own."""
+    """Refuse to start where the libraries end a process with words of their own: a low limit, a folder that is gone."""
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise ResourceError(f'the folder that this was started in is gone ({error.strerror}): go to another') from error
     limit = resource.getrlimit(resource.RLIMIT_DATA)[0]
     if limit != resource.RLIM_INFINITY and limit < START_BYTES:
         raise ResourceError(

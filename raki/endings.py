@@ -30,6 +30,9 @@ REMEDIES = {
 }
 """What to do about errors of the system, by their number."""
 
+LONGEST = 300
+"""What is repeated of an error of a library, some of which are pages [character]."""
+
 UNEXPECTED = 70
 """A fault of this program, not of the scan or the machine (EX_SOFTWARE of sysexits.h)."""
 
@@ -58,7 +61,7 @@ def one_line(error: Exception) -> str:
     elif exit_code(error) == UNEXPECTED:
         text = f'unexpected {name}: {text}: run again with --debug for the traceback, and report it'
     elif exit_code(error) == 5 and not isinstance(error, ResourceError | OSError):
-        text = f'memory does not suffice ({text}): take fewer slices or coils, or raise the limit on memory'
+        text = f'memory does not suffice ({text[:LONGEST]}): take fewer slices or coils, or raise the limit on memory'
     elif isinstance(error, OSError) and error.errno in REMEDIES:
         text = f'{text}: {REMEDIES[error.errno]}'
     return shown('; '.join([text, *(note for note in getattr(error, '__notes__', ()) if '\n' not in note)]))

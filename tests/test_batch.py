@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from raki.cli import main
-from raki.commands.batch.pool import Pool, Watcher
+from raki.commands.batch.pool import Pool, Watcher, told_by
 from raki.commands.batch.process import Work, environment
 from raki.commands.batch.records import FOLDER, Outcome, Records
 from raki.commands.batch.summary import exit_code_of
@@ -299,6 +299,8 @@ def test_scans_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> No
     [
         (('a/x.h5', 'a/x.dat'), ['a'], '.h5', 'would both be written to'),
         (('x.h5', 'x_slice001.h5'), ['*.h5'], '.png', 'files of x may have the name x_slice001.png'),
+        (('x.h5', 'x_gfactor.h5'), ['*.h5'], '.png', 'files of x may have the name x_gfactor.png'),
+        (('x.h5', 'x_gfactor_set001_slice001.h5'), ['*.h5'], '.nii', 'files of x may'),
         (('out/x.h5',), ['out'], '.h5', 'is a scan of this batch'),
         (('x.h5', 'out/x.h5'), ['x.h5'], '.h5', 'is there, and not of a batch'),
         (('x.txt',), ['*.h5'], '.h5', 'no scans in'),
@@ -310,6 +312,23 @@ def test_what_would_overwrite_something_is_refused(
     touched(tmp_path, *names)
     with pytest.raises(UsageError, match=message):
         named(tmp_path, *words, suffix=suffix)
+
+
+def test_ten_thousand_scans_are_planned_at_once(tmp_path: Path) -> None:
+    """Comparing each with each takes minutes."""
+    names = [f'x_{number}.dat' for number in range(10_000)]
+    since = time.process_time()
+    assert len(tasks_for(names, tmp_path, '.nii.gz')) == 10_000
+    assert time.process_time() - since < 10
+
+
+@pytest.mark.parametrize(
+    ('code', 'expected'), [(-9, (5, 'SIGKILL')), (-11, (3, 'SIGSEGV')), (-50, (3, 'signal 50')), (1, (70, 'words'))]
+)
+def test_every_end_of_a_worker_is_told(code: int, expected: tuple[int, str]) -> None:
+    found, line = told_by(code, 'words')
+    assert found == expected[0]
+    assert expected[1] in line
 
 
 def test_outputs_of_a_batch_are_no_scans_of_it(tmp_path: Path) -> None:

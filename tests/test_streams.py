@@ -48,6 +48,16 @@ def test_a_pipe_that_nobody_reads_ends_a_command_without_a_word(folder: Path, wo
     assert (done.returncode, done.stderr) == (141, b'')
 
 
+def test_a_folder_that_is_gone_is_told_in_one_line(folder: Path) -> None:
+    """Libraries look for themselves from where they are."""
+    (folder / 'gone').mkdir()
+    line = ['bash', '-c', 'cd gone && rmdir ../gone && exec "$@"', 'bash', *RAKI, 'info', str(folder / 'scan.h5')]
+    line.insert(line.index('-m'), '-P')
+    done = subprocess.run(line, cwd=folder, capture_output=True, check=False, timeout=120)
+    assert done.returncode == 5
+    assert b'is gone' in done.stderr.strip().splitlines()[-1]
+
+
 def test_a_full_disk_behind_standard_output_is_told_once(folder: Path) -> None:
     done = run('>/dev/full', 'info', 'scan.h5', '--json', folder=folder)
     assert done.returncode == 5

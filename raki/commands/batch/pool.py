@@ -122,7 +122,7 @@ class Pool:
             if message is None:
                 code = self._bury(worker)
                 if worker.task is not None:
-                    yield worker, self._failed(worker.task, *_told_by(code, worker.words))
+                    yield worker, self._failed(worker.task, *told_by(code, worker.words))
                 if worker.is_ready and is_more_to_do:
                     self.start(worker.environment)
             elif 'needs' in message:
@@ -169,11 +169,11 @@ class Pool:
         return code
 
 
-def _told_by(code: int, words: str) -> tuple[int, str]:
+def told_by(code: int, words: str) -> tuple[int, str]:
     """Exit code and line of a scan whose worker died."""
     if code >= 0:
         return UNEXPECTED, f'ended unexpectedly: {words or f"exit code {code}"}'
-    name = signal.Signals(-code).name
+    name = signal.Signals(-code).name if -code in set(signal.Signals) else f'signal {-code}'
     if code == -signal.SIGKILL:
         return RESOURCES, f'its process was killed ({name}), as systems do that are out of memory: use fewer --workers'
     return DAMAGED, f'its process crashed ({name}): the file may be damaged'

@@ -3,7 +3,7 @@
 import os
 import re
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from glob import glob, has_magic
 from pathlib import Path
@@ -16,8 +16,9 @@ SUFFIXES = ('.h5', '.hdf5', '.hdf', '.mrd', '.mat', '.dat', '.cfl', '.npy', '.np
 BESIDE_CFL = re.compile('_(noise|acs|reference|gfactor|mask)$')
 """Of names of BART's files that come with another."""
 
-NUMBERED = r'(_gfactor)?(_[a-z]+\d{3,})*'
-"""What names of several files of one output have beyond its own."""
+NUMBERED = re.compile(r'_[a-z]+\d{3,}$')
+GFACTOR = '_gfactor'
+"""What names of several files of one output have beyond its own: g-factors, and then numbers of any axes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +60,9 @@ def tasks_for(words: Sequence[str], folder: Path, suffix: str, ours: Collection[
         raise UsageError(f'no scans in {shown(", ".join(words))}: name files, patterns such as "*.h5", or folders')
     tasks = [Task(scan, folder / f'{name}{suffix}') for scan, name in zip(scans, _names(scans), strict=True)]
     _require_apart(tasks, suffix)
+    places = {_place(scan) for scan in scans}
     for task in tasks:
-        _require_free(task, {_place(scan) for scan in scans}, written)
+        _require_free(task, places, written)
     return tasks
 
 
@@ -110,13 +112,19 @@ def _require_apart(tasks: Sequence[Task], suffix: str) -> None:
         seen[task.name] = task
     if suffix.startswith(('.h5', '.hdf')):
         return
-    names = sorted(name.removesuffix(suffix) for name in seen)
-    for one in names:
-        for other in names:
-            if one != other and re.fullmatch(re.escape(one) + NUMBERED, other):
-                raise UsageError(
-                    shown(f'files of {one} may have the name {other}{suffix}: give it to a run of its own')
-                )
+    names = {name.removesuffix(suffix) for name in seen}
+    for name in sorted(names):
+        if one := next((each for each in _beginnings(name) if each in names), None):
+            raise UsageError(shown(f'files of {one} may have the name {name}{suffix}: give it to a run of its own'))
+
+
+def _beginnings(name: str) -> Iterator[str]:
+    """Names of outputs of which one file may have this name, for all that numbers and g-factors add."""
+    while match := NUMBERED.search(name):
+        name = name[: match.start()]
+        yield name
+    if name.endswith(GFACTOR):
+        yield name.removesuffix(GFACTOR)
 
 
 def _require_free(task: Task, scans: Collection[Path], written: Collection[Path]) -> None:
