@@ -40,6 +40,10 @@ LEAST_GAIN = 0.1
 LEAST_EXPLAINED = 0.75
 """Least part of the signal power of held-out lines that is predicted where k-space is extrapolated [1]."""
 
+MOST_POWER = 1.25
+"""Most power of filled lines, over what their neighbours let expect, where k-space is extrapolated: these are no better
+known than to a quarter [1]."""
+
 FALLBACK = 'not filled in (zero filling), as measured lines tell that filling in would do harm'
 """What a user is told first."""
 
@@ -113,7 +117,7 @@ def harm(interpolator: Interpolator, kinds: Sequence[Calibration], kspace: Tenso
         if part < LEAST_EXPLAINED:
             return f'{FALLBACK}: {where}, and of lines left out {100 * max(part, 0):.0f} % of the signal is predicted'
         power = _relative_power(interpolator, kinds, kspace)
-        return None if power <= 1 else DOUBT.format(where, power)
+        return None if power <= MOST_POWER else DOUBT.format(where, power)
     power = _relative_power(interpolator, kinds, kspace)
     least, most = (choose(each.correlation for each in every) for choose in (min, max))
     predicted = 'lines of the ACS that were left out are predicted with a correlation of {:.2f}'.format
