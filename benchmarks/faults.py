@@ -21,7 +21,7 @@ import os
 import platform
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from time import monotonic
@@ -101,16 +101,22 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix='faults') as name:
         warmed(Path(name))
         scans = clean_scans(Path(name), options.scans if options.scans.is_dir() else None, options.seed)
-        found = {section: attacked(section, scans, options) for section in options.sections}
+        found = dict[str, list[Finding]]()
+        for section in options.sections:
+            found[section] = attacked(section, scans, options)
+            if options.json:
+                options.json.write_text(stored(content(found, options)), encoding='utf-8')
     print(f'\nall: {sum(map(len, found.values()))} in {monotonic() - started:.0f} s')
-    if options.json:
-        settings = {'seed': options.seed, 'scale': options.scale, 'workers': options.workers}
-        machine = {'processor': platform.processor() or platform.machine(), 'cores': os.cpu_count()}
-        machine |= {'threads': torch.get_num_threads(), 'system': platform.system()}
-        rows = [{'section': section, **summary(findings)} for section, findings in found.items()]
-        content = {'settings': settings, 'versions': versions(), 'machine': machine, 'rows': rows}
-        options.json.write_text(stored(content), encoding='utf-8')
     return int(is_failed(found))
+
+
+def content(found: Mapping[str, list[Finding]], options: argparse.Namespace) -> dict[str, object]:
+    """What is stored of the sections that are over."""
+    settings = {'seed': options.seed, 'scale': options.scale, 'workers': options.workers}
+    machine = {'processor': platform.processor() or platform.machine(), 'cores': os.cpu_count()}
+    machine |= {'threads': torch.get_num_threads(), 'system': platform.system()}
+    rows = [{'section': section, **summary(findings)} for section, findings in found.items()]
+    return {'settings': settings, 'versions': versions(), 'machine': machine, 'rows': rows}
 
 
 if __name__ == '__main__':
