@@ -12,7 +12,7 @@ from raki.cli import app, main
 
 Capture = pytest.CaptureFixture[str]
 
-NO_INPUT = {'serve', 'stream', 'worker'}
+NO_INPUT = {'batch_part', 'serve', 'stream', 'worker'}
 """Commands that read no file of their own: what a worker is told to read, its batch names."""
 
 COMMANDS: dict[str, tuple[list[str], list[str]]] = {

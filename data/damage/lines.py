@@ -39,7 +39,7 @@ class MeasuredLines:
 
     def place(self, coil: int, line: int, sample: int | None = None) -> str:
         """Name a line, or a sample of it, as people count them: in the k-space that was read."""
-        where = self.positions[line].tolist()
+        where = self.positions[line].cpu().tolist()
         named = f'line {where[0]}' if len(where) == 1 else f'partition {where[0]}, line {where[1]}'
         return f'coil {coil}, {named}' + ('' if sample is None else f', sample {sample}')
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from raki.data.damage.lines import MeasuredLines
 from raki.data.damage.relation import MOST_PLACES, left_of, relation
+from raki.magnitude import in_unit, unit_of
 
 FEWEST = 16
 """Samples along an axis, and measured lines, that tell an order."""
@@ -40,7 +41,7 @@ def about_order(lines: MeasuredLines) -> list[str]:
 
 
 def _about_numbers(samples: Tensor) -> Iterator[str]:
-    parts = torch.view_as_real(samples).any(0).any(0).any(0).tolist()
+    parts = torch.view_as_real(samples).any(0).any(0).any(0).cpu().tolist()
     if not all(parts):
         yield f'all {"real" if parts[1] else "imaginary"} parts of k-space are zero: half of the signal is missing'
 
@@ -81,7 +82,8 @@ def _begins_with_dc(profile: Tensor) -> bool:
 
 
 def _is_image(samples: Tensor, profile: Tensor) -> bool:
-    transformed = torch.fft.fftshift(torch.fft.fft(torch.fft.ifftshift(samples, dim=-1), dim=-1), dim=-1)
+    samples = torch.fft.ifftshift(in_unit(samples, unit_of(samples)), dim=-1)
+    transformed = torch.fft.fftshift(torch.fft.fft(samples, dim=-1), dim=-1)
     other, half = _of_most_coils(transformed.abs().double().square().sum(1)), len(profile) // 2
     width = max(2, round(MIDDLE * len(profile)))
     middle = slice(half - width, half + width + 1)
