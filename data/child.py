@@ -5,7 +5,6 @@ as an error. It is forked, so it needs no time to start; it runs one thread, bec
 there; and it goes away with whoever asked: when it is not needed any more, at the end, and when the parent dies.
 """
 
-import ctypes
 import faulthandler
 import gc
 import os
@@ -28,6 +27,7 @@ import torch
 from raki.data.boundary import OURS, reading
 from raki.data.memory import limit_memory
 from raki.data.messages import receive, send, send_error
+from raki.data.signals import die_with_parent
 from raki.errors import ResourceError, ScanError
 
 Answer = Callable[..., object]
@@ -35,9 +35,6 @@ Answer = Callable[..., object]
 
 IS_POSSIBLE = sys.platform == 'linux' and hasattr(os, 'fork')
 """Elsewhere there is no fork, or libraries of the system do not survive it (macOS)."""
-
-PR_SET_PDEATHSIG = 1
-"""Of prctl(2): the signal that a process gets when the thread that started it ends."""
 
 END_SECONDS = 5.0
 """How long the end of a killed child is waited for [s]; one that waits for a disk cannot end before that answers."""
@@ -117,7 +114,7 @@ def _prepare(*, dies_with_thread: bool) -> None:
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
         signal.signal(number, signal.SIG_DFL)
     if dies_with_thread:
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        die_with_parent()
     nothing = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(nothing, stream)

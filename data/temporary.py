@@ -14,6 +14,8 @@ from secrets import token_hex
 from stat import S_ISREG
 from types import FrameType
 
+from raki.data.signals import handled
+
 LONGEST = 180
 """Bytes of a name that a temporary name repeats; file systems take 255 with what comes before and after."""
 
@@ -99,18 +101,8 @@ def undisturbed(done: str) -> Iterator[None]:
     def wait(number: int, _frame: FrameType | None) -> None:
         waiting.append(number)
 
-    before = {}
-    try:
-        for number in HELD:
-            before[number] = signal.signal(number, wait)
-    except ValueError:  # not the main thread, which is the only one that signals disturb
+    with handled(dict.fromkeys(HELD, wait)):
         yield
-        return
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
     try:
         for number in waiting:
             signal.raise_signal(number)

@@ -4,13 +4,12 @@ import json
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from io import BufferedReader
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated
 
 import typer
 
-from raki import many
+from raki import many, serving
 from raki.commands import inputs
 from raki.commands.inputs import as_usage_error, line_of, shown
 from raki.commands.settings import (
@@ -33,7 +32,7 @@ from raki.commands.terminal import (
 )
 from raki.data.memory import require_start
 from raki.endings import exit_code, one_line
-from raki.options import JsonOption, MemoryOption, ReuseOption, ScanArgument, SlicesOption, with_settings
+from raki.options import JsonOption, ScanArgument, SlicesOption, with_settings
 from raki.streams import UNREAD, flush_output, open_streams, say, warn
 
 OUTPUT_HELP = 'A .h5, .nii.gz, .dcm, .png, .cfl or .mrd.h5; default: SCAN.raki.h5 here.'
@@ -230,39 +229,8 @@ def simulate(
     print(f'{shown(output)}: {what}')
 
 
-@app.command()
-def serve(
-    host: Annotated[str, typer.Option(help='Address to listen on; 0.0.0.0 for all, as in a container.')] = '127.0.0.1',
-    port: Annotated[int, typer.Option(help='Port to listen on; 0 for any.')] = 9002,
-    method: Annotated[str, typer.Option(help='What is done where the client names nothing.')] = 'gated',
-    reuse: ReuseOption = False,
-    connections: Annotated[int, typer.Option(help='Connections at once.')] = 4,
-    timeout: Annotated[float, typer.Option(help='Close a connection after this long without a message [s].')] = 300.0,
-    memory: MemoryOption = 4.0,
-    device: DeviceOption = None,
-) -> None:
-    """Serve MRD (ISMRMRD) streams: raw lines in, images out as soon as the lines of a slice are there."""
-    from raki.commands import serve as inline
-
-    with as_usage_error():
-        asked = inline.Inline.asked(method, reuse, device, memory)
-        listening = inline.Listening(host, port, connections, timeout)
-    inline.serve(asked, listening, lambda line: print(line, flush=True), say)
-
-
-@app.command()
-def stream(
-    method: Annotated[str, typer.Option(help='What is done where the stream names nothing.')] = 'gated',
-    reuse: ReuseOption = False,
-    memory: MemoryOption = 4.0,
-    device: DeviceOption = None,
-) -> None:
-    """Reconstruct an MRD stream from standard input to standard output: raki stream < in > out."""
-    from raki.commands import serve as inline
-
-    with as_usage_error():
-        asked = inline.Inline.asked(method, reuse, device, memory)
-    say(f'{inline.stream(asked, cast(BufferedReader, sys.stdin.buffer), sys.stdout.buffer)} image(s)')
+app.command()(serving.serve)
+app.command()(serving.stream)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -284,8 +252,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Stopped as stopped:
         say(str(stopped))
         return stopped.exit_code
-    except (BrokenPipeError, SystemExit):  # the latter is how click takes the former
+    except BrokenPipeError:
         return UNREAD
+    except SystemExit as left:
+        is_unread = isinstance(left.__context__, BrokenPipeError)  # how click takes it
+        return UNREAD if is_unread else int(left.code or 0)
     except Exception as error:
         if is_debugging:
             raise

@@ -25,6 +25,7 @@ from raki.commands.batch.records import Outcome
 from raki.commands.batch.tasks import Task
 from raki.commands.inputs import shown
 from raki.data.place import Frame, named
+from raki.data.signals import handled
 
 MIN_WIDTH = 80
 """Columns that a table needs; narrower terminals wrap rather than lose figures."""
@@ -274,19 +275,10 @@ def terminable() -> Iterator[None]:
     """
 
     def stop(number: int, _frame: FrameType | None) -> None:
-        for each in before:
+        for each in obeyed:
             signal.signal(each, signal.SIG_IGN if signal.Signals(each).name == 'SIGHUP' else signal.SIG_DFL)
         raise Stopped(number)
 
-    before = {number: signal.getsignal(number) for number in STOPPED if signal.getsignal(number) is not signal.SIG_IGN}
-    try:
-        for number in before:
-            signal.signal(number, stop)
-    except ValueError:  # not the main thread, which is the only one that gets signals
+    obeyed = [number for number in STOPPED if signal.getsignal(number) is not signal.SIG_IGN]
+    with handled(dict.fromkeys(obeyed, stop)):
         yield
-        return
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)

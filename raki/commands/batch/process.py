@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -17,6 +17,7 @@ from typing import IO, Any
 from raki.commands.batch.tasks import Task
 from raki.commands.inputs import UsageError, shown
 from raki.commands.settings import Settings
+from raki.data.signals import handled
 
 COMMAND = (sys.executable, '-P', '-m', 'raki.cli', 'worker')
 
@@ -152,24 +153,10 @@ class Worker:
 def started(work: Work, environment: Mapping[str, str]) -> Worker:
     """Start a worker and greet it."""
     errors = TemporaryFile()  # noqa: SIM115 - closed with the worker
-    with _ignoring_interrupts():
+    with handled({signal.SIGINT: signal.SIG_IGN}):  # it inherits this: Ctrl-C is meant for the one that starts it
         process = subprocess.Popen(
             COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=dict(environment)
         )
     worker = Worker(process, errors, environment)
     worker.tell(work.greeting())
     return worker
-
-
-@contextmanager
-def _ignoring_interrupts() -> Iterator[None]:
-    """Processes that are started inherit this: Ctrl-C is meant for the one that started them."""
-    try:
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    except ValueError:  # not the main thread, which is the only one that may
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -6,7 +6,6 @@ In come a greeting and then tasks. Out come `{"ready": ...}` or `{"refused": ...
 
 import json
 import os
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,9 +14,7 @@ from typing import IO, Any
 
 from raki.commands.batch.tasks import Task
 from raki.commands.settings import Settings
-
-PR_SET_PDEATHSIG = 1
-"""Of Linux's prctl: which signal this process gets when its parent dies."""
+from raki.data.signals import die_with_parent
 
 Reply = Callable[[dict[str, Any]], None]
 
@@ -76,8 +73,5 @@ def die_with(parent: int) -> bool:
 
     Elsewhere than on Linux a worker ends after the scan that it has, when its standard input does.
     """
-    if sys.platform == 'linux':
-        import ctypes
-
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    die_with_parent()
     return os.getppid() == parent
