@@ -1,4 +1,4 @@
-"""What `raki batch` costs and gains: the same simulated scans with one worker, with two, and with nothing to do.
+"""What workers gain: scans of `raki batch`, or slices of one file of `raki reconstruct`, with one worker and with two.
 
 Interleaved runs, one thread in each worker; the outputs of all runs must be the same bytes, or nothing is written.
 
@@ -26,6 +26,9 @@ from raki.data.simulate import Simulation, simulate
 
 MATRIX, N_COILS, RATE, N_ACS = (160, 128), 8, 2, 24
 """Lines x samples, coils, acceleration, lines of the ACS."""
+
+SLICE_MATRIX = (256, 256)
+"""Lines x samples of the file of many slices."""
 
 WORKERS = (1, 2)
 
@@ -55,6 +58,27 @@ def sum_of(folder: Path) -> str:
     return digest.hexdigest()
 
 
+def measured_slices(n_slices: int, n_repeats: int) -> dict[str, Any]:
+    """Times of one file with so many slices, interleaved; a ValueError if two runs wrote different bytes."""
+    times: dict[str, list[float]] = {f'{n}_workers': [] for n in WORKERS}
+    sums = set()
+    with tempfile.TemporaryDirectory() as name:
+        scan, output = Path(name) / 'scan.h5', Path(name) / 'images.h5'
+        simulated = simulate(Simulation(matrix=SLICE_MATRIX, n_coils=N_COILS, n_slices=n_slices))
+        mask = undersample(simulated.mask, (RATE,), (N_ACS,)).mask
+        write_scan(scan, replace(simulated, mask=mask), {})
+        for n_workers in WORKERS * n_repeats:
+            words = ['reconstruct', str(scan), '-o', str(output), '--device', 'cpu', '--workers', str(n_workers)]
+            start = perf_counter()
+            subprocess.run([sys.executable, '-m', 'raki.cli', *words], check=True, capture_output=True)
+            times[f'{n_workers}_workers'].append(perf_counter() - start)
+            sums.add(hashlib.sha256(output.read_bytes()).hexdigest())
+    if len(sums) != 1:
+        raise ValueError(f'{len(sums)} different outputs came of the same scan')
+    each = median(a / b for a, b in zip(*(times[f'{n}_workers'] for n in WORKERS), strict=True))
+    return {'n_slices': n_slices, 'matrix': SLICE_MATRIX, 'seconds': times, 'speed_up_median': each}
+
+
 def measured(n_scans: int, n_repeats: int) -> dict[str, Any]:
     """Times of interleaved runs; a ValueError if two wrote different bytes."""
     times: dict[str, list[float]] = {f'{n}_workers': [] for n in WORKERS} | {'nothing_to_do': []}
@@ -82,12 +106,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--json', type=Path, help='file to write')
     parser.add_argument('--scans', type=int, default=60)
+    parser.add_argument('--slices', type=int, default=32, help='of the one file')
     parser.add_argument('--repeats', type=int, default=3)
     options = parser.parse_args()
     machine = {'processor': platform.processor() or platform.machine(), 'cores': len(os.sched_getaffinity(0))}
     setting = {'n_scans': options.scans, 'matrix': MATRIX, 'coils': N_COILS, 'rate': RATE, 'acs': N_ACS}
     setting |= {'method': 'gated', 'threads': 1}
     found = {'machine': machine, 'versions': versions(), 'setting': setting, **measured(options.scans, options.repeats)}
+    found['slices'] = measured_slices(options.slices, options.repeats)
     print(json.dumps(found, indent=1))
     if options.json:
         options.json.write_text(json.dumps(found, indent=1) + '\n', encoding='utf-8')

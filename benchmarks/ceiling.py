@@ -33,7 +33,7 @@ from contestants import PLAIN_NAME, contestants, fitted
 from quality import Cell, cells, scans, stored
 from torch import Tensor
 
-from raki.commands.reconstruct import versions
+from raki.commands.origin import versions
 from raki.data.masks import MASKS, Irregular
 from raki.data.sampling import Sampling
 from raki.errors import CalibrationError, SamplingError

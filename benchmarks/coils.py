@@ -23,7 +23,7 @@ from torch import Tensor
 from raki.coils.combine import root_sum_of_squares
 from raki.coils.noise import coloured_noise, known_covariance, noise_factor
 from raki.commands.catalogue import method_named
-from raki.commands.reconstruct import versions
+from raki.commands.origin import versions
 from raki.data.load import open_scan
 from raki.data.sampling import undersample
 from raki.data.scan import Scan

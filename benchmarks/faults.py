@@ -35,7 +35,7 @@ from attacks.scans import Clean, clean_scans
 from attacks.tables import bad, print_silent, print_table, print_untold, summary
 from quality import stored
 
-from raki.commands.reconstruct import versions
+from raki.commands.origin import versions
 
 SECTIONS = ('mutants', 'crafted', 'kills', 'flips', 'limits', 'steadiness')
 

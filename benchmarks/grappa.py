@@ -24,7 +24,7 @@ from time import perf_counter, process_time
 import torch
 from torch import Tensor
 
-from raki.commands.reconstruct import versions
+from raki.commands.origin import versions
 from raki.data.sampling import Sampling, undersample
 from raki.data.simulate import Simulation, simulate
 from raki.evaluation.metrics import kspace_nrmse

@@ -21,7 +21,7 @@ import torch
 from contestants import PLAIN, contestants, fitted
 from quality import Cell, cells, scans, stored
 
-from raki.commands.reconstruct import versions
+from raki.commands.origin import versions
 from raki.errors import CalibrationError, SamplingError
 from raki.evaluation.compare import has_seed, with_seed
 from raki.evaluation.lesions import CONTRAST, N_SPOTS, lesion_responses

@@ -22,7 +22,7 @@ from contestants import contestants, fitted
 from quality import magnitude
 from torch import Tensor
 
-from raki.commands.reconstruct import versions
+from raki.commands.origin import versions
 from raki.data.load import open_scan
 from raki.data.masks import Drawn, Irregular, Pattern, pattern_of
 from raki.data.sampling import undersample

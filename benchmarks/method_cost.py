@@ -15,7 +15,7 @@ import torch
 from contestants import PLAIN_NAME, contestants, fitted
 from quality import stored
 
-from raki.commands.reconstruct import versions
+from raki.commands.origin import versions
 from raki.data.sampling import undersample
 from raki.data.simulate import Simulation, simulate
 

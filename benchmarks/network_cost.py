@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.nn.functional import conv2d
 
 from raki.coils.combine import root_sum_of_squares
-from raki.commands.reconstruct import versions
+from raki.commands.origin import versions
 from raki.data.sampling import Sampling, undersample
 from raki.data.simulate import Simulation, simulate
 from raki.evaluation.metrics import image_metrics, kspace_nrmse

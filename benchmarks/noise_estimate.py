@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from raki.commands.reconstruct import versions
+from raki.commands.origin import versions
 from raki.data.load import open_scan
 from raki.data.simulate import Simulation, simulate
 from raki.interpolation.noise_power import noise_power

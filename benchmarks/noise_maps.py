@@ -23,7 +23,7 @@ from torch import Tensor
 
 from raki.coils.combine import matched_weights, root_sum_of_squares
 from raki.coils.noise import noise_covariance
-from raki.commands.reconstruct import versions
+from raki.commands.origin import versions
 from raki.data.sampling import undersample
 from raki.data.simulate import Simulation, simulate
 from raki.evaluation.metrics import object_mask

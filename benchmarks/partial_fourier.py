@@ -22,7 +22,7 @@ from contestants import fitted
 from quality import Cell, cells, magnitude, scans, stored
 from torch import Tensor
 
-from raki.commands.reconstruct import versions
+from raki.commands.origin import versions
 from raki.data.sampling import Sampling
 from raki.evaluation.metrics import nrmse_object
 from raki.networks.gated import Gated

@@ -21,7 +21,7 @@ from hindsight import grappas
 from torch import Tensor
 
 from raki.coils.combine import root_sum_of_squares
-from raki.commands.reconstruct import versions
+from raki.commands.origin import versions
 from raki.data.load import open_scan
 from raki.data.sampling import Sampling, undersample
 from raki.data.scan import Scan

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from quality import stored
 
-from raki.commands.reconstruct import versions
+from raki.commands.origin import versions
 from raki.data.load import open_scan
 from raki.data.mrd.layout import ACQUISITION, bit
 

@@ -25,7 +25,7 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from raki.coils.combine import root_sum_of_squares
-from raki.commands.reconstruct import versions
+from raki.commands.origin import versions
 from raki.data.simulate import Simulation, simulate
 from raki.evaluation.lesions import DIAMETERS, LesionResponse
 from raki.evaluation.metrics import FIGURES, image_metrics, object_mask

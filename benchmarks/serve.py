@@ -32,7 +32,7 @@ import torch
 from ismrmrd.serialization import ConfigText, ProtocolDeserializer, ProtocolSerializer
 
 from raki.commands.catalogue import METHODS
-from raki.commands.reconstruct import versions
+from raki.commands.origin import versions
 from raki.data.mrd.layout import ACQUISITION, bit
 from raki.data.sampling import undersample
 from raki.data.scan import Scan

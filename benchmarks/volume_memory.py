@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from raki.commands.reconstruct import versions
+from raki.commands.origin import versions
 
 RAKI = (sys.executable, '-m', 'raki.cli')
 MATRICES = ('48x96x96', '96x144x144')

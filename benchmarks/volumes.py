@@ -28,7 +28,7 @@ from volume_extents import image
 from volume_speed import speeds
 
 from raki.commands.catalogue import method_named
-from raki.commands.reconstruct import versions
+from raki.commands.origin import versions
 from raki.data.sampling import Sampling, undersample
 from raki.data.scan import Scan
 from raki.data.simulate import Simulation, simulate

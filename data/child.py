@@ -17,8 +17,9 @@ import traceback
 import warnings
 import weakref
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -32,6 +33,9 @@ from raki.errors import ResourceError, ScanError
 
 Answer = Callable[..., object]
 """What the child does: from some numbers to a value that `raki.data.records.packed` takes."""
+
+Known = Mapping[str, Callable[..., object]]
+"""Classes that come back, or what makes them, by `raki.data.records.name_of`."""
 
 IS_POSSIBLE = sys.platform == 'linux' and hasattr(os, 'fork')
 """Elsewhere there is no fork, or libraries of the system do not survive it (macOS)."""
@@ -55,12 +59,35 @@ class Patience:
         return self.seconds + n_bytes / self.bytes_per_second
 
 
+@dataclass(frozen=True, slots=True)
+class Role:
+    """What a child is there for: how its end, and errors in it, are told."""
+
+    ended: str
+    """That it ended by itself."""
+    killed: str
+    """That it was killed, as for memory."""
+    crashed: str
+    """That it ended by the signal {}."""
+    boundary: Callable[[str], AbstractContextManager[None]]
+    """What errors become in it, and on the way, given the name that stands in them."""
+
+
+READER = Role(
+    'cannot be read, the process that read it ended: read the file again',
+    'the process that read it was killed, as systems do when memory runs out: use a larger machine, or raise the limit '
+    'on memory',
+    'cannot be read, the library for it crashed ({}): the file is damaged',
+    reading,
+)
+
+
 class Child:
     """A child process at the other end of a socket."""
 
-    def __init__(self, path: str, answer: Answer, known: Mapping[str, type]) -> None:
-        """Fork. `path` stands in errors; `answer` runs in the child; `known` classes come back from it."""
-        self._path, self._known, self._lock = path, known, threading.Lock()
+    def __init__(self, name: str, answer: Answer, known: Known, role: Role = READER) -> None:
+        """Fork. `name` stands in errors; `answer` runs in the child; `known` classes come back from it."""
+        self._name, self._known, self._role, self._lock = name, known, role, threading.Lock()
         self._connection, other = socket.socketpair()
         with warnings.catch_warnings():
             # Python 3.12 warns of threads at a fork: the child enters no lock and no parallel region of theirs
@@ -68,7 +95,7 @@ class Child:
             is_main = threading.current_thread() is threading.main_thread()
             self._pid = os.fork()
         if self._pid == 0:
-            _live(other, self._connection, path, answer, dies_with_thread=is_main)
+            _live(other, self._connection, partial(_answer, name, answer, role), dies_with_thread=is_main)
         other.close()
         self.close = weakref.finalize(self, _end, self._connection, self._pid, os.getpid())
         """End the child; it happens by itself when nobody refers to this any more."""
@@ -81,27 +108,39 @@ class Child:
         ScanError, ResourceError
             As the child raised it, or if it did not answer within `seconds`, or died.
         """
-        with self._lock, reading(self._path):
+        with self._lock:
+            self.begin(*numbers)
+            return self.finish(seconds)
+
+    def begin(self, *numbers: int) -> None:
+        """Ask, and do not wait."""
+        with suppress(ConnectionError):  # that it has died is told by `finish`
+            send(self._connection, list(numbers))
+
+    def finish(self, seconds: float) -> Any:
+        """What the child answers to what was asked; errors as of `ask`."""
+        with self._role.boundary(self._name):
             try:
-                send(self._connection, list(numbers))
                 return receive(self._connection, self._known, seconds)
             except TimeoutError as error:
                 self.close()
                 raise ScanError(
-                    f'{self._path}: cannot be read, nothing came of it within {seconds:.0f} s: the file is damaged, or '
+                    f'{self._name}: cannot be read, nothing came of it within {seconds:.0f} s: the file is damaged, or '
                     'its disk too slow: copy it to another one'
                 ) from error
             except (EOFError, ConnectionError) as error:
-                raise _death(self._path, self.close()) from error
+                raise _death(self._name, self._role, self.close()) from error
 
 
-def _live(connection: socket.socket, parents: socket.socket, path: str, answer: Answer, **how: bool) -> NoReturn:
+def _live(
+    connection: socket.socket, parents: socket.socket, reply: Callable[[socket.socket], None], **how: bool
+) -> NoReturn:
     """All that the child does, and its end: nothing of the parent's must happen twice."""
     try:
         parents.close()
         _prepare(**how)
         while True:
-            _answer(connection, path, answer, receive(connection, {}))
+            reply(connection)
     finally:
         os._exit(0)
 
@@ -125,9 +164,10 @@ def _prepare(*, dies_with_thread: bool) -> None:
     limit_memory()
 
 
-def _answer(connection: socket.socket, path: str, answer: Answer, numbers: list[int]) -> None:
+def _answer(name: str, answer: Answer, role: Role, connection: socket.socket) -> None:
+    numbers = receive(connection, {})
     try:
-        with reading(path):
+        with role.boundary(name):
             send(connection, answer(*numbers))
     except OURS as error:
         send_error(connection, error, traceback.format_exc())
@@ -149,15 +189,12 @@ def _end(connection: socket.socket, pid: int, owner: int) -> int | None:
     return None
 
 
-def _death(path: str, status: int | None) -> Exception:
+def _death(name: str, role: Role, status: int | None) -> Exception:
     """Why there is no answer; a child that had died by itself is not changed by being killed."""
     if status is None or not os.WIFSIGNALED(status):
-        return ScanError(f'{path}: cannot be read, the process that read it ended: read the file again')
+        return ScanError(f'{name}: {role.ended}')
     number = os.WTERMSIG(status)
     if number == signal.SIGKILL:
-        return ResourceError(
-            f'{path}: the process that read it was killed, as systems do when memory runs out: use a larger machine, '
-            'or raise the limit on memory'
-        )
-    name = signal.Signals(number).name if number in set(signal.Signals) else f'signal {number}'
-    return ScanError(f'{path}: cannot be read, the library for it crashed ({name}): the file is damaged')
+        return ResourceError(f'{name}: {role.killed}')
+    known = signal.Signals(number).name if number in set(signal.Signals) else f'signal {number}'
+    return ScanError(f'{name}: {role.crashed.format(known)}')

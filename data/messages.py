@@ -12,7 +12,7 @@ import socket
 import struct
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -65,7 +65,7 @@ def send_error(connection: socket.socket, error: Exception, trace: str) -> None:
     _send(connection, {'error': said}, [], 0)
 
 
-def receive(connection: socket.socket, known: Mapping[str, type], seconds: float = math.inf) -> Any:
+def receive(connection: socket.socket, known: Mapping[str, Callable[..., object]], seconds: float = math.inf) -> Any:
     """Receive a value of plain data and `known` classes, or raise the error that comes instead.
 
     Raises

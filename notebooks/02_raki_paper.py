@@ -40,7 +40,7 @@ from torch.nn.functional import conv2d
 import raki
 from raki.coils.combine import root_sum_of_squares
 from raki.commands.catalogue import methods_named
-from raki.commands.reconstruct import versions
+from raki.commands.origin import versions
 from raki.data.load import open_scan
 from raki.data.phantoms import HEAD, birdcage_maps, head
 from raki.data.sampling import Sampling

@@ -57,7 +57,7 @@ from laboratory.problem import Problem, network, problem_of
 from torch import Tensor
 
 import raki
-from raki.commands.reconstruct import versions
+from raki.commands.origin import versions
 from raki.data.sampling import Sampling
 from raki.evaluation.metrics import kspace_nrmse, nrmse
 from raki.interpolation.calibration import Calibration, Learnt, Progress

@@ -76,10 +76,13 @@ def reconstruct(
     settings: Settings,
     output: Annotated[Path | None, typer.Option('-o', '--output', help=OUTPUT_HELP)] = None,
     save_fit: Annotated[Path | None, typer.Option(help='Store what is learnt, too: NAME.safetensors.')] = None,
+    workers: Annotated[int, typer.Option(help='Slices at once, in processes with one thread each.', min=1)] = 1,
     as_json: JsonOption = False,
 ) -> None:
     """Fill in the missing lines of a scan, learning from its own ACS, and write the images."""
-    from raki.commands.reconstruct import Job, reconstruct_file
+    from raki.commands.job import Job
+    from raki.commands.reconstruct import reconstruct_file
+    from raki.commands.workers import require_workers
     from raki.device import choose_device
 
     output = output or Path(f'{scan.stem}.raki.h5')
@@ -87,9 +90,10 @@ def reconstruct(
     inputs.require_fits(save_fit, settings.fit, scan)
     with as_usage_error():
         job = Job(settings, choose_device(settings.device))
+    require_workers(workers, job.device.type)
     file = settings.open(scan, settings.coils)
     with progress_bars() as progress_for:
-        manifest = reconstruct_file(file, output, job, progress_for, save_fit)
+        manifest = reconstruct_file(file, output, job, progress_for, save_fit, n_workers=workers)
     warn(manifest['warnings'])
     seconds = f'fit {manifest["seconds_fit"]:.1f} s, fill {manifest["seconds_fill"]:.1f} s'
     told = f'{shown(output)}: {len(manifest["slice"])} image(s) by {manifest["method"]}, {seconds}'

@@ -17,7 +17,8 @@ from raki.data.damage.examine import POLICIES, Policy
 from raki.data.masks import Pattern
 from raki.data.save import replacing
 from raki.data.scan import Scan
-from raki.fits.stored import Fits, read_fits
+from raki.fits.likeness import moments_of
+from raki.fits.stored import Fit, Fits, read_fits
 from raki.interpolation import fit as interpolation
 from raki.interpolation.calibration import Method, Progress, silent
 from raki.interpolation.fit import Interpolator
@@ -71,7 +72,7 @@ def save_fits(path: str | Path, reconstruction: Reconstruction, scan: Scan, meth
     scan = scan.as_slices() if scan.has_full_kz else scan
     kept = Kept()
     for index, interpolator in enumerate(reconstruction.interpolators):
-        kept.add(number_of(scan, index), scan.kspace[index], scan.mask, interpolator)
+        kept.add(Fit(interpolator, number_of(scan, index), moments_of(scan.kspace[index], scan.mask)))
     found = method_named(method)
     name = next((name for name, each in METHODS.items() if each == found), type(found).__name__)
     with replacing(path) as temporary:

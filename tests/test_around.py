@@ -13,7 +13,8 @@ from torch import Tensor
 
 import raki
 from raki.cli import main
-from raki.commands.reconstruct import Job, reconstruct_file
+from raki.commands.job import Job
+from raki.commands.reconstruct import reconstruct_file
 from raki.commands.settings import Settings
 from raki.data.save import write_scan
 from raki.data.scan import Scan, ScanFile

@@ -17,7 +17,8 @@ from torch import Tensor
 
 import raki
 from raki.cli import main
-from raki.commands.reconstruct import Job, reconstruct_file
+from raki.commands.job import Job
+from raki.commands.reconstruct import reconstruct_file
 from raki.commands.settings import Settings
 from raki.data.blocks import Box
 from raki.data.digests import PLACEHOLDER, Verdict, seal, verify

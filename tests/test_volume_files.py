@@ -16,7 +16,9 @@ from raki.coils.combine import matched_weights, rss_combination
 from raki.coils.noise import noise_covariance
 from raki.commands.catalogue import METHODS
 from raki.commands.inputs import acs_for, rates_for
-from raki.commands.reconstruct import Job, gfactor_maps, reconstruct_file
+from raki.commands.job import Job
+from raki.commands.parts import gfactor_maps
+from raki.commands.reconstruct import reconstruct_file
 from raki.commands.settings import Settings
 from raki.data.load import load_scan, open_scan
 from raki.data.sampling import undersample

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from raki.commands.inputs import UsageError, shown
 from raki.commands.settings import Settings
 from raki.data.save import replacing
 from raki.data.scan import Scan
 from raki.errors import ScanError
-from raki.fits.likeness import doubts, moments_of, require_same
+from raki.fits.likeness import doubts, require_same
 from raki.fits.stored import Fit, Fits, on_device, put_fits, read_fits
 from raki.interpolation.fit import Interpolator
 
@@ -36,13 +35,10 @@ class Kept:
 
     found: dict[int | None, Fit] = field(default_factory=dict)
 
-    def add(self, number: int | None, kspace: Tensor, mask: Tensor, interpolator: Interpolator) -> None:
-        """Keep what was learnt of a slice or volume, if it is the first of its number.
-
-        Its k-space has axes (coil, phase axes, kx), and the mask tells which of the phase positions were measured.
-        """
-        if number not in self.found:
-            self.found[number] = Fit(interpolator, number, moments_of(kspace, mask))
+    def add(self, fit: Fit | None) -> None:
+        """Keep what was learnt of a slice or volume, if it is the first of its number."""
+        if fit is not None:
+            self.found.setdefault(fit.slice, fit)
 
     def put(self, path: Path, manifest: Mapping[str, Any]) -> None:
         """Write all of them into a new file, of images with this manifest."""

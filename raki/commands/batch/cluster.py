@@ -67,7 +67,7 @@ def require_slurm(work: Work) -> None:
     """Raise a UsageError if settings do not fit together, or nothing can be submitted from here."""
     import torch
 
-    from raki.commands.reconstruct import Job
+    from raki.commands.job import Job
     from raki.data.images.outputs import output_of
 
     if shutil.which('sbatch') is None:
@@ -149,7 +149,7 @@ def _finished(tasks: Sequence[Task], records: Records, work: Work) -> dict[Task,
     import torch
 
     from raki.commands.batch.one import key_of
-    from raki.commands.reconstruct import Job
+    from raki.commands.job import Job
 
     devices = [work.settings.device] if work.settings.device else ['cpu', 'cuda']
     jobs = [Job(work.settings, torch.device(device)) for device in devices]

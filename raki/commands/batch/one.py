@@ -18,8 +18,9 @@ from torch.nn.functional import adaptive_avg_pool2d
 from raki.commands.batch.records import Outcome, Records
 from raki.commands.batch.tasks import Task
 from raki.commands.inputs import require_fits, require_output
+from raki.commands.job import Job
 from raki.commands.origin import inputs_of, named, versions
-from raki.commands.reconstruct import Job, reconstruct_file
+from raki.commands.reconstruct import reconstruct_file
 from raki.data.digests import sum_of
 from raki.data.images.png import encoded
 from raki.data.masks import pattern_of

@@ -43,7 +43,7 @@ def serve(source: IO[bytes], reply: Reply, ending: Callable[[Exception], tuple[i
     import torch  # only now: it takes seconds
 
     from raki.commands.batch.one import run_one
-    from raki.commands.reconstruct import Job
+    from raki.commands.job import Job
     from raki.data.images.outputs import output_of
     from raki.device import choose_device
 
