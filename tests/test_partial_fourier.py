@@ -267,3 +267,12 @@ def test_an_acs_beyond_the_acquired_range_stays_measured() -> None:
 def test_an_unknown_way_is_refused_with_those_there_are() -> None:
     with pytest.raises(ValueError, match=r"no partial Fourier 'cs': choose from zero-fill, homodyne, pocs"):
         raki.reconstruct(smooth_scan(), 'grappa', partial_fourier='cs')
+
+
+@pytest.mark.parametrize(('n_lines', 'is_warned'), [(1, True), (5, True), (6, False), (24, False)])
+def test_an_image_of_hardly_any_lines_is_warned_of(n_lines: int, is_warned: bool) -> None:
+    start = 12 - n_lines // 2
+    kspace, acquired = cut(random_kspace(2, 24, 20), range(start, start + n_lines), range(20))
+    _, completion = complete(ZeroFill(), kspace, acquired)
+    expected = f'only {n_lines} of 24 positions along ky were acquired'
+    assert any(expected in text for text in completion.warnings) is is_warned

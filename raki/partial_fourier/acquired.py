@@ -13,6 +13,9 @@ from raki.data.masks import Pattern
 AXES = ('kz', 'ky', 'kx')
 """Names of the last axes of k-space."""
 
+MOST_PADDING = 4
+"""How many times more positions than were acquired a k-space has that is padded on purpose [1]."""
+
 LEAST_REACH = 3
 """Positions on either side of DC that tell a phase, with enough of them to hide some [sample]."""
 
@@ -67,6 +70,10 @@ class Acquired:
         """Whether one end lies further from DC than the other, by more than even sizes make."""
         before, after = self._ends(axis)
         return abs(before - after) > 1
+
+    def is_coarse(self, axis: int) -> bool:
+        """Whether so little was acquired that it is no padding for display, which doubles or quadruples a matrix."""
+        return len(self.sides[axis]) * MOST_PADDING < self.shape[axis]
 
     def reach(self, axis: int) -> int:
         """Positions on either side of DC that were both acquired; negative if DC itself was not."""

@@ -47,8 +47,9 @@ def complete(method: PartialFourier, kspace: Tensor, acquired: Acquired) -> tupl
     chosen = every[: method.n_axes]
     short = [axis for axis in acquired.axes if acquired.is_one_sided(axis) and axis not in every]
     left = [_stays_zero(acquired, axis) for axis in every[method.n_axes :]] + [_too_short(axis) for axis in short]
+    coarse = tuple(_coarse(acquired, axis) for axis in acquired.axes if acquired.is_coarse(axis))
     if not chosen:
-        return kspace, Completion(notes=tuple(left))
+        return kspace, Completion(notes=tuple(left), warnings=coarse)
     if len(chosen) < len(every):
         acquired = acquired.only(chosen[0])
     unit = unit_of(kspace)
@@ -57,7 +58,8 @@ def complete(method: PartialFourier, kspace: Tensor, acquired: Acquired) -> tupl
     completed = torch.empty_like(kspace)
     for index, coil in enumerate(kspace):
         completed[index] = coil + weight * (method(coil, acquired) - coil)
-    return out_of_unit(completed, unit), Completion(weight, *_said(method, acquired, chosen, weight, left))
+    notes, cautions = _said(method, acquired, chosen, weight, left)
+    return out_of_unit(completed, unit), Completion(weight, notes, (*cautions, *coarse))
 
 
 def trust(method: PartialFourier, kspace: Tensor, acquired: Acquired) -> float:
@@ -95,6 +97,13 @@ def _stays_zero(acquired: Acquired, axis: int) -> str:
     return (
         f'partial Fourier along {AXES[axis]}: {acquired.missing_part(axis):.0%} of k-space is missing beyond one end '
         'and stays zero: pocs or homodyne may complete it'
+    )
+
+
+def _coarse(acquired: Acquired, axis: int) -> str:
+    return (
+        f'only {len(acquired.sides[axis])} of {acquired.shape[axis]} positions along {AXES[axis]} were acquired or can '
+        'be filled in, the rest stays zero: the image is blurred along it'
     )
 
 
