@@ -1,0 +1,92 @@
+"""What a comparison comes to: the least error, and what it costs."""
+
+from typing import Any
+
+import pytest
+
+from raki.evaluation.verdict import COLUMNS, PRICED, STAR, Score, Verdict, verdict_of
+
+ERROR = COLUMNS[0]
+
+
+def row(method: str, error: float, rate: int = 4, **figures: Any) -> dict[str, Any]:
+    usual = {'gfactor_mean': 2.0, 'point_peak': 0.9, 'ghost_index': 0.1, 'noise_bias': 0.001}
+    usual |= {'energy_ratio': 0.9, 'seconds_fit': 0.25, 'seconds_fill': 0.25, 'acs': 24, 'seed': None, 'slice': 0}
+    return {**usual, 'method': method, 'rate': rate, 'nrmse_object': error, **figures}
+
+
+def score(verdict: Verdict, method: str, rate: int = 4) -> Score:
+    return next(each for each in verdict.scores if (each.method, each.rate) == (method, rate))
+
+
+def test_the_least_error_wins_and_the_baseline_is_named() -> None:
+    verdict = verdict_of([row('grappa', 0.05), row('gated', 0.04, seconds_fit=1.75)])
+    assert verdict.sentence == (
+        'At R = 4 with an ACS of 24, gated has the least error, 0.0400 (0.80 of grappa), at no price in small points, '
+        'ghosts or bias; 2 s a slice (grappa 0.5 s).'
+    )
+    assert score(verdict, 'gated').mark(ERROR) == STAR
+    assert score(verdict, 'grappa').mark(ERROR) == ''
+
+
+@pytest.mark.parametrize(
+    ('figures', 'text'),
+    [
+        ({'point_peak': 0.79}, 'small points 0.79 (0.90)'),
+        ({'ghost_index': 0.21}, 'ghosts 0.210 (0.100)'),
+        ({'noise_bias': 0.0061}, 'bias 0.0061 (0.0010)'),
+    ],
+)
+def test_what_is_worse_by_more_than_its_limit_is_the_price(figures: dict[str, float], text: str) -> None:
+    verdict = verdict_of([row('grappa', 0.05), row('gated', 0.04, **figures)])
+    assert f'at a price: {text}, in brackets grappa' in verdict.sentence
+    assert score(verdict, 'gated').mark(ERROR) == PRICED
+
+
+@pytest.mark.parametrize('figures', [{'point_peak': 0.81}, {'ghost_index': 0.19}, {'noise_bias': 0.0059}])
+def test_what_is_worse_by_less_is_none(figures: dict[str, float]) -> None:
+    verdict = verdict_of([row('grappa', 0.05), row('gated', 0.04, **figures)])
+    assert score(verdict, 'gated').mark(ERROR) == STAR
+
+
+def test_zero_filling_is_shown_and_never_the_best() -> None:
+    rows = [row('zero-filled', 0.01, energy_ratio=0.0, noise_bias=0.0), row('grappa', 0.05), row('gated', 0.06)]
+    verdict = verdict_of(rows)
+    assert verdict.baseline == 'grappa'
+    assert not score(verdict, 'zero-filled').best
+    assert 'grappa has the least error' in verdict.sentence
+
+
+def test_it_opens_where_methods_differ_visibly() -> None:
+    rows = [row('grappa', 0.050, 2), row('gated', 0.049, 2), row('grappa', 0.08, 10), row('gated', 0.06, 10)]
+    verdict = verdict_of(rows)
+    assert verdict.rate == 10
+    assert [each.rate for each in verdict.scores] == [2, 2, 10, 10]
+    assert verdict.sentence.endswith(' It has the least in 2 of 2 cells.')
+
+
+def test_figures_are_means_over_slices_and_seeds() -> None:
+    rows = [row('grappa', 0.05), row('raki', 0.03, seed=0), row('raki', 0.06, seed=1, slice=3)]
+    assert score(verdict_of(rows), 'raki').values['nrmse_object'] == pytest.approx(0.045)
+
+
+def test_values_that_are_written_alike_share_the_star() -> None:
+    verdict = verdict_of([row('grappa', 0.05001), row('gated', 0.05)])
+    assert [each.mark(ERROR) for each in verdict.scores] == [STAR, STAR]
+
+
+def test_what_was_not_measured_is_neither_best_nor_a_price() -> None:
+    verdict = verdict_of([row('grappa', 0.05, noise_bias=None, gfactor_mean=None), row('gated', 0.04, noise_bias=0.01)])
+    assert score(verdict, 'gated').mark(ERROR) == STAR
+    assert not any(each.mark(COLUMNS[1]) for each in verdict.scores)
+
+
+@pytest.mark.parametrize(
+    ('rows', 'text'),
+    [
+        ([row('zero-filled', 0.1, energy_ratio=0.0)], 'nothing was filled in'),
+        ([row('grappa', 0.05)], 'grappa has an error of 0.0500; nothing else was compared'),
+    ],
+)
+def test_where_there_is_nothing_to_compare_it_says_so(rows: list[dict[str, Any]], text: str) -> None:
+    assert text in verdict_of(rows).sentence
