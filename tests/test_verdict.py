@@ -37,14 +37,14 @@ def test_the_least_error_wins_and_the_baseline_is_named() -> None:
         ({'noise_bias': 0.0061}, 'bias 0.0061 (0.0010)'),
     ],
 )
-def test_what_is_worse_by_more_than_its_limit_is_the_price(figures: dict[str, float], text: str) -> None:
+def test_what_is_worse_by_more_than_its_limit_is_the_price(figures: dict[str, Any], text: str) -> None:
     verdict = verdict_of([row('grappa', 0.05), row('gated', 0.04, **figures)])
     assert f'at a price: {text}, in brackets grappa' in verdict.sentence
     assert score(verdict, 'gated').mark(ERROR) == PRICED
 
 
 @pytest.mark.parametrize('figures', [{'point_peak': 0.81}, {'ghost_index': 0.19}, {'noise_bias': 0.0059}])
-def test_what_is_worse_by_less_is_none(figures: dict[str, float]) -> None:
+def test_what_is_worse_by_less_is_none(figures: dict[str, Any]) -> None:
     verdict = verdict_of([row('grappa', 0.05), row('gated', 0.04, **figures)])
     assert score(verdict, 'gated').mark(ERROR) == STAR
 
