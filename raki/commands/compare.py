@@ -12,6 +12,7 @@ import torch
 from raki.commands.inputs import UsageError, by, sizes_by_axis
 from raki.commands.inputs import shown as printable
 from raki.commands.origin import versions
+from raki.commands.progress import Watch
 from raki.data.masks import Drawn
 from raki.data.sampling import Sampling
 from raki.data.save import kind_of, replacing_all
@@ -105,14 +106,16 @@ def compare_file(
     require_feasible(plan, first)
     if plan.object_mask is not None and file.readout_is_rows:
         plan = replace(plan, object_mask=plan.object_mask.mT)
-    n_cells = len(slices) * sum(1 for _ in tasks(Bench(first, slices[0], plan)))
+    names = [task.name for _ in slices for task in tasks(Bench(first, slices[0], plan))]
+    n_cells, watch = len(names), Watch.of(progress_for)
+    watch.expect('cell', names, n_fits=1 + plan.n_replicas * plan.is_refitted)
     with keeping(folder, n_cells) as kept:
         _require_room(folder, n_cells, len(slices), prod(first.kspace.shape[-2:]))
         turn = {'readout_is_rows': file.readout_is_rows}
         rows, shown = list[Row](), dict[int, ShownSlice]()
         for index in slices:
             bench = Bench(first if index == slices[0] else file.read([index]), index, plan)
-            found = _cells(bench, kept, progress_for, **turn)
+            found = _cells(bench, kept, watch, **turn)
             rows += [row for row, _ in found]
             reference, inside = bench.true_image.cpu(), bench.inside.cpu()
             reference, inside = (each[index] if is_volume else each for each in (reference, inside))
@@ -127,13 +130,15 @@ def compare_file(
     return rows
 
 
-def _cells(bench: Bench, kept: Kept, progress_for: ProgressFor, **turn: bool) -> list[Found]:
+def _cells(bench: Bench, kept: Kept, watch: Watch, **turn: bool) -> list[Found]:
     """All cells of a slab, those that are kept as they are."""
     slab, found = slab_digest(bench, versions=versions(), **turn), list[Found]()
     for task in tasks(bench):
         key = cell_digest(slab, task)
-        if (done := kept.get(key)) is None:
-            cell = task.done(bench, progress_for)
+        if (done := kept.get(key)) is not None:
+            watch.skip()
+        else:
+            cell = task.done(bench, watch)
             done = cell.row, shown_cell(cell, bench.true_image.cpu(), **turn)
             kept.put(key, done)
         found.append(done)

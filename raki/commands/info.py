@@ -74,12 +74,22 @@ def _learnable(scan: Scan) -> dict[str, object]:
     sampling = slab.sampling
     if isinstance(sampling, Irregular) or (isinstance(sampling, Sampling) and sampling.acceleration == 1):
         return coils
-    kind = sampling.alike(0, 0)[0] if isinstance(sampling, Equispaced) else sampling
-    acs, lines = (transform.apply(in_unit(each, slab.unit)) for each in (slab.acs, slab.kspace.flatten(1, -2)))
     try:
-        return coils | _noise(slab) | _of_grappa(Calibration(acs, kind.lattice, kind, lines))
+        return coils | _noise(slab) | _of_grappa(calibration_of(slab))
     except CalibrationError:
         return coils
+
+
+def calibration_of(slab: Slab) -> Calibration:
+    """What methods learn from, as they see it; of lines whose gaps differ, for the first kind of them.
+
+    CalibrationError if there is nothing to learn from; not for patterns without any order.
+    """
+    sampling, transform = slab.sampling, slab.transform
+    assert not isinstance(sampling, Irregular)
+    kind = sampling.alike(0, 0)[0] if isinstance(sampling, Equispaced) else sampling
+    acs, lines = (transform.apply(in_unit(each, slab.unit)) for each in (slab.acs, slab.kspace.flatten(1, -2)))
+    return Calibration(acs, kind.lattice, kind, lines, is_separate=slab.calibration is not None)
 
 
 def _noise(slab: Slab) -> dict[str, object]:
