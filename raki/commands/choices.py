@@ -1,18 +1,19 @@
 """What `raki reconstruct` would choose for a scan, why, and what was held out to choose it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 
-from raki.commands.info import calibration_of
+from raki.commands.info import acs_found, calibration_of
 from raki.commands.job import Job
 from raki.commands.outlook import WHOLE, steps
 from raki.commands.settings import Settings
 from raki.data.damage.examine import warned
 from raki.data.masks import Irregular
 from raki.data.place import named
+from raki.data.sampling import Sampling
 from raki.data.scan import Scan, ScanFile
 from raki.errors import CalibrationError
 from raki.interpolation.calibration import Calibration, Method
@@ -31,6 +32,11 @@ ENOUGH_ENERGY = 0.99
 
 READING = ('dataset', 'axes', 'fft', 'measurement', 'centre')
 """How a file is read, which is told only where it was asked for."""
+
+LEARNT_FROM = {
+    'own': "own: measured lines, and the scan's own first reconstruction where it reaches beyond the ACS",
+    'measured': 'measured: measured lines only',
+}
 
 HELD_OUT = 'held out: '
 """How a reason begins that tells what was left out to choose."""
@@ -66,25 +72,33 @@ def plan_of(file: ScanFile, job: Job) -> Plan:
     SamplingError, CalibrationError
         As the reconstruction would raise them.
     """
-    (scan, place), settings = _middle(file), job.settings
-    slab = Slab.of(job.seen(scan), 0, torch.device('cpu'), settings.coils)
-    told = steps(file, scan)
+    (scan, place), settings, method = _middle(file), job.settings, job.prepared
+    slab, told = Slab.of(job.seen(scan), 0, torch.device('cpu'), settings.coils), steps(file, scan)
+    fitted = _fitted(method, slab)
     return Plan(
         file.path,
         place,
         (
-            *_of_the_file(file, settings, slab),
+            *_of_the_file(file, settings, scan, slab),
             Choice('spikes', settings.spikes, _damage(slab)),
             Choice('', None, (f'dead or repeated coils: {told["dead coils"]}',)),
             Choice('whiten', settings.whiten, (told['whitening'].removesuffix(' (--no-whiten)'),)),
             Choice('coils', settings.coils, _compression(slab)),
-            *_of_the_method(job.prepared, settings, slab, told['interpolation']),
-            Choice('partial_fourier', settings.partial_fourier, _beyond(slab, told['partial Fourier'])),
+            *_of_the_method(method, settings, slab, fitted),
+            Choice('partial_fourier', settings.partial_fourier, _beyond(slab, fitted, told['partial Fourier'])),
             Choice('combine', settings.combine, ('root of the sum of squares of all coils: needs no sensitivities',)),
             Choice('crop', settings.crop, (told['crop'].removesuffix(' (--no-crop)'),)),
             Choice('device', settings.device, ('the GPU where there is one, else the CPU',)),
         ),
     )
+
+
+def _fitted(method: Method, slab: Slab) -> Interpolator | None:
+    """What is learnt on this slice; None of methods that are trained, which takes longer than a plan may."""
+    if slab.is_whole or not hasattr(method, 'with_iterations'):
+        return slab.fitted(method)
+    slab.require_feasible(method)
+    return None
 
 
 def _middle(file: ScanFile) -> tuple[Scan, str]:
@@ -98,14 +112,15 @@ def _middle(file: ScanFile) -> tuple[Scan, str]:
     return scan, f'slice {file.shape[0] // 2} (of {file.shape[0]}){frame}'
 
 
-def _of_the_file(file: ScanFile, settings: Settings, slab: Slab) -> Iterator[Choice]:
+def _of_the_file(file: ScanFile, settings: Settings, scan: Scan, slab: Slab) -> Iterator[Choice]:
     """How it is read, and which part of it is reconstructed."""
     for name in READING:
         if (value := getattr(settings, name)) is not None:
             yield Choice(name, value, ('as asked for',))
-    mask = slab.sampling.mask
-    measured = f'{int(mask.sum())} of {mask.numel()} lines were measured, net acceleration'
-    yield Choice('mask', settings.mask, (f'{measured} {slab.sampling.net_acceleration:.2f}',))
+    pattern, acs = slab.sampling, acs_found(scan, slab.sampling)['acs']
+    lattice = str(pattern.lattice) if isinstance(pattern, Sampling) else 'no regular lattice'
+    measured = f'{int(pattern.mask.sum())} of {pattern.mask.numel()} lines were measured'
+    yield Choice('mask', settings.mask, (f'{measured}: {lattice}; ACS: {acs}',))
     yield Choice('slices', None, (f'all slices: 0 to {file.n_slices - 1}',))
     if file.n_frames > 1:
         yield Choice('repetition', None, (f'all frames: {named(file.frames)}',))
@@ -130,23 +145,21 @@ def _compression(slab: Slab) -> tuple[str, ...]:
     return (f'all {n_coils} coils are kept' + would * (n_enough < n_coils),)
 
 
-def _of_the_method(method: Method, settings: Settings, slab: Slab, what: str) -> Iterator[Choice]:
+def _of_the_method(method: Method, settings: Settings, slab: Slab, fitted: Interpolator | None) -> Iterator[Choice]:
     """The method, what it learnt, and its settings."""
     source, seed = setting_of(method, 'calibration'), setting_of(method, 'seed')
+    mask, inside = slab.sampling.mask, slab.sampling.inside
+    lines = f'{int((inside & ~mask).sum())} lines are filled in from {int(mask.sum())} measured ones'
     if slab.is_whole or isinstance(method, ZeroFilling):
-        reason = WHOLE if slab.is_whole else 'nothing is filled in'
-        yield Choice('method', settings.method, (reason,))
-    elif hasattr(method, 'with_iterations'):
-        slab.require_feasible(method)
-        yield Choice('method', settings.method, (what.partition(', by')[0], 'not trained here: that takes longer'))
+        yield Choice('method', settings.method, (WHOLE if slab.is_whole else 'nothing is filled in',))
+    elif fitted is None:
+        yield Choice('method', settings.method, (lines, 'not trained for this plan, which would take longer'))
         yield Choice('', None, tuple(f'{name}: {value}' for name, value in asdict(method).items()))
     else:
-        fitted = slab.fitted(method)
-        yield Choice('method', settings.method, (what.partition(', by')[0], *_learnt(fitted)))
+        yield Choice('method', settings.method, (lines, *_learnt(fitted)))
         yield from _tuned(slab, is_own=source == 'own')
-    where = "measured lines and the scan's own first reconstruction" if source == 'own' else 'measured lines only'
     if source is not None:
-        yield Choice('calibration', settings.calibration, (f'here {source}: learnt from {where}',))
+        yield Choice('calibration', settings.calibration, (LEARNT_FROM[source],))
     if hasattr(method, 'faithful'):
         bound = 'no bound on what is taken from small points; 0.9 would give at least 90 % of them back'
         yield Choice('faithful', settings.faithful, (bound,) if settings.faithful is None else ('as asked for',))
@@ -206,23 +219,23 @@ def _guard(calibration: Calibration, tuned: Tuned) -> tuple[str, ...]:
     every = held_out(calibration, tuned)
     if every is None:
         return (f'{HELD_OUT}runs of the readout, to tell whether filling in does harm',)
-    correlations = ', '.join(f'{each.correlation:.2f}' for each in every)
-    how = 'by the rest of the ACS' + ', and by that and the own reconstruction' * (len(every) > 1)
+    by_whom = 'by the rest of the ACS', 'by that and the own reconstruction'
+    told = ', '.join(f'{each.correlation:.2f} {who}' for each, who in zip(every, by_whom, strict=False))
     return (
         f'{HELD_OUT}the lines at both ends of the ACS, to tell whether filling in does harm: they are predicted with a '
-        f'correlation of {correlations} {how}',
+        f'correlation of {told}',
     )
 
 
-def _beyond(slab: Slab, told: str) -> tuple[str, ...]:
+def _beyond(slab: Slab, fitted: Interpolator | None, told: str) -> tuple[str, ...]:
     """What is missing beyond one end, and how well each way to complete it does on hidden samples."""
-    if not slab.acquired.partial:
+    if not slab.acquired.partial or fitted is None:
         return (told,)
-    others: Sequence[str] = [name for name in PARTIAL_FOURIER if name != 'zero-fill']
-    found = {name: complete(PARTIAL_FOURIER[name], slab.kspace, slab.acquired)[1].weight for name in others}
+    others, kspace = (name for name in PARTIAL_FOURIER if name != 'zero-fill'), fitted.fill(slab.kspace)
+    found = {name: complete(PARTIAL_FOURIER[name], kspace, slab.acquired)[1].weight for name in others}
     weights = ', '.join(f'{name} {weight:.2f}' for name, weight in found.items() if weight is not None)
     return (
         told,
-        f'{HELD_OUT}the outer half of either side of the symmetric part of measured lines: what completes it deserves '
-        f'a weight (1 right, 0 nothing in common) of {weights}',
+        f'{HELD_OUT}the outer half of either side of the symmetric part: what would complete it deserves a weight (1: '
+        f'right, 0: nothing in common with it) of {weights}',
     )

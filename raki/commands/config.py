@@ -1,6 +1,7 @@
 """Settings from a file: YAML whose keys are the long options of `raki reconstruct`, with underscores."""
 
 import json
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -114,7 +115,7 @@ WIDTH = 80
 
 def written(plan: 'Plan') -> str:
     """A plan as a file with settings: reasons are comments, and so is what no setting can change."""
-    source = line_of(plan.source)
+    source = line_of(shlex.quote(plan.source))
     head = [
         f'What raki reconstruct chooses for {source}, why, and what was held out to choose it.',
         f'To use it, edited or not: raki reconstruct {source} --config FILE, with this text in FILE; null: automatic.',

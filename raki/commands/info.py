@@ -115,7 +115,7 @@ def _of_grappa(calibration: Calibration) -> dict[str, object]:
 def _describe_sampling(scan: Scan) -> dict[str, object]:
     """Lines, acceleration and ACS of a pattern, and its problem."""
     sampling = pattern_of(scan.mask)
-    acs, net = _acs(scan, sampling), {'net_acceleration': round(sampling.net_acceleration, 3)}
+    acs, net = acs_found(scan, sampling), {'net_acceleration': round(sampling.net_acceleration, 3)}
     empty = None if isinstance(sampling, Irregular) else scan.mask.numel() - prod(map(len, sampling.filled))
     return {
         'measured_lines': int(scan.mask.sum()),
@@ -167,7 +167,7 @@ def _why_irregular(scan: Scan) -> str | None:
     return None
 
 
-def _acs(scan: Scan, pattern: Pattern) -> dict[str, Any]:
+def acs_found(scan: Scan, pattern: Pattern) -> dict[str, Any]:
     """How many lines there are to learn from, and where."""
     if scan.calibration is not None:
         return {'acs_lines': prod(scan.calibration.shape[2:-1]), 'acs': 'separate'}

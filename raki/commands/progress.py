@@ -25,7 +25,7 @@ WORTH_SAYING = 60.0
 """Costs above this are announced [s]."""
 
 LEAST_SEEN = 2.0
-"""As long must a part have taken before its steps tell anything [s]."""
+"""As long must steps have taken before they tell anything [s]."""
 
 MORE = 2.0
 """What was announced is said again when it comes out so many times as large [1]."""
@@ -56,15 +56,16 @@ class Course:
     """Parts of a command in their order, and what they cost."""
 
     def __init__(
-        self, unit: str, kinds: Sequence[str], n_fits: int = 1, clock: Callable[[], float] = time.monotonic
+        self, unit: str, kinds: Sequence[str], n_fits: int = 1, clock: Callable[[], float] | None = None
     ) -> None:
         """Of parts called `unit`, one of each of `kinds`; each fits so many times, and tells of the first."""
-        self.unit, self.kinds, self._n_fits, self._clock = unit, list(kinds), n_fits, clock
+        self.unit, self.kinds, self._n_fits, self._clock = unit, list(kinds), n_fits, clock or time.monotonic
         self.number = 0
         self._since: float | None = None
-        self._begun, self._costs, self._announced = clock(), dict[str, list[float]](), 0.0
+        self._begun, self._costs, self._announced = self._clock(), dict[str, list[float]](), 0.0
         self._steps = 0, 0
         self._fit: float | None = None
+        self._first: tuple[int, float] | None = None
 
     @property
     def seconds(self) -> float:
@@ -89,13 +90,16 @@ class Course:
         if self._since is not None and self.number <= len(self.kinds):
             self._costs.setdefault(self.kinds[self.number - 1], []).append(self._clock() - self._since)
         self.number, self._since, self._steps = self.number + 1, since, (0, 0)
-        self._fit = None
+        self._fit = self._first = None
 
     def told(self, done: int, total: int) -> None:
         """How many steps of the first fit of the part at work are done."""
         self._steps, elapsed = (done, total), self._elapsed
-        if done > 0 and (elapsed >= LEAST_SEEN or done == total):
-            self._fit = elapsed * total / done
+        self._first = first_done, first_elapsed = self._first or (done, elapsed)
+        if done == total:
+            self._fit = elapsed
+        elif done > first_done and elapsed >= first_elapsed + LEAST_SEEN:  # what came before steps is none of them
+            self._fit = elapsed + (total - done) * (elapsed - first_elapsed) / (done - first_done)
 
     @property
     def _elapsed(self) -> float:
@@ -219,7 +223,7 @@ class Shown(Watch):
         course = self._course
         left = course.left if course else None
         gone = spoken(course.seconds) if course else ''
-        return gone if left is None else f'{gone}, {left} left'
+        return gone if left is None or left.seconds < 1 else f'{gone}, {left} left'
 
 
 def _steps(task: Task) -> str:
