@@ -58,6 +58,9 @@ def repeated(arguments: Sequence[str], names: Callable[[], Collection[str]]) -> 
     """
     if arguments[:1] and arguments[0] in WITHOUT_LISTS:
         return list(arguments)
+    if '--' in arguments:  # no option comes after it
+        number = list(arguments).index('--')
+        return [*repeated(arguments[:number], names), *arguments[number:]]
     result: list[str] = []
     option, n_values = '', 0
     for argument in _without_equals(arguments):

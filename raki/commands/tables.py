@@ -131,6 +131,9 @@ STYLES = {'★': 'green', '☆': 'yellow', OVER_LIMIT: 'yellow'}
 HEADS = {'noise (g)': 'noise\n(g) {}', 'small points': 'small\npoints {}'}
 """Headings in two lines, so that the table has room in 80 columns; others have the arrow below."""
 
+LONGEST = 6
+"""Characters of a figure; longer ones lose their decimals."""
+
 MOST_NAMED = 6
 """Slices that are named one by one."""
 
@@ -182,8 +185,10 @@ def _figure(score: 'Score', column: 'Column') -> str:
     """Write a figure and its mark."""
     is_price = any(price.column is column for price in score.prices)
     mark = score.mark(column) or OVER_LIMIT * is_price
-    written = f'{column.written(score.values[column.name])}{mark or " "}'
-    return f'[{STYLES[mark]}]{written}[/]' if mark else written
+    value, written = score.values[column.name], column.written(score.values[column.name])
+    if value is not None and len(written) > LONGEST:
+        written = f'{value:.0f}'
+    return f'[{STYLES[mark]}]{written}{mark}[/]' if mark else f'{written} '
 
 
 def _spreads(rows: 'Sequence[Row]') -> dict[tuple[str, object, object], float]:
