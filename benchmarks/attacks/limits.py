@@ -20,6 +20,7 @@ from attacks.folders import State, fault_of, state_of
 from attacks.running import ROOT, Ending, finish, run, start
 from attacks.scans import Clean, image_in, nrmse
 from attacks.warm import commands
+from raki.data.digests import verify
 from raki.evaluation.kept import FOLDER as KEPT
 
 NAME = 'limits'
@@ -192,8 +193,10 @@ def _not_written(folder: Path, words: str, before: Callable[[], None] | None = N
 
 
 def _is_unfinished_batch(folder: Path, words: str) -> bool:
-    """Whether only records and pages of a batch are there, which tell how far it came."""
-    return words.startswith('batch') and not list((folder / 'disk').rglob('*.h5'))
+    """Whether only records and pages of a batch are there, which tell how far it came, and whole images."""
+    return words.startswith('batch') and not any(
+        found.problem for path in (folder / 'disk').rglob('*.h5') for found in verify(path)
+    )
 
 
 def _read_only(folder: Path, words: str, of: Path) -> Verdict:
