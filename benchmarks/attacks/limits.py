@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -194,9 +194,13 @@ def _not_written(folder: Path, words: str, before: Callable[[], None] | None = N
 
 def _is_unfinished_batch(folder: Path, words: str) -> bool:
     """Whether only records and pages of a batch are there, which tell how far it came, and whole images."""
-    return words.startswith('batch') and not any(
-        found.problem for path in (folder / 'disk').rglob('*.h5') for found in verify(path)
-    )
+    images = {str(path.relative_to(folder)) for path in (folder / 'disk').rglob('*.h5')}
+    return words.startswith('batch') and _are_whole(folder, images)
+
+
+def _are_whole(folder: Path, names: Collection[str]) -> bool:
+    """Whether these files are as they were written."""
+    return not any(found.problem for name in names if (folder / name).is_file() for found in verify(folder / name))
 
 
 def _read_only(folder: Path, words: str, of: Path) -> Verdict:
@@ -238,7 +242,8 @@ def _signalled(folder: Path, words: str, which: signal.Signals, name: str, of: P
     if ending.fault:
         return Verdict(ending.fault, ending.last)
     left = {name for name in {*state, *found} if state.get(name) != found.get(name)} - _kept(found)
-    if left and 'batch' not in words:
+    is_said = 'written before' in ending.last and _are_whole(folder, left)
+    if left and 'batch' not in words and not is_said:
         return Verdict('torn', ' '.join(sorted(left)))
     return Verdict('ended' if ending.lines else 'without a word')
 
