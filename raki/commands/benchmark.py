@@ -210,7 +210,7 @@ def _entrants(words: Sequence[str], contest: Contest, told: Told) -> tuple[list[
         if isinstance(entrant, Entrant):
             entrants.append(entrant)
         else:
-            left_out[name] = entrant
+            left_out[name] = entrant.replace(str(path), path.name)  # paths may tell who somebody is
     if not entrants:
         raise ScanError(f'none of {len(paths)} scan(s) can be the truth, first because {next(iter(left_out.values()))}')
     return entrants, left_out
@@ -269,7 +269,7 @@ def _tried(do: Callable[[], T], told: Told) -> T | str:
 
 def _flat(row: Row) -> dict[str, Any]:
     values = {name: value for name, value in row.flat().items() if name not in UNUSED}
-    return values | {'warnings': [str(text) for text in row.warnings]}
+    return values | {'warnings': [str(text) for text in row.warnings], 'seconds_cpu': round(row.seconds_cpu or 0.0, 2)}
 
 
 def _write(folder: Path, results: Mapping[str, Any], page: str) -> None:

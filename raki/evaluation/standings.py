@@ -174,7 +174,7 @@ def _sentence(every: Sequence[Standing], errors: Mapping[Place, float]) -> str:
     if winner.method == BASELINE:
         return f'{over} none of {len(whole)} methods has less error than {BASELINE}.'
     least = f'{winner.ratio:.2f} times that of {BASELINE}'
-    worst = f'(geometric mean; worst {winner.worst:.2f}, {winner.worst_place})'
+    worst = f'(geometric mean; worst {winner.worst:.2f}: {winner.worst_place})'
     price = 'at no price in small points, ghosts or bias beyond the limits'
     if winner.n_priced:
         named = ', '.join(f'{label} in {number}' for label, number in winner.prices.items())
