@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from raki import many, serving
+from raki import benchmarking, many, serving
 from raki.commands import inputs
 from raki.commands.inputs import as_usage_error, line_of, shown
 from raki.commands.settings import (
@@ -172,6 +172,9 @@ def compare(
         return
     show(comparison_table(rows), COMPARISON_WIDTH)
     print(shown(f'report: {output / "report.html"}\nresults: {output / "results.json"}'))
+
+
+app.command()(benchmarking.benchmark)
 
 
 @app.command()

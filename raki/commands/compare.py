@@ -42,8 +42,8 @@ PICTURES = 3
 """Of a cell: image, g-factors, retention."""
 
 
-def require_folder(folder: Path) -> None:
-    """Raise before any work unless results can be put into a folder, which is made if there is none.
+def require_folder(folder: Path, files: Sequence[str] = FILES) -> None:
+    """Raise before any work unless these files can be put into a folder, which is made if there is none.
 
     Raises
     ------
@@ -54,7 +54,7 @@ def require_folder(folder: Path) -> None:
     """
     if not folder.is_dir() and (kind := kind_of(folder) or ('a file' if folder.exists() else '')):
         raise UsageError(f'-o must name a folder, but {folder} is {kind}')
-    for path in (folder / name for name in FILES):
+    for path in (folder / name for name in files):
         if kind := kind_of(path):
             raise UsageError(f'{path} is {kind}, which is never replaced: choose another folder for -o')
     if (kind := kind_of(folder / KEPT)) not in ('', 'a folder') or (not kind and (folder / KEPT).exists()):
@@ -111,7 +111,7 @@ def feasible(file: ScanFile, plan: Plan, slices: Sequence[int]) -> tuple[Plan, S
     if len(file.shape) > 4 and len(slices) > 1:
         raise UsageError(f'a volume is compared as a whole and shown in one slice, got --slices {by(slices)}')
     first = file.read([0 if len(file.shape) > 4 else slices[0]])
-    _require_full(first, file.path)
+    require_full(first, file.path)
     require_feasible(plan, first)
     if plan.object_mask is not None and file.readout_is_rows:
         plan = replace(plan, object_mask=plan.object_mask.mT)
@@ -167,7 +167,8 @@ def write_report(folder: Path, report: Report) -> None:
         new_files.describe(results, report.results)
 
 
-def _require_full(scan: Scan, path: str) -> None:
+def require_full(scan: Scan, path: str) -> None:
+    """Raise a SamplingError unless a scan can be the truth."""
     if Sampling.from_mask(scan.mask).acceleration > 1:
         raise SamplingError(
             f'{path}: comparing needs a fully sampled scan as the truth, but only {int(scan.mask.sum())} of '

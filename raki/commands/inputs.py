@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from raki.evaluation.plan import Rate
 
 SIZE_LISTS = ('--rates', '--acs', '--seeds', '--slices')
-NAME_LISTS = ('--methods',)
+NAME_LISTS = ('--methods', '--peers')
 SIZES = r'\d+(?:x\d+)*'
 RATE = re.compile(rf'{SIZES}(?:s\d+)?')
 
