@@ -34,7 +34,7 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
-# The site: build/site/html/index.html. make docs RAKI_DOCS_EXECUTION=cache also runs the notebooks and shows what they print.
+# The site: build/site/html/index.html. Pages with figures are executed; RAKI_DOCS_NOTEBOOKS=1 make docs runs the notebooks, too.
 docs: setup
 	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going docs build/site/html
 	@echo build/site/html/index.html
