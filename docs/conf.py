@@ -1,6 +1,6 @@
 """How the documentation is built: `make docs`.
 
-Pages with code cells are executed, and show their figures; notebooks, which take minutes, with RAKI_DOCS_NOTEBOOKS=1.
+Pages with code cells are executed, and show their figures; notebooks, which take minutes, with RAKI_DOCS_EXECUTION=cache.
 """
 
 import os
@@ -34,12 +34,13 @@ autodoc_member_order = 'bysource'
 autodoc_typehints = 'description'
 autodoc_typehints_description_target = 'documented'
 default_role = 'code'
+smartquotes_action = 'qe'  # two dashes are those of an option
 
 myst_enable_extensions = ['dollarmath', 'amsmath']
 myst_heading_anchors = 3
 nb_custom_formats = {'.py': ['jupytext.reads', {'fmt': 'py:percent'}]}
-nb_execution_mode = os.environ.get('RAKI_DOCS_EXECUTION', 'cache')
-nb_execution_excludepatterns = [] if os.environ.get('RAKI_DOCS_NOTEBOOKS') else ['notebooks/*.py']
+nb_execution_mode = os.environ.get('RAKI_DOCS_EXECUTION', 'force')
+nb_execution_excludepatterns = [] if 'RAKI_DOCS_EXECUTION' in os.environ else ['notebooks/*.py']
 nb_execution_timeout = 600
 nb_execution_raise_on_error = True
 nb_output_stderr = 'remove'
