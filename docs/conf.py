@@ -1,6 +1,6 @@
 """How the documentation is built: `make docs`.
 
-Pages with code cells are executed, and show their figures; notebooks, which take minutes, with RAKI_DOCS_EXECUTION=cache.
+Pages with code cells are executed, and show their figures; notebooks (minutes) with RAKI_DOCS_EXECUTION=cache.
 """
 
 import os
