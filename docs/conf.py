@@ -19,10 +19,12 @@ copyright = 'the raki contributors, MIT licence'  # noqa: A001
 version = release = version_of('raki')
 
 extensions = ['myst_nb', 'sphinx.ext.autodoc', 'sphinx.ext.viewcode']
-exclude_patterns = ['conf.py', 'notebooks/laboratory']
+exclude_patterns = ['conf.py', 'gallery/drawing.py', 'notebooks/laboratory']
 html_math_renderer = 'mathml'
 html_theme = 'furo'
 html_title = f'raki {version}'
+html_static_path = ['gallery/thumbnails']
+Path(__file__).with_name('gallery').joinpath('thumbnails').mkdir(exist_ok=True)  # pages fill it when they are executed
 
 autodoc_member_order = 'bysource'
 autodoc_typehints = 'description'
@@ -32,7 +34,8 @@ default_role = 'code'
 myst_enable_extensions = ['dollarmath', 'amsmath']
 myst_heading_anchors = 3
 nb_custom_formats = {'.py': ['jupytext.reads', {'fmt': 'py:percent'}]}
-nb_execution_mode = os.environ.get('RAKI_DOCS_EXECUTION', 'off')
+nb_execution_mode = os.environ.get('RAKI_DOCS_EXECUTION', 'force')
+nb_execution_excludepatterns = [] if 'RAKI_DOCS_EXECUTION' in os.environ else ['notebooks/*.py']
 nb_execution_timeout = 600
 nb_execution_raise_on_error = True
 nb_output_stderr = 'remove'
