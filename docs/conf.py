@@ -19,11 +19,12 @@ copyright = 'the raki contributors, MIT licence'  # noqa: A001
 version = release = version_of('raki')
 
 extensions = ['myst_nb', 'sphinx.ext.autodoc', 'sphinx.ext.viewcode']
-exclude_patterns = ['conf.py', 'gallery/drawing.py', 'notebooks/laboratory']
+exclude_patterns = ['conf.py', 'gallery/scene.py', 'notebooks/laboratory']
 html_math_renderer = 'mathml'
 html_theme = 'furo'
 html_title = f'raki {version}'
-html_static_path = ['gallery/thumbnails']
+html_static_path = ['static', 'gallery/thumbnails']
+html_css_files = ['pages.css']
 Path(__file__).with_name('gallery').joinpath('thumbnails').mkdir(exist_ok=True)  # pages fill it when they are executed
 
 autodoc_member_order = 'bysource'
@@ -39,6 +40,8 @@ nb_execution_excludepatterns = [] if 'RAKI_DOCS_EXECUTION' in os.environ else ['
 nb_execution_timeout = 600
 nb_execution_raise_on_error = True
 nb_output_stderr = 'remove'
+nb_merge_streams = True
+nb_render_markdown_format = 'gfm'
 
 
 def write_command_reference(app: Sphinx) -> None:

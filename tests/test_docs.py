@@ -10,6 +10,32 @@ import raki
 from tests.test_architecture import MODULES
 
 DOCS = Path(__file__).resolve().parents[1] / 'docs'
+NOTEBOOKS = DOCS.parent / 'notebooks'
+GALLERY = sorted(path for path in (DOCS / 'gallery').glob('*.py') if path.name != 'scene.py')
+WRITTEN = sorted(set(DOCS.rglob('*.md')) - set((DOCS / 'notebooks').rglob('*')))
+PAGES = [*WRITTEN, *GALLERY, *sorted(NOTEBOOKS.glob('*.py')), *sorted((NOTEBOOKS / 'results').glob('*.md'))]
+
+LONGEST_PROSE = 1500
+"""Words that a page may have without a figure."""
+
+LONGEST_SYMPTOM = 400
+"""Words of a page of the gallery."""
+
+
+def prose_of(path: Path) -> str:
+    """What a page says, without its code."""
+    text = path.read_text(encoding='utf-8')
+    if path.suffix == '.md':
+        return re.sub(r'^(`{3,}|:{3,}).*?^\1', '', text, flags=re.DOTALL | re.MULTILINE)
+    cells = re.split(r'^# %%(.*)\n', text, flags=re.MULTILINE)[1:]
+    said = (cell for kind, cell in zip(cells[::2], cells[1::2], strict=True) if '[markdown]' in kind)
+    return re.sub(r'^# ?', '', '\n'.join(said), flags=re.MULTILINE)
+
+
+def has_figure(path: Path) -> bool:
+    """Whether a page shows a picture: a file, or one that it draws when it is executed."""
+    text = path.read_text(encoding='utf-8')
+    return bool(re.search(r'!\[|<img |\{(figure|image)\}' if path.suffix == '.md' else r'panels\(|subplots\(', text))
 
 
 def test_the_reference_has_every_module_once() -> None:
@@ -29,3 +55,24 @@ def test_the_recipe_for_numpy_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     scan = raki.load_scan('scan.h5')
     assert bool((scan.mask == sampling.mask).all())
     assert bool((scan.kspace[0, :, scan.mask] == full.kspace[0, :, scan.mask]).all())
+
+
+@pytest.mark.parametrize('path', PAGES, ids=lambda path: path.relative_to(DOCS.parent).as_posix())
+def test_a_long_page_has_a_figure(path: Path) -> None:
+    n_words = len(prose_of(path).split())
+    assert n_words <= LONGEST_PROSE or has_figure(path), f'{n_words} words without a figure: split it, or draw one'
+
+
+@pytest.mark.parametrize('path', GALLERY, ids=lambda path: path.stem)
+def test_a_page_of_the_gallery_is_short_and_shows_what_it_is_about(path: Path) -> None:
+    assert len(prose_of(path).split()) <= LONGEST_SYMPTOM
+    assert has_figure(path)
+
+
+def test_the_gallery_leads_to_every_page_from_a_picture_that_the_page_makes() -> None:
+    index = (DOCS / 'gallery' / 'index.md').read_text(encoding='utf-8')
+    linked = re.findall(r'<a href="(\w+)\.html"><img src="\.\./_static/(\w+)\.png"', index)
+    made = {path.stem: re.findall(r"thumbnail\(\s*'(\w+)'", path.read_text(encoding='utf-8')) for path in GALLERY}
+    assert dict(linked) == {page: names[0] for page, names in made.items() if names}
+    listed = re.findall(r'^(\w+)$', index, flags=re.MULTILINE)
+    assert sorted(listed) == sorted([*made, 'with_mrpro'])

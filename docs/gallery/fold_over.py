@@ -11,11 +11,13 @@
 # %% [markdown]
 # # Fold-over
 #
-# **You see** the object a second time, shifted along the phase-encoding direction by the field of view over R, with
-# sharp edges and bright. At R = 2 top and bottom lie over each other, at R = 3 three copies.
+# **You see** the object a second time, shifted along the phase-encoding direction by
+# the field of view over R, with sharp edges and bright. At R = 2 top and bottom lie
+# over each other.
 #
-# **It means** that missing lines were taken for measured zeros: nothing was filled in. Two of three lines of this
-# simulated scan are missing, and its file does not say so.
+# **It means** that missing lines were taken for measured zeros: nothing was filled in.
+# Every second line of this simulated scan is missing, and its file does not say so. Its
+# autocalibration lines were measured apart.
 
 # %%
 from pathlib import Path
@@ -23,19 +25,19 @@ from tempfile import TemporaryDirectory
 
 import h5py
 import torch
-from drawing import panels, thumbnail
 
 import raki
 from raki.coils.combine import root_sum_of_squares
 from raki.evaluation.metrics import nrmse_object
 from raki.fourier import image_from_kspace
+from scene import panels, simulated, thumbnail
 
-full = raki.simulate(raki.Simulation(matrix=(160, 128), seed=1))
-truth = root_sum_of_squares(image_from_kspace(full.reference[0]))
-sampling = raki.undersample(full.mask, rate=(3,), acs=(16,))
-kspace = torch.where(sampling.mask[:, None], full.kspace, 0)  # axes (slice, coil, ky, kx)
+full, reference, truth = simulated()
+sampling = raki.undersample(full.mask, rate=(2,), acs=(0,))
+# axes (slice, coil, ky, kx)
+kspace = torch.where(sampling.mask[:, None], full.kspace, 0)
 folded = root_sum_of_squares(image_from_kspace(kspace[0]))
-panels({'truth': truth, 'Fourier transform only': folded}, peak=0.9 * float(truth.max()))
+panels({'truth': truth, 'Fourier transform only': folded})
 
 # %% tags=["remove-cell"]
 thumbnail('fold_over', folded)
@@ -43,13 +45,16 @@ thumbnail('fold_over', folded)
 # %% [markdown]
 # ## How raki tells
 #
-# Lines that hold nothing but zeros, and no mask: raki does not guess. It refuses the file and says what to do.
+# Lines that hold nothing but zeros, and no mask: raki does not guess. It refuses the
+# file and says what to do.
 
 # %%
 with TemporaryDirectory() as folder:
     path = Path(folder, 'scan.h5')
     with h5py.File(path, 'w') as file:
-        file['kspace'] = kspace[0, None].swapaxes(2, 3).numpy()  # slice, coil, readout, phase encode
+        # axes (slice, coil, readout, phase encode)
+        file['kspace'] = kspace.swapaxes(2, 3).numpy()
+        file['acs'] = full.kspace[:, :, 68:92].swapaxes(2, 3).numpy()
     try:
         raki.load_scan(path)
     except raki.ScanError as error:
@@ -59,22 +64,24 @@ with TemporaryDirectory() as folder:
 # %% [markdown]
 # ## What to do
 #
-# Say that lines of zeros were not measured: `raki reconstruct scan.h5 --mask zeros -o image.h5`, or
-# `load_scan(path, mask='zeros')` as above. Better, put a dataset `mask` into the file ([every format](../formats.md)).
-# Then the missing lines are filled in.
+# Say that lines of zeros were not measured: `raki reconstruct scan.h5 --mask zeros -o
+# image.h5`, or `load_scan(path, mask='zeros')` as above. Better, put a dataset `mask`
+# into the file ([every format](../formats.md)). Then the missing lines are filled in.
 
 # %%
 image = raki.reconstruct(scan, 'gated').image[0]
 panels({'truth': truth, 'filled in': image, '|error| x 10': 10 * (image - truth)})
-print(f'error in the object {nrmse_object(image, truth):.3f}, folded {nrmse_object(folded, truth):.3f}')
+for name, each in {'folded': folded, 'filled in': image}.items():
+    print(f'{name:10s} error in the object {nrmse_object(each, truth):.3f}')
 
 # %% [markdown]
 # ## If the copies stay
 #
 # - Faint copies that are left after filling in are [ghosts](ghost.py).
 # - A scan without lines to learn from has [no ACS](no_acs.py).
-# - An object that is wider than the field of view folds over in a fully sampled scan, too. No method here undoes that:
-#   scan a larger field of view along phase encoding, or swap phase encoding and readout.
+# - An object that is wider than the field of view folds over in a fully sampled scan,
+#   too. No method here undoes that: scan a larger field of view along phase encoding,
+#   or swap phase encoding and readout.
 
 # %% tags=["remove-cell"]
 assert nrmse_object(image, truth) < 0.2 * nrmse_object(folded, truth)

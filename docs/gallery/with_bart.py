@@ -11,7 +11,8 @@
 # %% [markdown]
 # # With BART
 #
-# [BART](https://mrirecon.github.io/bart) keeps arrays in pairs of files, `NAME.cfl` and `NAME.hdr`. raki reads and writes them.
+# [BART](https://mrirecon.github.io/bart) keeps arrays in pairs of files, `NAME.cfl` and
+# `NAME.hdr`. raki reads and writes them.
 #
 # | | raki | BART |
 # |---|---|---|
@@ -32,14 +33,12 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 import torch
-from drawing import panels
 
 import raki
-from raki.coils.combine import root_sum_of_squares
 from raki.data.save import write_scan
+from raki.evaluation.bart import read_cfl
 from raki.evaluation.metrics import nrmse_object
-from raki.evaluation.outside import read_cfl
-from raki.fourier import image_from_kspace
+from scene import panels, simulated
 
 FOLDER = Path(mkdtemp())
 PROGRAMS = {'raki': [sys.executable, '-m', 'raki.cli'], 'bart': ['bart']}
@@ -51,7 +50,13 @@ def shell(commands: str) -> None:
     for line in commands.strip().splitlines():
         program, *words = shlex.split(line)
         if program != 'bart' or HAS_BART:
-            done = subprocess.run([*PROGRAMS[program], *words], cwd=FOLDER, check=True, capture_output=True, text=True)
+            done = subprocess.run(
+                [*PROGRAMS[program], *words],
+                cwd=FOLDER,
+                check=True,
+                capture_output=True,
+                text=True,
+            )
             print(f'$ {line}', *done.stdout.strip().splitlines(), sep='\n')
 
 
@@ -60,11 +65,14 @@ def image_in(name: str) -> torch.Tensor:
     return torch.from_numpy(read_cfl(str(FOLDER / name)).squeeze().T.copy()).abs()
 
 
-full = raki.simulate(raki.Simulation(matrix=(160, 128), seed=1))
-truth = root_sum_of_squares(image_from_kspace(full.reference[0]))
+full, reference, truth = simulated()
 scan = replace(full, mask=raki.undersample(full.mask, rate=(3,), acs=(24,)).mask)
 write_scan(FOLDER / 'scan.h5', scan, {'source': 'simulated'})
-print('with BART' if HAS_BART else 'BART is not installed here: what follows shows its commands without results')
+print(
+    'with BART'
+    if HAS_BART
+    else 'BART is not installed here: what follows shows its commands without results'
+)
 
 # %%
 shell("""
@@ -73,8 +81,8 @@ raki reconstruct scan.cfl -o filled.cfl --method gated
 """)
 
 # %% [markdown]
-# `filled` is k-space of all coils, for BART a fully sampled scan. `scan_noise` beside `scan` holds the noise samples, and is
-# read again with it.
+# `filled` is k-space of all coils, for BART a fully sampled scan. `scan_noise` beside
+# `scan` holds the noise samples, and is read again with it.
 
 # %%
 shell("""
@@ -88,22 +96,34 @@ bart pics -S -l2 -r 0.001 scan maps sense
 ours = raki.reconstruct(scan, 'gated').image[0]
 images = {'truth': truth, 'gated': ours}
 if HAS_BART:
-    images |= {'gated, combined by BART': image_in('rss'), 'SENSE by BART': image_in('sense')}
-    torch.testing.assert_close(images['gated, combined by BART'], ours, rtol=1e-4, atol=1e-4 * float(ours.max()))
+    images |= {
+        'gated, combined by BART': image_in('rss'),
+        'SENSE by BART': image_in('sense'),
+    }
+    torch.testing.assert_close(
+        images['gated, combined by BART'],
+        ours,
+        rtol=1e-4,
+        atol=1e-4 * float(ours.max()),
+    )
 panels(images)
 for name, image in images.items():
     print(f'{name:26s} error in the object {nrmse_object(image, truth):.3f}')
 
 # %% [markdown]
-# SENSE is regularised by `-r`, one value that was not tuned, and its sensitivities are zero in air. `raki compare --methods bart-pics`
-# runs it with a strength that follows from the noise of the scan.
+# SENSE is regularised by `-r`, one value that was not tuned, and its sensitivities are
+# zero in air. `raki compare --methods bart-pics` runs it with a strength that follows
+# from the noise of the scan.
 #
 # ## Three traps
 #
-# - BART has no mask. Lines of zeros count as not measured, so a line that was measured as zeros must be named: `--mask FILE`.
-# - Readout first: `bart show -m scan` prints 128 (READ), 160 (PHS1), 1, 8 (COIL). In NumPy's order the axes are reversed.
-# - `pics` takes the Fourier transform of sizes that 4 does not divide to have other phases. If an image by `pics` is shifted by a
-#   pixel against its sensitivities, this is why; `raki compare` allows for it.
+# - BART has no mask. Lines of zeros count as not measured, so a line that was measured
+#   as zeros must be named: `--mask FILE`.
+# - Readout first: `bart show -m scan` prints 128 (READ), 160 (PHS1), 1, 8 (COIL). In
+#   NumPy's order the axes are reversed.
+# - `pics` takes the Fourier transform of sizes that 4 does not divide to have other
+#   phases. If an image by `pics` is shifted by a pixel against its sensitivities, this
+#   is why; `raki compare` allows for it.
 
 # %% tags=["remove-cell"]
 shutil.rmtree(FOLDER)
