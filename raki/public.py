@@ -173,7 +173,8 @@ def compare(
     ValueError
         If the scan is not fully sampled, or rates, ACS and methods do not fit it. All errors restate the call.
     """
-    with restating('compare', {'kspace': scan, 'rates': rates, 'methods': methods, 'acs': acs, 'mask': mask}):
+    said = None if methods is COMPARED else methods
+    with restating('compare', {'kspace': scan, 'rates': rates, 'methods': said, 'acs': acs, 'mask': mask}):
         file = scan if isinstance(scan, ScanFile) else in_memory(scan_from(scan, None))
         plan = Plan(
             with_settings(asked.methods_by_name(methods), calibration, faithful),

@@ -15,6 +15,7 @@ from raki.data.glance import picture_of, shown
 from raki.evaluation.pictures import image_of
 from raki.evaluation.report import Report, ShownCell, ShownSlice, render_report
 from raki.evaluation.verdict import COLUMNS, Score, Verdict, verdict_of
+from raki.extras import require_extra
 from raki.face.calls import in_python, restating
 
 if TYPE_CHECKING:
@@ -77,11 +78,10 @@ class Comparison:
         return tuple(dict.fromkeys(every))
 
     def to_frame(self) -> 'DataFrame':
-        """Rows as a DataFrame of pandas, a column for each figure; an ImportError where pandas is not installed."""
-        try:
-            from pandas import DataFrame
-        except ImportError as error:
-            raise ImportError('to_frame() needs pandas: pip install pandas; .rows has the same without it') from error
+        """Rows as a DataFrame of pandas, a column for each figure; an ExtraError where pandas is not installed."""
+        require_extra('frame', 'to_frame(), which gives .rows to pandas,')
+        from pandas import DataFrame
+
         plain = ({name: each for name, each in row.items() if not isinstance(each, list | tuple)} for row in self.rows)
         return DataFrame(list(plain))
 

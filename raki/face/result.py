@@ -20,6 +20,7 @@ from raki.data.place import Place, columns
 from raki.data.sampling import Sampling
 from raki.data.save import OutputImage
 from raki.data.scan import Scan, ScanFile
+from raki.extras import require_extra
 from raki.face.calls import in_python, restating
 from raki.interpolation.calibration import Method
 from raki.interpolation.fit import Interpolator
@@ -105,11 +106,12 @@ class Result(Glimpsed):
 
         Raises
         ------
-        ImportError
+        ExtraError
             If matplotlib is not installed.
         ValueError
             If there is no such slice.
         """
+        require_extra('figure', 'plot()')
         from raki.face.plots import images_drawn
 
         with restating('reconstruct(...).plot', {'slices': slices}):
