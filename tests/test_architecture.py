@@ -18,8 +18,8 @@ FLOORS = [
     ['raki.grappa', 'raki.networks', 'raki.consistency', 'raki.pipeline'],
     ['raki.evaluation', 'raki.fits', 'raki.inline'],
     ['raki.commands'],
-    ['raki.endings', 'raki.options', 'raki.public', 'raki.streams'],
-    ['raki.benchmarking', 'raki.many', 'raki.serving'],
+    ['raki.endings', 'raki.face', 'raki.options', 'raki.streams'],
+    ['raki.benchmarking', 'raki.many', 'raki.public', 'raki.serving'],
     ['raki.cli'],
 ]
 """Rooms, from the ground up: one imports from lower floors only, never from another on its own."""
@@ -35,6 +35,8 @@ AT_HOME = {
     'plotly': ('raki.evaluation.web_page',),
     'jinja2': ('raki.evaluation.benchmark_page', 'raki.evaluation.contact_page', 'raki.evaluation.web_page'),
     'pygrappa': ('raki.evaluation.peers',),
+    'matplotlib': ('raki.face.plots',),
+    'pandas': ('raki.face.comparison',),
     'mrd': ('raki.inline.version2',),
     'submitit': ('raki.commands.batch.cluster',),
     'rich': ('raki.commands.terminal',),
