@@ -184,19 +184,22 @@ def compare(
 
 @app.command()
 def view(
-    reconstruction: Annotated[Path, typer.Argument(help='HDF5 that raki reconstruct wrote.')],
-    output: Annotated[Path | None, typer.Option('-o', '--output', help='Page; default: beside the file.')] = None,
+    reconstructions: Annotated[
+        list[Path], typer.Argument(help='HDF5 files that raki reconstruct wrote; several are shown side by side.')
+    ],
+    output: Annotated[Path | None, typer.Option('-o', '--output', help='Page; default: beside the first file.')] = None,
     slices: SlicesOption = None,
     no_open: Annotated[bool, typer.Option('--no-open', help='Only write the page, open no browser.')] = False,
 ) -> None:
-    """Show a reconstruction in the browser, as one HTML file."""
+    """Show reconstructions in the browser, several side by side, as one HTML file."""
     import webbrowser
 
-    from raki.commands.view import view_file
+    from raki.commands.view import view_files
 
-    output = output or reconstruction.with_suffix('.html')
-    inputs.require_writable(output, reconstruction)
-    warn(view_file(reconstruction, output, slices or None))
+    output = output or reconstructions[0].with_suffix('.html')
+    for reconstruction in reconstructions:
+        inputs.require_writable(output, reconstruction)
+    warn(view_files(reconstructions, output, slices or None))
     print(shown(output))
     if not no_open:
         webbrowser.open(output.resolve().as_uri())
