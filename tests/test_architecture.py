@@ -32,6 +32,8 @@ AT_HOME = {
     'safetensors': ('raki.fits.stored',),
     'sigpy': ('raki.evaluation.outside',),
     'skimage': ('raki.evaluation.metrics',),
+    'matplotlib': ('raki.evaluation.figure',),
+    'PIL': ('raki.evaluation.figure',),
     'plotly': ('raki.evaluation.web_page',),
     'jinja2': ('raki.evaluation.benchmark_page', 'raki.evaluation.contact_page', 'raki.evaluation.web_page'),
     'pygrappa': ('raki.evaluation.peers',),
