@@ -63,7 +63,7 @@ def simulate(
     slices: Annotated[int, typer.Option(help='Number of slices.')] = 1,
     noise: Annotated[float, typer.Option(help='Noise per coil image over the brightest voxel.')] = 0.003,
     rate: Annotated[str | None, typer.Option(help='Undersample with this R; a volume with Rz x Ry: 2x2.')] = None,
-    shift: Annotated[int, typer.Option(help='CAIPI shift of a volume [line].')] = 0,
+    shift: Annotated[int, typer.Option(help='CAIPI shift of a volume, in lines.')] = 0,
     acs: Annotated[str | None, typer.Option(help='ACS lines to keep where R > 1: 24; of a volume 12x24.')] = None,
     seed: Annotated[int, typer.Option(help='Seed of texture, phase and noise.')] = 0,
     phantom: Annotated[str, typer.Option(help='head, bars (resolution) or compartments (sharp shapes).')] = 'head',

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from raki.evaluation.plan import Rate
 
 SIZE_LISTS = ('--rates', '--acs', '--seeds', '--slices', '--slice')
-LISTS = (*SIZE_LISTS, '--methods')
+LISTS = (*SIZE_LISTS, '--methods', '--peers')
 WITHOUT_LISTS = ('simulate',)
 """Commands that make one scan, of one rate and ACS."""
 
@@ -231,7 +231,7 @@ def _base(path: Path) -> Path:
     return found.with_name(re.sub('_(noise|acs|reference|gfactor)$', '', found.stem))
 
 
-def require_output(output: Path, source: Path, *, keeps_kspace: bool) -> None:
+def require_output(output: Path, source: Path | None, *, keeps_kspace: bool) -> None:
     """Raise a UsageError unless a reconstruction can be put there, in the format that its suffix asks for."""
     from raki.data.images.outputs import WRITERS, output_of
 

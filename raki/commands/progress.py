@@ -189,7 +189,7 @@ class Shown(Watch):
     def expect(self, unit: str, kinds: Sequence[str], n_fits: int = 1) -> None:
         """See `Watch`."""
         self._course = Course(unit, kinds, n_fits)
-        self._bars.update(self._whole, total=len(kinds), told=lambda _task: self._times())
+        self._bars.update(self._whole, total=len(kinds), visible=True, told=lambda _task: self._times())
 
     def skip(self) -> None:
         """See `Watch`."""
@@ -202,6 +202,8 @@ class Shown(Watch):
         if self._course:
             self._course.begin()
             self._move()
+        else:
+            self._bars.update(self._whole, visible=False)
         self._bars.reset(self._part, description=escape(shown(name)), total=None, visible=True)
         return self._stepped
 
