@@ -78,7 +78,7 @@ def test_steps_tell_of_training_before_it_is_spent(clock: Clock) -> None:
     assert left is not None
     assert left.seconds == pytest.approx(2 * 103 - 3 - LEAST_SEEN)
     assert course.announcement == (
-        'about 3 min to go, cell 1 of 2; estimated raki by 201 of 10001 steps, without what follows'
+        'about 3 min to go, cell 1 of 2; estimated raki from 201 of 10001 steps, without what follows'
     )
 
 
@@ -88,7 +88,8 @@ def test_a_first_fit_tells_of_all_that_replicas_need(clock: Clock) -> None:
     clock.now += 4
     course.told(1, 1)
     assert (
-        course.announcement == 'about 7 min to go, cell 1 of 1; estimated gated by its first fit, without what follows'
+        course.announcement
+        == 'about 7 min to go, cell 1 of 1; estimated gated from its first fit, without what follows'
     )
 
 
