@@ -182,10 +182,10 @@ def test_a_strange_name_of_a_scan_is_only_a_name(place: Path, capsys: Capture, n
     assert not list(place.rglob('evil'))
 
 
-INTO_FOLDERS = {'batch', 'benchmark', 'compare'}
+INTO_FOLDERS = {'batch', 'benchmark', 'compare', 'demo'}
 
 
-@pytest.mark.parametrize('command', sorted(set(COMMANDS) - {'demo', 'info', 'simulate', 'verify'} - INTO_FOLDERS))
+@pytest.mark.parametrize('command', sorted(set(COMMANDS) - {'info', 'simulate', 'verify'} - INTO_FOLDERS))
 @pytest.mark.parametrize('alias', ['same', 'link', 'hard link', 'dotted'])
 def test_an_output_that_is_the_input_is_refused(place: Path, command: str, alias: str, capsys: Capture) -> None:
     words, [made] = COMMANDS[command]
