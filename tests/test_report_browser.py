@@ -165,6 +165,9 @@ def test_browser_fits_every_window(browser: 'Browser', request: pytest.FixtureRe
         visit.draw_curves()
         table = visit.box('#summary')
         assert table['x'] + table['width'] <= width
+        reference, winner = (visit.box(f'[data-layer=image]{name} canvas') for name in ('[data-method=""]', '.chosen'))
+        assert reference['x'] + reference['width'] <= winner['x'] + 2
+        assert winner['x'] + winner['width'] <= width
     assert visit.page.evaluate('document.documentElement.scrollWidth') <= width
     assert visit.complaints == []
     visit.context.close()

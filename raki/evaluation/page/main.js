@@ -76,6 +76,7 @@ viewer.onChange.push(syncControls);
 startLink();
 buildControls();
 buildPanels();
+bringChosen();
 showZoom();
 startSummary();
 startTable();
