@@ -34,7 +34,7 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
-# The site: build/site/html/index.html. Pages of the gallery are executed, with one thread each;
+# The site: build/site/html/index.html. Pages with figures are executed, with one thread each;
 # make docs RAKI_DOCS_EXECUTION=cache also runs the notebooks and shows what they print.
 docs: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx --jobs auto --quiet --fail-on-warning --keep-going docs build/site/html
