@@ -25,10 +25,13 @@ copyright = 'the raki contributors, MIT licence'  # noqa: A001
 version = release = version_of('raki')
 
 extensions = ['myst_nb', 'sphinx.ext.autodoc', 'sphinx.ext.viewcode']
-exclude_patterns = ['conf.py', 'notebooks/laboratory']
+exclude_patterns = ['conf.py', 'gallery/scene.py', 'notebooks/laboratory']
 html_math_renderer = 'mathml'
 html_theme = 'furo'
 html_title = f'raki {version}'
+html_static_path = ['static', 'gallery/thumbnails']
+html_css_files = ['pages.css']
+Path(__file__).with_name('gallery').joinpath('thumbnails').mkdir(exist_ok=True)  # pages fill it when they are executed
 
 autodoc_member_order = 'bysource'
 autodoc_typehints = 'description'
@@ -49,6 +52,8 @@ nb_render_markdown_format = 'gfm'
 nb_code_prompt_show = nb_code_prompt_hide = '{type} of this figure'
 os.environ['MATPLOTLIBRC'] = str(Path(__file__).with_name('matplotlibrc'))
 os.environ['OMP_NUM_THREADS'] = os.environ.get('OMP_NUM_THREADS', '1')
+nb_merge_streams = True
+nb_render_markdown_format = 'gfm'
 
 
 def write_command_reference(app: Sphinx) -> None:

@@ -25,10 +25,39 @@ PAGES = {
 }
 
 CELL = re.compile(r'```\{code-cell\}[^\n]*\n(?::[^\n]*\n)*(.*?)^```$', re.DOTALL | re.MULTILINE)
-FIGURE = re.compile(r'!\[|plt\.show\(\)')
+GALLERY = sorted(path for path in (DOCS / 'gallery').glob('*.py') if path.name != 'scene.py')
+LENGTHS = [
+    *(DOCS / page for page in PAGES),
+    *GALLERY,
+    *sorted((ROOT / 'notebooks').glob('*.py')),
+    *sorted((ROOT / 'notebooks' / 'results').glob('*.md')),
+]
 
-LONG = 1500
-"""The most words of a page without a figure."""
+LONGEST_PROSE = 1500
+"""Words that a page may have without a figure."""
+
+LONGEST_SYMPTOM = 400
+"""Words of a page of the gallery."""
+
+
+def prose_of(path: Path) -> str:
+    """What a page says, without its code and tables."""
+    text = path.read_text(encoding='utf-8')
+    if path.suffix == '.md':
+        return re.sub(r'^(`{3,}|:{3,}).*?^\1|^\|[^\n]*$', '', text, flags=re.DOTALL | re.MULTILINE)
+    cells = re.split(r'^# %%(.*)\n', text, flags=re.MULTILINE)[1:]
+    said = (cell for kind, cell in zip(cells[::2], cells[1::2], strict=True) if '[markdown]' in kind)
+    return re.sub(r'^# ?', '', '\n'.join(said), flags=re.MULTILINE)
+
+
+def has_figure(path: Path) -> bool:
+    """Whether a page shows a picture: a file, or one that it draws when it is executed."""
+    text = path.read_text(encoding='utf-8')
+    return bool(
+        re.search(
+            r'!\[|<img |\{(figure|image)\}|plt\.show\(\)' if path.suffix == '.md' else r'panels\(|subplots\(', text
+        )
+    )
 
 
 def test_the_reference_has_every_module_once() -> None:
@@ -50,12 +79,6 @@ def test_the_recipe_for_numpy_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     scan = raki.load_scan('scan.h5')
     assert bool((scan.mask == sampling.mask).all())
     assert bool((scan.kspace[0, :, scan.mask] == full.kspace[0, :, scan.mask]).all())
-
-
-@pytest.mark.parametrize('page', PAGES)
-def test_a_long_page_has_a_figure(page: str) -> None:
-    prose = CELL.sub('', PAGES[page])
-    assert len(prose.split()) <= LONG or FIGURE.search(PAGES[page])
 
 
 @pytest.mark.parametrize('page', [page for page, text in PAGES.items() if CELL.search(text)])
@@ -86,3 +109,24 @@ def test_every_command_is_in_the_table_of_commands() -> None:
 def test_every_method_is_in_the_table_of_methods() -> None:
     names = re.findall(r'^\| `([\w-]+)` \|', PAGES['methods.md'].split('## How good')[0], flags=re.MULTILINE)
     assert names == list(METHODS)
+
+
+@pytest.mark.parametrize('path', LENGTHS, ids=lambda path: path.relative_to(DOCS.parent).as_posix())
+def test_a_long_page_has_a_figure(path: Path) -> None:
+    n_words = len(prose_of(path).split())
+    assert n_words <= LONGEST_PROSE or has_figure(path), f'{n_words} words without a figure: split it, or draw one'
+
+
+@pytest.mark.parametrize('path', GALLERY, ids=lambda path: path.stem)
+def test_a_page_of_the_gallery_is_short_and_shows_what_it_is_about(path: Path) -> None:
+    assert len(prose_of(path).split()) <= LONGEST_SYMPTOM
+    assert has_figure(path)
+
+
+def test_the_gallery_leads_to_every_page_from_a_picture_that_the_page_makes() -> None:
+    index = (DOCS / 'gallery' / 'index.md').read_text(encoding='utf-8')
+    linked = re.findall(r'<a href="(\w+)\.html"><img src="\.\./_static/(\w+)\.png"', index)
+    made = {path.stem: re.findall(r"thumbnail\(\s*'(\w+)'", path.read_text(encoding='utf-8')) for path in GALLERY}
+    assert dict(linked) == {page: names[0] for page, names in made.items() if names}
+    listed = re.findall(r'^(\w+)$', index, flags=re.MULTILINE)
+    assert sorted(listed) == sorted([*made, 'with_mrpro'])

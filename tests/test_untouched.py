@@ -36,6 +36,25 @@ COMMANDS: dict[str, tuple[list[str], list[str]]] = {
         ],
         ['made/out'],
     ),
+    'benchmark': (
+        [
+            'benchmark',
+            'full.h5',
+            '-o',
+            'made/out',
+            '--rates',
+            '2',
+            '--acs',
+            '12',
+            '--methods',
+            'grappa',
+            '--peers',
+            'none',
+            '--replicas',
+            '0',
+        ],
+        ['made/out'],
+    ),
     'view': (['view', 'images.h5', '-o', 'made/out.html', '--no-open'], ['made/out.html']),
     'verify': (['verify', 'images.h5'], []),
     'batch': (['batch', 'half.h5', '-o', 'made/batch', '--method', 'zero-filled'], ['made/batch']),
@@ -158,7 +177,10 @@ def test_a_strange_name_of_a_scan_is_only_a_name(place: Path, capsys: Capture, n
     assert not list(place.rglob('evil'))
 
 
-@pytest.mark.parametrize('command', sorted(set(COMMANDS) - {'info', 'compare', 'simulate', 'verify', 'batch'}))
+INTO_FOLDERS = {'batch', 'benchmark', 'compare'}
+
+
+@pytest.mark.parametrize('command', sorted(set(COMMANDS) - {'info', 'simulate', 'verify'} - INTO_FOLDERS))
 @pytest.mark.parametrize('alias', ['same', 'link', 'hard link', 'dotted'])
 def test_an_output_that_is_the_input_is_refused(place: Path, command: str, alias: str, capsys: Capture) -> None:
     words, [made] = COMMANDS[command]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from raki.evaluation.plan import Rate
 
 SIZE_LISTS = ('--rates', '--acs', '--seeds', '--slices')
-NAME_LISTS = ('--methods',)
+NAME_LISTS = ('--methods', '--peers')
 SIZES = r'\d+(?:x\d+)*'
 RATE = re.compile(rf'{SIZES}(?:s\d+)?')
 
@@ -201,7 +201,7 @@ def _base(path: Path) -> Path:
     return found.with_name(re.sub('_(noise|acs|reference|gfactor)$', '', found.stem))
 
 
-def require_output(output: Path, source: Path, *, keeps_kspace: bool) -> None:
+def require_output(output: Path, source: Path | None, *, keeps_kspace: bool) -> None:
     """Raise a UsageError unless a reconstruction can be put there, in the format that its suffix asks for."""
     from raki.data.images.outputs import WRITERS, output_of
 

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -133,8 +133,8 @@ class Judged:
     """What `fill` was applied to, axes of `kspace`."""
     fill: Callable[[Tensor], Tensor]
     """The reconstruction, from measured to filled k-space."""
-    retention: RetentionMap
-    """With the axes of the image."""
+    retention: RetentionMap | None = None
+    """With the axes of the image; None where it is not asked for."""
     noise: NoiseMap | None = None
     """With the axes of the image; None where there is none."""
     diameters: Sequence[float] = DIAMETERS
@@ -267,10 +267,10 @@ FIGURES = (
            2, 'high', 'lesions', 'image'),
     Figure('lesion_snr_min', 'least lesion SNR', lambda of: of.lesion(torch.min, 'snr'),
            'of the disc that is hidden most', 2, 'high'),
-    Figure('retention_mean', 'retention', lambda of: of.retention.mean,
+    Figure('retention_mean', 'retention', lambda of: of.retention and of.retention.mean,
            'mean part of the unmeasured signal that comes back in the object: 0 zero filling, 1 faithful', 3, None,
            'retained', 'retention'),
-    Figure('retention_standard_error', 'retention SE', lambda of: of.retention.standard_error,
+    Figure('retention_standard_error', 'retention SE', lambda of: of.retention and of.retention.standard_error,
            'standard error of a pixel of the retention map', 3, is_drawn=False),
     Figure('net_acceleration', 'R net', lambda of: of.sampling.net_acceleration,
            'all lines over measured lines, ACS counted', 2, is_drawn=False),
@@ -284,9 +284,9 @@ entry, and nothing else."""
 # fmt: on
 
 
-def figures_of(judged: Judged) -> dict[str, float | None]:
-    """Measure every figure, by name."""
-    return {figure.name: figure.measure(judged) for figure in FIGURES if figure.measure}
+def figures_of(judged: Judged, names: Collection[str] | None = None) -> dict[str, float | None]:
+    """Measure figures, by name: those of these names, or every one."""
+    return {each.name: each.measure(judged) for each in FIGURES if each.measure and (not names or each.name in names)}
 
 
 def columns(rows: Sequence[Mapping[str, Any]]) -> list[Figure]:
