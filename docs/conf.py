@@ -52,8 +52,6 @@ nb_render_markdown_format = 'gfm'
 nb_code_prompt_show = nb_code_prompt_hide = '{type} of this figure'
 os.environ['MATPLOTLIBRC'] = str(Path(__file__).with_name('matplotlibrc'))
 os.environ['OMP_NUM_THREADS'] = os.environ.get('OMP_NUM_THREADS', '1')
-nb_merge_streams = True
-nb_render_markdown_format = 'gfm'
 
 
 def write_command_reference(app: Sphinx) -> None:
