@@ -56,7 +56,10 @@ print(*damaged.warnings, sep='\n')
 # %%
 mended = raki.reconstruct(scan, 'gated', spikes='drop').reconstruction.image[0]
 panels({'truth': truth, "spikes='drop'": mended, '|error| x 10': 10 * (mended - truth)})
-for name, image in {'damaged': damaged.reconstruction.image[0], 'mended': mended}.items():
+for name, image in {
+    'damaged': damaged.reconstruction.image[0],
+    'mended': mended,
+}.items():
     print(f'{name:10s} error in the object {nrmse_object(image, truth):.3f}')
 
 # %% [markdown]
@@ -77,7 +80,9 @@ for name, pattern in {
     'R = 3, 24 ACS lines': sampling,
 }.items():
     result = raki.reconstruct(replace(full, mask=pattern.mask), 'gated')
-    ratio = energy_ratio(result.reconstruction.kspace[0], reference, pattern.inside & ~pattern.mask)
+    ratio = energy_ratio(
+        result.reconstruction.kspace[0], reference, pattern.inside & ~pattern.mask
+    )
     images[f'{name}\nenergy {ratio:.2f}'] = result.reconstruction.image[0]
     print(name, *result.warnings, sep=': ')
 panels(images)
@@ -88,5 +93,7 @@ panels(images)
 
 # %% tags=["remove-cell"]
 assert 'lost block' in damaged.warnings[0]
-assert nrmse_object(mended, truth) < 0.2 * nrmse_object(damaged.reconstruction.image[0], truth)
+assert nrmse_object(mended, truth) < 0.2 * nrmse_object(
+    damaged.reconstruction.image[0], truth
+)
 assert torch.equal(full.mask, torch.ones(160, dtype=torch.bool))

@@ -77,7 +77,9 @@ panels(
 
 # %%
 inside = raki.undersample(full.mask, rate=(3,), acs=(24,))
-integrated = raki.reconstruct(replace(full, mask=inside.mask), 'gated').reconstruction.image[0]
+integrated = raki.reconstruct(
+    replace(full, mask=inside.mask), 'gated'
+).reconstruction.image[0]
 for name, each in {
     'zero-filled': folded,
     'ACS from a prescan': image,

@@ -42,7 +42,9 @@ methods = {
 }
 results = {name: raki.reconstruct(scan, method) for name, method in methods.items()}
 MIDDLE = slice(40, 120), slice(30, 98)
-images = {'truth': truth} | {name: result.reconstruction.image[0] for name, result in results.items()}
+images = {'truth': truth} | {
+    name: result.reconstruction.image[0] for name, result in results.items()
+}
 panels({name: image[MIDDLE] for name, image in images.items()})
 
 # %% tags=["remove-cell"]
@@ -87,7 +89,10 @@ for name, result in results.items():
     points = point_response(
         fills[name], kspace, result.reconstruction.kspace[0], *truths
     ).retained.mean()
-    error, g = nrmse_object(result.reconstruction.image[0], truth), gfactors[name][inside].mean()
+    error, g = (
+        nrmse_object(result.reconstruction.image[0], truth),
+        gfactors[name][inside].mean(),
+    )
     print(f'{name:14s}{error:8.3f}{g:8.2f}{points:14.2f}')
 
 # %% [markdown]
@@ -96,5 +101,7 @@ for name, result in results.items():
 # them. [Which method when](which_method.py) has this for real scans.
 
 # %% tags=["remove-cell"]
-errors = [nrmse_object(result.reconstruction.image[0], truth) for result in results.values()]
+errors = [
+    nrmse_object(result.reconstruction.image[0], truth) for result in results.values()
+]
 assert errors == sorted(errors, reverse=True)

@@ -66,7 +66,9 @@ panels(
         '|error| x 10': 10 * (clean.reconstruction.image[0] - truth),
     }
 )
-undamaged = raki.reconstruct(replace(full, mask=sampling.mask), 'gated').reconstruction.image[0]
+undamaged = raki.reconstruct(
+    replace(full, mask=sampling.mask), 'gated'
+).reconstruction.image[0]
 for name, image in {
     'two spikes': striped.reconstruction.image[0],
     'dropped': clean.reconstruction.image[0],
@@ -80,5 +82,9 @@ for name, image in {
 
 # %% tags=["remove-cell"]
 assert striped.warnings[0].startswith('2 sample(s)')
-assert nrmse_object(clean.reconstruction.image[0], truth) < 1.05 * nrmse_object(undamaged, truth)
-assert nrmse_object(striped.reconstruction.image[0], truth) > 3 * nrmse_object(undamaged, truth)
+assert nrmse_object(clean.reconstruction.image[0], truth) < 1.05 * nrmse_object(
+    undamaged, truth
+)
+assert nrmse_object(striped.reconstruction.image[0], truth) > 3 * nrmse_object(
+    undamaged, truth
+)
