@@ -14,7 +14,7 @@ setup: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,docs,slurm,twix]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all,dev,docs]'
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[peers]' \
 		|| echo 'the peer tool pygrappa could not be installed here: the tests that compare with it will skip'
 	touch $(STAMP)

@@ -28,8 +28,9 @@ COMPRESSIBLE, COMPRESSION = 100, 2000
 PLACE_BYTES = 256
 """What is kept of an image before it is read, its place and its counters [byte]."""
 
-START_BYTES = 200_000_000
-"""What the libraries allocate before any scan is read: with less no scan has been reconstructed [byte]."""
+START_BYTES = {resource.RLIMIT_DATA: 200_000_000, resource.RLIMIT_AS: 600_000_000}
+"""What the libraries allocate, and map, before any scan is read, by what limits it: with less no scan has been
+reconstructed, and some of them end the process themselves as they are loaded [byte]."""
 
 GROUPS = Path('/sys/fs/cgroup')
 LIMITS = {'': 'memory.max', 'memory': 'memory.limit_in_bytes'}
@@ -85,12 +86,13 @@ def require_start() -> None:
         Path.cwd()
     except OSError as error:
         raise ResourceError(f'the folder that this was started in is gone ({error.strerror}): go to another') from error
-    limit = resource.getrlimit(resource.RLIMIT_DATA)[0]
-    if limit != resource.RLIM_INFINITY and limit < START_BYTES:
-        raise ResourceError(
-            f'memory of this process is limited to {limit / 1e6:.0f} MB, less than the {START_BYTES / 1e6:.0f} MB that '
-            'the libraries take alone: raise the limit (ulimit -d)'
-        )
+    for kind, option in {resource.RLIMIT_DATA: '-d', resource.RLIMIT_AS: '-v'}.items():
+        limit = resource.getrlimit(kind)[0]
+        if limit != resource.RLIM_INFINITY and limit < START_BYTES[kind]:
+            raise ResourceError(
+                f'memory of this process is limited to {limit / 1e6:.0f} MB, less than the '
+                f'{START_BYTES[kind] / 1e6:.0f} MB that the libraries take alone: raise the limit (ulimit {option})'
+            )
 
 
 def limit_memory() -> None:

@@ -1,7 +1,8 @@
-"""What is simulated: a head or a structured phantom, and coils around it. The one place that knows sigpy (coils)."""
+"""What is simulated: a head or a structured phantom, and coils around it."""
 
 from math import cos, pi, sin
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -118,15 +119,35 @@ def _positions(size: int) -> Tensor:
     return 2 * (torch.arange(size) - size // 2) / size
 
 
+RADIUS = 1.5
+"""Of the rings that coils lie on [half field of view]."""
+
+
 def birdcage_maps(n_coils: int, shape: tuple[int, ...]) -> Tensor:
-    """Sensitivities with unit root sum of squares, complex64, axes (coil, y, x) of a birdcage around the slice.
+    """Sensitivities of coils that are evenly spaced around the object, with unit root sum of squares.
 
-    Or axes (coil, z, y, x) of two rings along y, along which coils differ least as they do along the bore of a scanner.
+    Each is the field of a straight wire along the bore: it falls as one over the distance, and is perpendicular to the
+    way there (Biot and Savart). Phases are counted from the angle of the coil, as in the uniform mode of a birdcage.
+
+    Parameters
+    ----------
+    n_coils
+        Number of coils: on one ring around a slice; on two rings along y around a volume, along which coils differ
+        least as they do along the bore of a scanner.
+    shape
+        Sizes (y, x) of a slice, or (z, y, x) of a volume.
+
+    Returns
+    -------
+    Tensor
+        complex64, axes (coil, y, x) or (coil, z, y, x).
     """
-    from sigpy.mri import birdcage_maps as maps  # its import takes seconds
-
-    if len(shape) == 2:
-        return torch.from_numpy(maps((n_coils, *shape))).to(torch.complex64)
-    n_partitions, n_lines, n_columns = shape
-    around_first_axis = maps((n_coils, n_lines, n_partitions, n_columns), nzz=-(-n_coils // 2))
-    return torch.from_numpy(around_first_axis).to(torch.complex64).transpose(1, 2)
+    number, *positions = np.ogrid[:n_coils, *(slice(size) for size in shape)]
+    down, *bore, right = (2 * each / size - 1 for each, size in zip(positions, shape, strict=True))
+    n_on_ring = -(-n_coils // (1 + len(bore)))
+    ring, step = number // n_on_ring, 2 * pi / n_on_ring
+    u, v = right - RADIUS * np.cos(number * step), down - RADIUS * np.sin(number * step)
+    distance = np.sqrt(sum(((y - ring + 0.5 * ring.max()) ** 2 for y in bore), u**2 + v**2))
+    fields = np.exp(1j * (np.arctan2(u, -v) - (number + ring) * step)) * (1 / distance)
+    maps = fields / np.sqrt((np.abs(fields) ** 2).sum(0))
+    return torch.from_numpy(maps).to(torch.complex64)

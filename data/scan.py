@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from raki.data.glance import UNFILLED, Glance, Glimpsed, Seen, matrix_of, measured_image, sampling_of
 from raki.data.notes import Note
 from raki.data.place import Frame, Geometry, Place
 from raki.errors import SamplingError, ScanError
@@ -24,8 +25,8 @@ def _shape_of(array: Tensor | None) -> tuple[int, ...] | None:
     return None if array is None else tuple(array.shape)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Scan:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Scan(Glimpsed):
     """Slabs of one Cartesian multi-coil acquisition with one sampling pattern. Never changed after loading.
 
     A slab is a slice, with the phase axis ky, or a volume, with the phase axes kz and ky.
@@ -102,6 +103,18 @@ class Scan:
         )
 
     @property
+    def glance(self) -> Glance:
+        """What is said of it in few words."""
+        there = [name for name in ('calibration', 'noise', 'reference') if getattr(self, name) is not None]
+        facts = [*matrix_of(self.kspace.shape), *sampling_of(self.mask), *there]
+        return Glance('Scan', facts, lambda: ((), self.seen[1]), UNFILLED)
+
+    @property
+    def seen(self) -> Seen:
+        """Sampling in words, and an image (y, x) of what was measured in the middle slice, in an arbitrary unit."""
+        return sampling_of(self.mask), measured_image(self.kspace[self.n_slabs // 2], self.mask, self.image_shape)
+
+    @property
     def n_slabs(self) -> int:
         """Number of slices or volumes."""
         return self.kspace.shape[0]
@@ -171,8 +184,8 @@ class Scan:
         )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ScanFile:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class ScanFile(Glimpsed):
     """A recognised file, of which only the headers have been read; samples come slab by slab."""
 
     path: str
@@ -207,6 +220,14 @@ class ScanFile:
 
     readout_is_rows: bool = False
     """Whether the file's own images have the readout along their rows (fastMRI); results are written likewise."""
+
+    @property
+    def glance(self) -> Glance:
+        """What is said of it in few words; of slices the middle one is read for it."""
+        frames = [f'{self.n_frames} frames'] * (self.n_frames > 1)
+        facts = [repr(self.path), self.format, *matrix_of(self.shape), *frames]
+        look = None if len(self.shape) > 4 else lambda: self.read([self.shape[0] // 2]).seen
+        return Glance('ScanFile', facts, look, UNFILLED, self.notes)
 
     @property
     def n_slices(self) -> int:

@@ -6,11 +6,12 @@ import typer
 
 from raki.commands.inputs import UsageError, shown
 from raki.data.boundary import lacks_memory
-from raki.errors import CalibrationError, ResourceError, ScanError, TrainingError
+from raki.errors import CalibrationError, ExtraError, ResourceError, ScanError, TrainingError
 
 EXIT_CODES = {
     typer.BadParameter.__bases__[0]: 2,
     UsageError: 2,
+    ExtraError: 2,
     ScanError: 3,
     CalibrationError: 3,
     TrainingError: 4,

@@ -11,6 +11,8 @@
       TrainingError        the numbers left the finite range while a method was learning
     MemoryError
       ResourceError        the machine is too small for what was asked
+    ImportError
+      ExtraError           an optional part of the package is not installed
 """
 
 
@@ -36,3 +38,7 @@ class TrainingError(ArithmeticError):
 
 class ResourceError(MemoryError):
     """The machine is too small for what was asked."""
+
+
+class ExtraError(ImportError):
+    """An optional part of the package is not installed."""

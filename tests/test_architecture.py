@@ -12,7 +12,7 @@ FOLDERS = {'raki': ROOT / 'raki', 'raki.data': ROOT / 'data', 'raki.grappa': ROO
 
 FLOORS = [
     ['raki.errors', 'raki.fourier', 'raki.device'],
-    ['raki.magnitude'],
+    ['raki.extras', 'raki.magnitude'],
     ['raki.data', 'raki.coils'],
     ['raki.interpolation', 'raki.partial_fourier'],
     ['raki.grappa', 'raki.networks', 'raki.consistency', 'raki.pipeline'],
@@ -30,7 +30,7 @@ AT_HOME = {
     'nibabel': ('raki.data.images.nifti',),
     'pydicom': ('raki.data.images.dicom',),
     'safetensors': ('raki.fits.stored',),
-    'sigpy': ('raki.data.phantoms', 'raki.evaluation.outside'),
+    'sigpy': ('raki.evaluation.outside',),
     'skimage': ('raki.evaluation.metrics',),
     'plotly': ('raki.evaluation.web_page',),
     'jinja2': ('raki.evaluation.benchmark_page', 'raki.evaluation.contact_page', 'raki.evaluation.web_page'),

@@ -16,8 +16,9 @@ from raki.data.masks import Irregular
 from raki.data.sampling import Sampling, undersample
 from raki.data.simulate import Simulation, simulate
 from raki.errors import CalibrationError, ResourceError
+from raki.evaluation.bart import read_cfl, write_cfl
 from raki.evaluation.metrics import nrmse_object, object_mask
-from raki.evaluation.outside import BASELINES, BartPics, Baseline, Espirit, OfImage, Wavelet, read_cfl, write_cfl
+from raki.evaluation.outside import BASELINES, BartPics, Baseline, Espirit, OfImage, Wavelet
 from raki.fourier import image_from_kspace, kspace_from_image, spatial_axes
 from raki.interpolation.noise_power import noise_power
 from tests.toys import acs_of, measured_only, random_kspace

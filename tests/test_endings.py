@@ -121,12 +121,15 @@ def test_names_in_no_coding_work_or_end_in_one_line(tmp_path: Path, capsys: pyte
     assert not (odd / 'p.h5').exists()
 
 
-def test_a_limit_that_the_libraries_do_not_survive_is_refused_before_they_are_loaded(tmp_path: Path) -> None:
+@pytest.mark.parametrize(('kind', 'megabytes'), [(resource.RLIMIT_DATA, 100), (resource.RLIMIT_AS, 454)])
+def test_a_limit_that_the_libraries_do_not_survive_is_refused_before_they_are_loaded(
+    tmp_path: Path, kind: int, megabytes: int
+) -> None:
     def limited() -> None:
-        resource.setrlimit(resource.RLIMIT_DATA, (100_000_000, 100_000_000))
+        resource.setrlimit(kind, (megabytes * 1_000_000, megabytes * 1_000_000))
 
     words = [sys.executable, '-m', 'raki.cli', 'info', str(tmp_path / 'a.h5')]
     found = subprocess.run(words, check=False, capture_output=True, text=True, preexec_fn=limited)
     assert found.returncode == 5
-    assert found.stderr.startswith('raki: memory of this process is limited to 100 MB')
+    assert found.stderr.startswith(f'raki: memory of this process is limited to {megabytes} MB')
     assert found.stderr.count('\n') == 1

@@ -43,6 +43,27 @@ def test_coils_differ_along_every_axis() -> None:
         assert float((maps.narrow(axis, 0, 1) - maps.narrow(axis, -1, 1)).abs().max()) > 0.1
 
 
+def test_coils_around_a_slice_are_straight_wires() -> None:
+    """The field of one at w is i / conj(z - w) at z = x + i y; the coil at the angle a turns it back by a."""
+    maps = birdcage_maps(5, (12, 8))
+    place = (torch.arange(8) / 4 - 1) + 1j * (torch.arange(12) / 6 - 1)[:, None]
+    turns = torch.polar(torch.ones(5), 2 * torch.pi * torch.arange(5) / 5)[:, None, None]
+    fields = 1j / (place - 1.5 * turns).conj() / turns
+    torch.testing.assert_close(maps, fields / fields.abs().square().sum(0).sqrt())
+
+
+@pytest.mark.parametrize(('n_coils', 'shape'), [(8, (160, 128)), (5, (33, 27)), (7, (9, 11, 13)), (8, (10, 24, 18))])
+def test_coils_are_those_of_sigpy(n_coils: int, shape: tuple[int, ...]) -> None:
+    """Bit for bit, so that simulated scans are what they were while sigpy made their coils."""
+    mri = pytest.importorskip('sigpy.mri')
+    if len(shape) == 2:
+        expected = torch.from_numpy(mri.birdcage_maps((n_coils, *shape)))
+    else:
+        sizes = n_coils, shape[1], shape[0], shape[2]
+        expected = torch.from_numpy(mri.birdcage_maps(sizes, nzz=-(-n_coils // 2))).transpose(1, 2)
+    assert torch.equal(birdcage_maps(n_coils, shape), expected.to(torch.complex64))
+
+
 @pytest.mark.parametrize(
     ('wrong', 'message'),
     [

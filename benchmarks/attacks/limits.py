@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -20,6 +20,7 @@ from attacks.folders import State, fault_of, state_of
 from attacks.running import ROOT, Ending, finish, run, start
 from attacks.scans import Clean, image_in, nrmse
 from attacks.warm import commands
+from raki.data.digests import verify
 from raki.evaluation.kept import FOLDER as KEPT
 
 NAME = 'limits'
@@ -192,8 +193,14 @@ def _not_written(folder: Path, words: str, before: Callable[[], None] | None = N
 
 
 def _is_unfinished_batch(folder: Path, words: str) -> bool:
-    """Whether only records and pages of a batch are there, which tell how far it came."""
-    return words.startswith('batch') and not list((folder / 'disk').rglob('*.h5'))
+    """Whether only records and pages of a batch are there, which tell how far it came, and whole images."""
+    images = {str(path.relative_to(folder)) for path in (folder / 'disk').rglob('*.h5')}
+    return words.startswith('batch') and _are_whole(folder, images)
+
+
+def _are_whole(folder: Path, names: Collection[str]) -> bool:
+    """Whether these files are as they were written."""
+    return not any(found.problem for name in names if (folder / name).is_file() for found in verify(folder / name))
 
 
 def _read_only(folder: Path, words: str, of: Path) -> Verdict:
@@ -235,7 +242,8 @@ def _signalled(folder: Path, words: str, which: signal.Signals, name: str, of: P
     if ending.fault:
         return Verdict(ending.fault, ending.last)
     left = {name for name in {*state, *found} if state.get(name) != found.get(name)} - _kept(found)
-    if left and 'batch' not in words:
+    is_said = 'written before' in ending.last and _are_whole(folder, left)
+    if left and 'batch' not in words and not is_said:
         return Verdict('torn', ' '.join(sorted(left)))
     return Verdict('ended' if ending.lines else 'without a word')
 

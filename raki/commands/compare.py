@@ -17,7 +17,7 @@ from raki.data.sampling import Sampling
 from raki.data.save import kind_of, replacing_all
 from raki.data.scan import Scan, ScanFile
 from raki.errors import SamplingError
-from raki.evaluation.compare import Bench, ProgressFor, tasks
+from raki.evaluation.compare import Bench, ProgressFor, Task, tasks
 from raki.evaluation.kept import FOLDER as KEPT
 from raki.evaluation.kept import Found, Kept, cell_digest, keeping, slab_digest
 from raki.evaluation.metrics import OBJECT
@@ -66,7 +66,7 @@ def require_folder(folder: Path, files: Sequence[str] = FILES) -> None:
         raise PermissionError(f'{there} may not be written: choose another folder for -o')
 
 
-def _require_room(folder: Path, n_cells: int, n_slices: int, n_pixels: int) -> None:
+def require_room(folder: Path, n_cells: int, n_slices: int, n_pixels: int) -> None:
     """Raise an OSError if cells and report may find no room on the disk."""
     pictures = PICTURE_BYTES * n_pixels * (PICTURES * n_cells + 2 * n_slices)
     wanted, there = PAGE_BYTES + 2 * (pictures + ROW_BYTES * n_cells), disk_usage(folder).free
@@ -96,52 +96,71 @@ def compare_file(
         If the folder may not be written, has too little room, or another comparison is being written there.
     """
     require_folder(folder)
+    plan, first = feasible(file, plan, slices)
+    n_cells = len(slices) * sum(1 for _ in tasks(Bench(first, slices[0], plan)))
+    with keeping(folder, n_cells) as kept:
+        require_room(folder, n_cells, len(slices), prod(first.kspace.shape[-2:]))
+        rows, report = compared(file, plan, slices, first, progress_for, kept)
+        write_report(folder, report)
+    return rows
+
+
+def feasible(file: ScanFile, plan: Plan, slices: Sequence[int]) -> tuple[Plan, Scan]:
+    """Give the plan, its own object oriented as k-space, and the first slab; raises what `compare_file` does."""
     file.require_known(slices)
-    is_volume = len(file.shape) > 4
-    if is_volume and len(slices) > 1:
+    if len(file.shape) > 4 and len(slices) > 1:
         raise UsageError(f'a volume is compared as a whole and shown in one slice, got --slices {by(slices)}')
-    first = file.read([0 if is_volume else slices[0]])
+    first = file.read([0 if len(file.shape) > 4 else slices[0]])
     require_full(first, file.path)
     require_feasible(plan, first)
     if plan.object_mask is not None and file.readout_is_rows:
         plan = replace(plan, object_mask=plan.object_mask.mT)
-    n_cells = len(slices) * sum(1 for _ in tasks(Bench(first, slices[0], plan)))
-    with keeping(folder, n_cells) as kept:
-        _require_room(folder, n_cells, len(slices), prod(first.kspace.shape[-2:]))
-        turn = {'readout_is_rows': file.readout_is_rows}
-        rows, shown = list[Row](), dict[int, ShownSlice]()
-        for index in slices:
-            bench = Bench(first if index == slices[0] else file.read([index]), index, plan)
-            found = _cells(bench, kept, progress_for, **turn)
-            rows += [row for row, _ in found]
-            reference, inside = bench.true_image.cpu(), bench.inside.cpu()
-            reference, inside = (each[index] if is_volume else each for each in (reference, inside))
-            shown[index] = shown_slice(reference, inside, [cell for _, cell in found], **turn)
-        results = {
-            'scan': _scan_summary(file, first),
-            'versions': versions(),
-            'settings': _settings(plan, first),
-            'rows': [row.flat() for row in rows],
-        }
-        _write(folder, Report(results, shown, first.voxel_size and first.voxel_size[-2:], **turn))
-    return rows
+    return plan, first
 
 
-def _cells(bench: Bench, kept: Kept, progress_for: ProgressFor, **turn: bool) -> list[Found]:
+def compared(
+    file: ScanFile, plan: Plan, slices: Sequence[int], first: Scan, progress_for: ProgressFor, kept: Kept | None = None
+) -> tuple[list[Row], Report]:
+    """Compare methods on what is `feasible`, whose first slab is given; cells that are kept are not done again."""
+    is_volume, turn = len(file.shape) > 4, {'readout_is_rows': file.readout_is_rows}
+    rows, shown = list[Row](), dict[int, ShownSlice]()
+    for index in slices:
+        bench = Bench(first if index == slices[0] else file.read([index]), index, plan)
+        found = _cells(bench, kept, progress_for, **turn)
+        rows += [row for row, _ in found]
+        reference, inside = bench.true_image.cpu(), bench.inside.cpu()
+        reference, inside = (each[index] if is_volume else each for each in (reference, inside))
+        shown[index] = shown_slice(reference, inside, [cell for _, cell in found], **turn)
+    results = {
+        'scan': _scan_summary(file, first),
+        'versions': versions(),
+        'settings': _settings(plan, first),
+        'rows': [row.flat() for row in rows],
+    }
+    return rows, Report(results, shown, first.voxel_size and first.voxel_size[-2:], **turn)
+
+
+def _cells(bench: Bench, kept: Kept | None, progress_for: ProgressFor, **turn: bool) -> list[Found]:
     """All cells of a slab, those that are kept as they are."""
+
+    def made(task: Task) -> Found:
+        cell = task.done(bench, progress_for)
+        return cell.row, shown_cell(cell, bench.true_image.cpu(), **turn)
+
+    if kept is None:
+        return [made(task) for task in tasks(bench)]
     slab, found = slab_digest(bench, versions=versions(), **turn), list[Found]()
     for task in tasks(bench):
         key = cell_digest(slab, task)
         if (done := kept.get(key)) is None:
-            cell = task.done(bench, progress_for)
-            done = cell.row, shown_cell(cell, bench.true_image.cpu(), **turn)
+            done = made(task)
             kept.put(key, done)
         found.append(done)
     return found
 
 
-def _write(folder: Path, report: Report) -> None:
-    """Write both files, which appear together."""
+def write_report(folder: Path, report: Report) -> None:
+    """Write both files, which appear together, into a folder that is there."""
     page, results = (folder / name for name in FILES)
     with replacing_all(results) as new_files:
         new_files(page).write_text(render_report(report), encoding='utf-8')

@@ -15,14 +15,9 @@ independent Gaussian noise of power n per sample, the most probable image minimi
 mean magnitude is 2 b.
 """
 
-import shutil
-import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from math import pi
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import ClassVar
 
 import numpy as np
@@ -32,8 +27,10 @@ from torch import Tensor
 from raki.coils.espirit import KERNEL, espirit_maps
 from raki.data.blocks import slices
 from raki.data.masks import Pattern
-from raki.errors import CalibrationError, ResourceError
+from raki.errors import CalibrationError
+from raki.evaluation.bart import as_bart, as_pics_has_it, bart, from_bart, require_bart
 from raki.evaluation.baseline import Baseline
+from raki.extras import require_extra
 from raki.fourier import centre_crop, image_from_kspace, kspace_from_image, spatial_axes
 from raki.interpolation.calibration import Calibration
 from raki.interpolation.neighbours import Neighbourhood
@@ -80,6 +77,10 @@ class OfImage(Baseline):
     """At most."""
     app: ClassVar[str]
     """What solves in `sigpy.mri.app`."""
+
+    def require_installed(self, name: str) -> None:
+        """Raise an ExtraError or a ResourceError, in which it is called so, unless what it needs is installed."""
+        require_extra('references', name)
 
     def smallest(self, calibration: Calibration) -> Neighbourhood | None:
         """What an ACS must hold for its noise power to be estimated."""
@@ -164,18 +165,22 @@ class BartPics(OfImage):
 
     n_iterations: int = 100
 
+    def require_installed(self, name: str) -> None:
+        """See `Baseline.require_installed`."""
+        require_bart(name)
+
     def sensitivities(self, lines: Tensor, block: tuple[int, ...]) -> Tensor:
         """ESPIRiT maps of BART, with its default settings; CROP is one of them, said in case it changes."""
         sides = ':'.join(map(str, (*reversed(block), *(1,) * (3 - len(block)))))
         arguments = ('-m', '1', '-c', str(CROP), '-r', sides)
-        return _from_bart(bart('ecalib', arguments, {'kspace': _as_bart(lines)}), lines.ndim)
+        return from_bart(bart('ecalib', arguments, {'kspace': as_bart(lines)}), lines.ndim)
 
     def image(self, lines: Tensor, maps: Tensor, strength: float, sampling: Pattern) -> Tensor:
         """See `OfImage.image`."""
         pattern = sampling.mask[..., None].expand(lines.shape[1:]).to(lines)[None]
         arguments = ('-l2', '-r', f'{strength:.6e}', '-w', '1', '-i', str(self.n_iterations), '-p', '{pattern}')
-        inputs = {'kspace': _as_bart(_as_pics_has_it(lines)), 'maps': _as_bart(maps), 'pattern': _as_bart(pattern)}
-        return _from_bart(bart('pics', arguments, inputs), lines.ndim)[0]
+        inputs = {'kspace': as_bart(as_pics_has_it(lines)), 'maps': as_bart(maps), 'pattern': as_bart(pattern)}
+        return from_bart(bart('pics', arguments, inputs), lines.ndim)[0]
 
 
 BASELINES: Mapping[str, Baseline] = {'espirit': Espirit(), 'l1-wavelet': Wavelet(), 'bart-pics': BartPics()}
@@ -208,68 +213,3 @@ def _calibration_block(acs: Tensor) -> tuple[int, ...]:
             f'got {" x ".join(map(str, sides))}: acquire more ACS'
         )
     return tuple(min(CALIBRATION_WIDTH, side) for side in sides)
-
-
-def bart(command: str, arguments: tuple[str, ...], inputs: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Run a command of the BART toolbox on arrays in its order of axes, and read what it writes.
-
-    An argument `{name}` is replaced by the file of that input; inputs not named so are positional.
-
-    Raises
-    ------
-    ResourceError
-        If BART is not installed.
-    """
-    program = shutil.which('bart')
-    if program is None:
-        raise ResourceError('the BART toolbox is not installed: leave bart-pics out, or put `bart` on the path')
-    with TemporaryDirectory(prefix='raki-bart-') as folder:
-        files = {name: str(Path(folder) / name) for name in inputs}
-        for name, array in inputs.items():
-            write_cfl(files[name], array)
-        options = [argument.format(**files) for argument in arguments]
-        positional = [path for path in files.values() if path not in options]
-        words = [program, command, *options, *positional, output := str(Path(folder) / 'output')]
-        done = subprocess.run(words, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise CalibrationError(f'bart {command} failed: {" ".join((done.stderr or done.stdout).split())[-300:]}')
-        return read_cfl(output)
-
-
-def write_cfl(path: str, array: np.ndarray) -> None:
-    """Write a BART file pair: `.hdr` with the sizes, `.cfl` with complex64 in Fortran order."""
-    Path(f'{path}.hdr').write_text('# Dimensions\n' + ' '.join(map(str, array.shape)) + '\n', encoding='ascii')
-    array.astype(np.complex64).ravel(order='F').tofile(f'{path}.cfl')
-
-
-def read_cfl(path: str) -> np.ndarray:
-    """Read a BART file pair."""
-    sizes = Path(f'{path}.hdr').read_text(encoding='ascii').splitlines()[1].split()
-    return np.fromfile(f'{path}.cfl', dtype=np.complex64).reshape([int(size) for size in sizes], order='F')
-
-
-def _as_pics_has_it(kspace: Tensor) -> Tensor:
-    """K-space (coil, phase axes, kx) with the phases that BART's `pics` takes the Fourier transform to have.
-
-    The transform with its centre c = n//2 in both domains is m F m with m_j = exp(2 pi i (j - c/2) c/n); `pics` (0.8)
-    solves conj(m) F m (s x) = y. Both agree where 4 divides n; the sign is another where only 2 does, and an odd n
-    would shift the image by a pixel against its sensitivities.
-    """
-    for axis in spatial_axes(kspace):
-        size, centre = kspace.shape[axis], kspace.shape[axis] // 2
-        turns = (2 * torch.arange(size, dtype=torch.float64) - centre) * centre / size
-        phase = torch.polar(torch.ones_like(turns), -2 * pi * turns).to(kspace.dtype)
-        kspace = kspace * phase.unflatten(0, (size, *(1,) * (-1 - axis)))
-    return kspace
-
-
-def _as_bart(array: Tensor) -> np.ndarray:
-    """(coil, z, y, x), or without z, to BART's (read, phase 1, phase 2, coil)."""
-    volume = array if array.ndim == 4 else array[:, None]
-    return volume.permute(3, 2, 1, 0).numpy()
-
-
-def _from_bart(array: np.ndarray, n_axes: int) -> Tensor:
-    """BART's (read, phase 1, phase 2, coil, ...) with one of the others, to (coil, z, y, x), or without z."""
-    volume = torch.from_numpy(np.ascontiguousarray(array.reshape(*array.shape[:3], -1).transpose(3, 2, 1, 0)))
-    return volume if n_axes == 4 else volume[:, 0]

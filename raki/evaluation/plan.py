@@ -107,7 +107,13 @@ class Asked(NamedTuple):
 
 
 def require_feasible(plan: Plan, scan: Scan) -> None:
-    """Raise before any work if there is less ACS than a kernel needs, or a method does not take a pattern."""
+    """Raise before any work if there is less ACS than a kernel needs, or a method does not take a pattern.
+
+    Or if a program that one of them needs is not installed.
+    """
+    for name, method in plan.methods.items():
+        if isinstance(method, Baseline):
+            method.require_installed(name)
     for asked in plan.asked(scan):
         for name, method in plan.methods.items():
             if bool(asked.pattern.mask[asked.pattern.inside].all()) or isinstance(method, ZeroFilling):

@@ -12,12 +12,18 @@ from jinja2 import Environment, Template
 
 from raki.evaluation.metrics import Figure
 from raki.evaluation.pictures import Picture
+from raki.extras import has_extra
 
 SCRIPTS = ('pictures.js', 'viewer.js', 'curves.js', 'table.js', 'main.js')
 """In this order they are one program."""
 
-COLOURS = {'image': ('#000000', '#ffffff'), 'error': 'Inferno', 'gfactor': 'Viridis', 'retention': 'Cividis'}
-"""Colour map of each layer: its colours, or its name in plotly."""
+COLOURS = {
+    'image': '#000000 #ffffff',
+    'error': '#000004 #1b0c41 #4a0c6b #781c6d #a52c60 #cf4446 #ed6925 #fb9b06 #f7d13d #fcffa4',
+    'gfactor': '#440154 #482878 #3e4989 #31688e #26828e #1f9e89 #35b779 #6ece58 #b5de2b #fde725',
+    'retention': '#00224e #123570 #3b496c #575d6d #707173 #8a8678 #a59c74 #c3b369 #e1cc55 #fee838',
+}
+"""Colour map of each layer, evenly spaced: grey, inferno, viridis and cividis of matplotlib."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +110,7 @@ def render(page: Page) -> str:
         'pictures': {name: {'shape': each.shape, 'step': each.step} for name, each in pictures.items()},
         'scales': dict(page.scales),
         'columns': {figure.name: _described(figure) for figure in page.columns},
-        'colours': {layer: _colours(layer) for layer in page.scales},
+        'colours': {layer: COLOURS[layer].split() for layer in page.scales},
         'pixelAspect': page.pixel_aspect,
     }
     return _template().render(
@@ -123,16 +129,13 @@ def _described(figure: Figure) -> dict[str, Any]:
     return described | {'is_metric': figure.is_drawn and figure.measure is not None}
 
 
-def _colours(layer: str) -> Sequence[str]:
-    from plotly.colors import sequential
-
-    colours = COLOURS[layer]
-    return getattr(sequential, colours) if isinstance(colours, str) else colours
+def _plotly() -> str | None:
+    """The library that draws curves, compressed: it is unpacked after the images are on the screen; None without it."""
+    return _compressed_plotly() if has_extra('curves') else None
 
 
 @cache
-def _plotly() -> str:
-    """The library that draws curves, compressed: it is unpacked after the images are on the screen."""
+def _compressed_plotly() -> str:
     from plotly.offline import get_plotlyjs
 
     return base64.b64encode(zlib.compress(get_plotlyjs().encode(), 9)).decode()

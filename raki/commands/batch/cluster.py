@@ -22,6 +22,7 @@ from raki.commands.batch.waiting import Array, awaited
 from raki.commands.inputs import UsageError, as_usage_error
 from raki.commands.settings import Slurm
 from raki.errors import ResourceError
+from raki.extras import require_extra
 
 SECONDS_BEFORE = 30
 """How long before its limit of time an element is told, so that it is started again [s]."""
@@ -64,7 +65,7 @@ def submit_files(words: Sequence[str], folder: Path, work: Work, slurm: Slurm, n
 
 
 def require_slurm(work: Work) -> None:
-    """Raise a UsageError if settings do not fit together, or nothing can be submitted from here."""
+    """Raise a UsageError or an ExtraError if settings do not fit together, or nothing can be submitted from here."""
     import torch
 
     from raki.commands.job import Job
@@ -72,10 +73,7 @@ def require_slurm(work: Work) -> None:
 
     if shutil.which('sbatch') is None:
         raise UsageError('--slurm needs sbatch, which is not on this machine: use it where jobs are submitted from')
-    try:
-        import submitit  # noqa: F401
-    except ImportError:
-        raise UsageError("--slurm needs submitit, which is not installed: pip install 'raki[slurm]'") from None
+    require_extra('slurm', '--slurm')
     with as_usage_error():
         output_of(f'scan{work.suffix}')
         Job(work.settings, torch.device('cpu'))

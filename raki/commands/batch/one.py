@@ -22,7 +22,7 @@ from raki.commands.job import Job
 from raki.commands.origin import inputs_of, named, versions
 from raki.commands.reconstruct import reconstruct_file
 from raki.data.digests import sum_of
-from raki.data.images.png import encoded
+from raki.data.images.grey import encoded
 from raki.data.masks import pattern_of
 from raki.data.memory import reconstruction_bytes
 from raki.data.save import OutputImage, require_replaceable
