@@ -345,6 +345,13 @@ def test_the_least_error_in_all_cells_wins_at_its_price() -> None:
     assert [each.method for each in found.methods] == ['zero', 'few', 'x', 'plain-grappa']
 
 
+def test_a_method_that_leaves_one_scan_as_it_is_may_win() -> None:
+    rows = [row('plain-grappa', 0.1), row('x', 0.05), row('plain-grappa', 0.1, 'b')]
+    found = standings_of([*rows, row('x', 0.1, 'b', energy_ratio=0.0)])
+    assert ' x has the least error, 0.71 times' in found.sentence
+    assert found.methods[0].fills
+
+
 def test_cells_without_the_baseline_have_no_ratio() -> None:
     found = standings_of([row('plain-grappa', 0.1), row('x', 0.05), row('x', 0.001, 'b')])
     ours = next(each for each in found.methods if each.method == 'x')
