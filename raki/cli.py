@@ -132,7 +132,7 @@ def compare(
     rates: Annotated[
         list[str] | None, typer.Option(help='Accelerations: --rates 2 3; of volumes (Rz x Ry, CAIPI shift): 2x2 2x3s1.')
     ] = None,
-    acs: Annotated[list[str] | None, typer.Option(help='ACS [lines]: --acs 24 40; of volumes: 16x24.')] = None,
+    acs: Annotated[list[str] | None, typer.Option(help='ACS lines: --acs 24 40; of volumes: 16x24.')] = None,
     methods: Annotated[list[str], typer.Option(help='Methods: --methods grappa gated.')] = COMPARED,
     seeds: Annotated[list[int], typer.Option(help='Seeds of the networks.')] = [0],  # noqa: B006
     slices: SlicesOption = None,
@@ -143,18 +143,24 @@ def compare(
     faithful: FaithfulOption = None,
     iterations: Annotated[int | None, typer.Option(help="Training iterations, instead of each preset's own.")] = None,
     own_object: Annotated[Path | None, typer.Option('--object', help='Object mask, .npy or HDF5.')] = None,
+    figure: Annotated[
+        list[Path],
+        typer.Option(help='Picture for a paper, NAME.png or NAME.pdf, of the rate that the report opens at.'),
+    ] = [],  # noqa: B006
     device: DeviceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Undersample a fully sampled scan, reconstruct it with several methods, and measure."""
     from raki.commands import catalogue
     from raki.commands.compare import compare_file, require_folder
+    from raki.commands.figures import require_figures
     from raki.data.apart import array_apart
     from raki.data.hdf5 import read_mask
     from raki.device import choose_device
     from raki.evaluation.plan import Plan
 
     require_folder(output)
+    figures = require_figures(figure, output)
     own = None if own_object is None else array_apart(own_object, lambda: read_mask(own_object))
     with as_usage_error():
         chosen = catalogue.with_settings(catalogue.methods_named(methods, iterations), calibration, faithful)
@@ -165,13 +171,15 @@ def compare(
         spacings, blocks = inputs.rates_for(file, rates), inputs.acs_for(file, acs)
         plan = Plan(chosen, spacings, blocks, seeds, replicas, where, coils, refit, own, drawn)
     with progress_bars() as progress_for:
-        rows = compare_file(file, output, plan, slices or [file.n_slices // 2], progress_for)
+        rows = compare_file(file, output, plan, slices or [file.n_slices // 2], progress_for, figures)
     warn([f'{row.method}, R={row.rate}: {text}' for row in rows for text in row.warnings])
     if as_json:
         print((output / 'results.json').read_text(encoding='utf-8'))
         return
     show(comparison_table(rows), COMPARISON_WIDTH)
     print(shown(f'report: {output / "report.html"}\nresults: {output / "results.json"}'))
+    for path in figures:
+        print(shown(f'figure: {path}'))
 
 
 app.command()(benchmarking.benchmark)
@@ -179,19 +187,22 @@ app.command()(benchmarking.benchmark)
 
 @app.command()
 def view(
-    reconstruction: Annotated[Path, typer.Argument(help='HDF5 that raki reconstruct wrote.')],
-    output: Annotated[Path | None, typer.Option('-o', '--output', help='Page; default: beside the file.')] = None,
+    reconstructions: Annotated[
+        list[Path], typer.Argument(help='HDF5 files that raki reconstruct wrote; several are shown side by side.')
+    ],
+    output: Annotated[Path | None, typer.Option('-o', '--output', help='Page; default: beside the first file.')] = None,
     slices: SlicesOption = None,
     no_open: Annotated[bool, typer.Option('--no-open', help='Only write the page, open no browser.')] = False,
 ) -> None:
-    """Show a reconstruction in the browser, as one HTML file."""
+    """Show reconstructions in the browser, several side by side, as one HTML file."""
     import webbrowser
 
-    from raki.commands.view import view_file
+    from raki.commands.view import view_files
 
-    output = output or reconstruction.with_suffix('.html')
-    inputs.require_writable(output, reconstruction)
-    warn(view_file(reconstruction, output, slices or None))
+    output = output or reconstructions[0].with_suffix('.html')
+    for reconstruction in reconstructions:
+        inputs.require_writable(output, reconstruction)
+    warn(view_files(reconstructions, output, slices or None))
     print(shown(output))
     if not no_open:
         webbrowser.open(output.resolve().as_uri())
@@ -219,7 +230,7 @@ def simulate(
     slices: Annotated[int, typer.Option(help='Number of slices.')] = 1,
     noise: Annotated[float, typer.Option(help='Noise per coil image over the brightest voxel.')] = 0.003,
     rate: Annotated[str | None, typer.Option(help='Undersample with this R; a volume with Rz x Ry: 2x2.')] = None,
-    shift: Annotated[int, typer.Option(help='CAIPI shift of a volume [line].')] = 0,
+    shift: Annotated[int, typer.Option(help='CAIPI shift of a volume, in lines.')] = 0,
     acs: Annotated[str | None, typer.Option(help='ACS lines to keep where R > 1: 24; of a volume 12x24.')] = None,
     seed: Annotated[int, typer.Option(help='Seed of texture, phase and noise.')] = 0,
     phantom: Annotated[str, typer.Option(help='head, bars (resolution) or compartments (sharp shapes).')] = 'head',

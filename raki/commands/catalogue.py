@@ -47,6 +47,12 @@ def method_named(method: Method | str) -> Method:
     return known(METHODS, method, 'method') if isinstance(method, str) else method
 
 
+def name_of(method: Method | Baseline) -> str:
+    """Name of a method or an outside reference in METHODS or BASELINES; that of its class where it is not there."""
+    every = {**METHODS, **BASELINES}
+    return next((name for name, each in every.items() if each == method), type(method).__name__)
+
+
 def methods_named(names: Sequence[str], n_iterations: int | None = None) -> dict[str, Method | Baseline]:
     """Look methods and outside references up, ValueError if there is none of a name.
 

@@ -9,6 +9,7 @@ from shutil import disk_usage
 
 import torch
 
+from raki.commands.figures import draw_figures
 from raki.commands.inputs import UsageError, by, sizes_by_axis
 from raki.commands.inputs import shown as printable
 from raki.commands.origin import versions
@@ -78,9 +79,16 @@ def require_room(folder: Path, n_cells: int, n_slices: int, n_pixels: int) -> No
 
 
 def compare_file(
-    file: ScanFile, folder: Path, plan: Plan, slices: Sequence[int], progress_for: ProgressFor
+    file: ScanFile,
+    folder: Path,
+    plan: Plan,
+    slices: Sequence[int],
+    progress_for: ProgressFor,
+    figures: Sequence[Path] = (),
 ) -> list[Row]:
     """Compare methods on slices, or on the volume, of a fully sampled file; write `results.json` and `report.html`.
+
+    With them go figures, by paths as `raki.commands.figures.require_figures` gives them.
 
     A plan's own object has the orientation of the file, and so has the report. Slices are gone through one by one; of
     those before, only what the report carries is kept, compressed. A volume is judged whole and shown in one slice.
@@ -101,7 +109,7 @@ def compare_file(
     with keeping(folder, n_cells) as kept:
         require_room(folder, n_cells, len(slices), prod(first.kspace.shape[-2:]))
         rows, report = compared(file, plan, slices, first, progress_for, kept)
-        write_report(folder, report)
+        write_report(folder, report, figures)
     return rows
 
 
@@ -159,12 +167,18 @@ def _cells(bench: Bench, kept: Kept | None, progress_for: ProgressFor, **turn: b
     return found
 
 
-def write_report(folder: Path, report: Report) -> None:
-    """Write both files, which appear together, into a folder that is there."""
+def write_report(folder: Path, report: Report, figures: Sequence[Path] = ()) -> None:
+    """Write all files, which appear together, into a folder that is there; figures may lie elsewhere.
+
+    Those do not belong to the set that `results.json` names.
+    """
     page, results = (folder / name for name in FILES)
+    inside = [path for path in figures if path.parent.resolve() == folder.resolve()]
     with replacing_all(results) as new_files:
         new_files(page).write_text(render_report(report), encoding='utf-8')
+        draw_figures(new_files, report, inside)
         new_files.describe(results, report.results)
+        draw_figures(new_files, report, [path for path in figures if path not in inside])
 
 
 def require_full(scan: Scan, path: str) -> None:

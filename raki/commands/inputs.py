@@ -201,7 +201,7 @@ def _base(path: Path) -> Path:
     return found.with_name(re.sub('_(noise|acs|reference|gfactor)$', '', found.stem))
 
 
-def require_output(output: Path, source: Path, *, keeps_kspace: bool) -> None:
+def require_output(output: Path, source: Path | None, *, keeps_kspace: bool) -> None:
     """Raise a UsageError unless a reconstruction can be put there, in the format that its suffix asks for."""
     from raki.data.images.outputs import WRITERS, output_of
 

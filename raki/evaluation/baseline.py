@@ -16,6 +16,10 @@ from raki.interpolation.neighbours import Neighbourhood
 class Baseline(ABC):
     """A whole reconstruction from outside, for comparisons: a frozen dataclass of its settings."""
 
+    def require_installed(self, name: str) -> None:
+        """Raise an ExtraError or a ResourceError, in which it is called so, unless what it needs is installed."""
+        del name
+
     def smallest(self, calibration: Calibration) -> Neighbourhood | None:
         """What an ACS must hold; None where only `calibrate` can tell."""
         del calibration

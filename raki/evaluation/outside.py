@@ -79,7 +79,7 @@ class OfImage(Baseline):
     """What solves in `sigpy.mri.app`."""
 
     def require_installed(self, name: str) -> None:
-        """Raise an ExtraError or a ResourceError, in which it is called so, unless what it needs is installed."""
+        """See `Baseline.require_installed`."""
         require_extra('references', name)
 
     def smallest(self, calibration: Calibration) -> Neighbourhood | None:
