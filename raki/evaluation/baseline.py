@@ -24,10 +24,6 @@ class Baseline(ABC):
         """What an ACS must hold; None where only `calibrate` can tell."""
         del calibration
 
-    def require_installed(self, name: str) -> None:
-        """Raise a ResourceError, in which it is called so, unless all that it needs is installed; here nothing is."""
-        del name
-
     @abstractmethod
     def calibrate(self, acs: Tensor, sampling: Pattern, kspace: Tensor) -> Filler:
         """Learn what can be learnt before anything is filled in.
