@@ -368,6 +368,16 @@ def test_the_stored_table_is_what_its_rows_come_to() -> None:
     assert stored['overall'] == json.loads(json.dumps([each.told for each in found.methods]))
 
 
+def test_the_table_of_the_documentation_is_the_stored_one() -> None:
+    stored = json.loads((ROOT / 'benchmarks' / 'results' / 'public.json').read_text(encoding='utf-8'))
+    text = (ROOT / 'docs' / 'benchmark.md').read_text(encoding='utf-8')
+    for each in stored['overall']:
+        points, ghosts, seconds = (each['means'][name] for name in ('point_peak', 'ghost_index', 'seconds'))
+        price = f'{each["n_priced"]} of {each["n_cells"]}'
+        figures = f'{each["geomean_ratio"]:.2f} | {each["worst_ratio"]:.2f} | {price} | {points:.2f} | {ghosts:.2f}'
+        assert f'| `{each["method"]}` | {figures} | {seconds:.2f} |' in text
+
+
 @pytest.mark.usefixtures('folder')
 def test_the_page_fits_any_screen_and_says_nothing_to_the_console() -> None:
     api = pytest.importorskip('playwright.sync_api', reason='needs the package playwright')
