@@ -83,7 +83,7 @@ def reconstruction_apart(
 
     child, seconds = Child(str(path), answer, KNOWN), patience.of(_size(path))
     file: ReconstructionFile = child.ask(seconds=seconds)
-    return replace(file, read=lambda image: child.ask(image, seconds=seconds))
+    return replace(file, read=lambda *image: child.ask(*image, seconds=seconds))
 
 
 def array_apart(path: str | Path, read_here: Callable[[], Tensor], patience: Patience = PATIENT) -> Tensor:

@@ -19,6 +19,9 @@ from raki.errors import ScanError
 
 NAME = 'reconstruction'
 
+MAPS = (NAME, 'gfactor')
+"""Datasets that hold an image of every place; the first is always there."""
+
 COUNTERS = ('slice', *LABELS)
 """Attributes that list a number for every image."""
 
@@ -33,11 +36,16 @@ class ReconstructionFile:
     manifest: Mapping[str, Any]
     """What made the file; lists and settings as they were."""
 
-    read: Callable[[int], Tensor]
-    """One magnitude image by its number, axes (y, x), in the orientation of the file; a ScanError if not finite."""
+    read: Callable[..., Tensor]
+    """One magnitude image by its number, axes (y, x), in the orientation of the file; a ScanError if not finite.
+
+    With the number of one of `MAPS` behind it that of this map; g-factors are 0 where they are not finite [1].
+    """
 
     pixel_size: tuple[float, float] | None = None
     """Along (y, x) [m], where the file tells."""
+    has_gfactors: bool = False
+    """Whether it has g-factor maps of all images."""
 
     @property
     def places(self) -> list[dict[str, int]]:
@@ -56,14 +64,13 @@ def open_reconstruction(path: str | Path) -> ReconstructionFile:
     with opened(path) as file:
         if NAME not in file:
             raise ScanError(f'{path}: holds no dataset {NAME!r}: name a file that raki reconstruct wrote')
-        images = dataset(file, NAME)
-        if images.ndim != 3 or 0 in images.shape or images.dtype.kind not in 'fiuc':
-            got = f'{images.dtype} {images.shape}'
-            raise ScanError(f'{path}: {NAME} must hold numbers with axes (image, y, x), got {got}')
-        n_images, height, width = images.shape
+        has_gfactors = MAPS[1] in file
+        n_images, height, width = shape = _shape(file, NAME)
+        if has_gfactors and (other := _shape(file, MAPS[1])) != shape:
+            raise ScanError(f'{path}: {MAPS[1]} must have the shape of {NAME}, {shape}, got {other}')
         manifest = {name: _value(value) for name, value in file.attrs.items() if name != 'sha256'}
         size = _pixel_size(file, n_images)
-    found = ReconstructionFile(str(path), (n_images, height, width), manifest, partial(_read, path), size)
+    found = ReconstructionFile(str(path), (n_images, height, width), manifest, partial(_read, path), size, has_gfactors)
     for name in COUNTERS:
         numbers = manifest.get(name)
         if numbers is not None and not (isinstance(numbers, list) and len(numbers) == n_images):
@@ -71,11 +78,22 @@ def open_reconstruction(path: str | Path) -> ReconstructionFile:
     return found
 
 
-def _read(path: str | Path, index: int) -> Tensor:
+def _shape(file: h5py.File, name: str) -> tuple[int, int, int]:
+    """Shape (image, y, x) of a dataset of images; a ScanError if it is none."""
+    images = dataset(file, name)
+    if images.ndim != 3 or 0 in images.shape or images.dtype.kind not in 'fiuc':
+        got = f'{images.dtype} {images.shape}'
+        raise ScanError(f'{file.filename}: {name} must hold numbers with axes (image, y, x), got {got}')
+    return images.shape
+
+
+def _read(path: str | Path, index: int, kind: int = 0) -> Tensor:
     with opened(path) as file:
-        images = dataset(file, NAME)
+        images = dataset(file, MAPS[kind])
         require_held(images, images.nbytes // len(images))
         image = torch.from_numpy(np.abs(images[index]).astype(np.float32))
+    if kind:
+        return image.nan_to_num(0.0, 0.0, 0.0)
     if not bool(torch.isfinite(image).all()):
         raise ScanError(f'{path}: image {index} holds NaN or infinite values: reconstruct the scan again')
     return image

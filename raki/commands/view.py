@@ -1,9 +1,13 @@
-"""What `raki view` does: a reconstruction on a page, image by image."""
+"""What `raki view` does: reconstructions on a page, image by image, several files side by side."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from math import inf, isclose
 from pathlib import Path
+from typing import Any
 
-from raki.commands.inputs import shown
+from raki.commands.inputs import UsageError, line_of
 from raki.data.apart import reconstruction_apart
 from raki.data.digests import PLACEHOLDER, is_whole, sealed
 from raki.data.result import COUNTERS, ReconstructionFile, open_reconstruction
@@ -20,57 +24,226 @@ LEVELS = 4095
 WINDOW = 0.999
 """Images end at the largest of all images' quantiles."""
 
+GFACTOR_STEP = 0.005
+"""Of a stored g-factor map [1]."""
+GFACTOR_QUANTILE, GFACTOR_END = 0.95, 1.5
+"""The scale of g-factors ends at the largest of all maps' quantiles, and at least there [1]."""
 
-def view_file(path: Path, output: Path, slices: Sequence[int] | None = None) -> list[str]:
-    """Write a page that shows a reconstruction, and give warnings; memory stays that of one image and the page.
+MOST_TIMES = 4
+"""How many times brighter images of one file may be than those of another before a warning says so [1]."""
 
-    ScanError if the file holds no reconstruction, or not these slices.
+SAME_SIZE = 0.01
+"""How far sizes of pixels may differ, relative to each other [1]."""
+
+MM_PER_METRE = 1000.0
+
+Place = dict[str, int]
+"""Counters of an image by name."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file that is shown."""
+
+    path: Path
+    file: ReconstructionFile
+    name: str
+    """As the page calls it."""
+    is_whole: bool
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """What made it, but for what is said of single images."""
+        return {name: value for name, value in self.file.manifest.items() if name not in COUNTERS}
+
+    @property
+    def warnings(self) -> list[str]:
+        """What it warns of, and whether it is damaged."""
+        stored = self.manifest.get('warnings', [])
+        return [*[DAMAGED] * (not self.is_whole), *(stored if isinstance(stored, list) else [str(stored)])]
+
+    @cached_property
+    def numbers(self) -> dict[tuple[int, ...], int]:
+        """Number of the image of every place, by its counters."""
+        return {_key(place): number for number, place in enumerate(self.file.places)}
+
+
+def _key(place: Mapping[str, int]) -> tuple[int, ...]:
+    """Counters in a fixed order; one that a file does not tell is 0."""
+    return tuple(place.get(name, 0) for name in COUNTERS)
+
+
+def view_files(paths: Sequence[Path], output: Path, slices: Sequence[int] | None = None) -> list[str]:
+    """Write a page that shows reconstructions side by side, and give warnings about them.
+
+    Memory stays that of one image and the page. Of several files, what all of them have is shown.
+
+    Raises
+    ------
+    ScanError
+        If a file holds no reconstruction, or not these slices.
+    UsageError
+        If files do not go together: images of another size or orientation, or of no place that all have.
     """
-    file = reconstruction_apart(path, lambda: open_reconstruction(path))
-    chosen = _chosen(file, slices)
-    method = str(file.manifest.get('method', 'reconstruction'))
-    panels, window = [], 0.0
-    for index, place in chosen:
-        image = file.read(index)
-        window = max(window, quantile(image, WINDOW))
-        panels.append(Panel(method, place, picture(image, float(image.max()) / LEVELS)))
-    warnings = [DAMAGED] if is_whole(path) is False else []
-    page = render(_page(file, panels, window, warnings)).encode(errors='backslashreplace').decode()
+    sources = _opened(paths)
+    for other in sources[1:]:
+        _require_alike(sources[0].file, other.file)
+    places = _places(sources, slices)
+    ends = [_Ends() for _ in sources]
+    panels = [_panel(source, place, end) for place in places for source, end in zip(sources, ends, strict=True)]
+    warnings = [*_damaged(sources), *_unequal(sources, ends)]
+    page = render(_page(sources, panels, ends, warnings)).encode(errors='backslashreplace').decode()
     write_text(output, sealed(f'{page}<!-- {PLACEHOLDER} -->\n'))
     return warnings
 
 
-def _chosen(file: ReconstructionFile, slices: Sequence[int] | None) -> list[tuple[int, dict[str, int]]]:
-    """Number and place of every image that is wanted."""
-    places = file.places
-    there = sorted({place['slice'] for place in places})
-    for index in slices or ():
-        if index not in there:
-            raise ScanError(f'{file.path}: no slice {index}; the file has {", ".join(map(str, there))}')
-    return [(number, place) for number, place in enumerate(places) if not slices or place['slice'] in slices]
+@dataclass
+class _Ends:
+    """Where scales of the images of one file end."""
+
+    image: float = 0.0
+    gfactor: float = 0.0
 
 
-def _page(file: ReconstructionFile, panels: Sequence[Panel], window: float, own: Sequence[str]) -> Page:
-    manifest = {name: value for name, value in file.manifest.items() if name not in COUNTERS}
-    warnings = manifest.pop('warnings', [])
+def _opened(paths: Sequence[Path]) -> list[Source]:
+    files = {path: reconstruction_apart(path, partial(open_reconstruction, path)) for path in paths}
+    names = [path.name for path in files]
+    found = []
+    for path, file in files.items():
+        method = str(file.manifest.get('method', 'reconstruction'))
+        label = line_of(path.name if names.count(path.name) == 1 else path)
+        found.append(
+            Source(path, file, method if len(files) == 1 else f'{label}: {method}', is_whole(path) is not False)
+        )
+    return found
+
+
+def _require_alike(one: ReconstructionFile, other: ReconstructionFile) -> None:
+    """Raise a UsageError unless pixels of two files are those of the same place."""
+    kinds = (_size(one), _size(other)), (_axes(one), _axes(other))
+    for (own, its), what in zip(kinds, ('pixels', '(vertical, horizontal)'), strict=True):
+        if own != its:
+            raise UsageError(
+                f'images side by side need one size and orientation, got {own} {what} in {line_of(one.path)} and {its} '
+                f'in {line_of(other.path)}: view them one by one'
+            )
+
+
+def _size(file: ReconstructionFile) -> str:
+    return f'{file.shape[1]} × {file.shape[2]}'
+
+
+def _places(sources: Sequence[Source], slices: Sequence[int] | None) -> list[Place]:
+    """Counters of all images to show, in the order of the first file."""
+    for source in sources:
+        there = sorted({place['slice'] for place in source.file.places})
+        for index in slices or ():
+            if index not in there:
+                raise ScanError(f'{source.path}: no slice {index}; the file has {", ".join(map(str, there))}')
+    names = [name for name in COUNTERS if any(name in source.file.places[0] for source in sources)]
+    wanted = [key for key in sources[0].numbers if not slices or key[0] in slices]
+    found = [key for key in wanted if all(key in source.numbers for source in sources)]
+    if not found:
+        raise UsageError(
+            'no image is in all of these files: by their slices and repetitions, '
+            f'{", ".join(line_of(source.path) for source in sources)} have none in common: view them one by one'
+        )
+    return [{name: value for name, value in zip(COUNTERS, key, strict=True) if name in names} for key in found]
+
+
+def _panel(source: Source, place: Place, ends: _Ends) -> Panel:
+    number, gfactor = source.numbers[_key(place)], None
+    image = source.file.read(number)
+    ends.image = max(ends.image, quantile(image, WINDOW))
+    if source.file.has_gfactors:
+        values = source.file.read(number, 1)
+        ends.gfactor = max(ends.gfactor, quantile(values, GFACTOR_QUANTILE))
+        gfactor = picture(values, GFACTOR_STEP)
+    return Panel(source.name, place, picture(image, float(image.max()) / LEVELS), gfactor)
+
+
+def _damaged(sources: Sequence[Source]) -> list[str]:
+    return [_said_by(source, DAMAGED, len(sources)) for source in sources if not source.is_whole]
+
+
+def _unequal(sources: Sequence[Source], ends: Sequence[_Ends]) -> list[str]:
+    """Warn of images that one window shows as black, and of pixels of different sizes."""
+    found, first = [], sources[0]
+    darkest, brightest = (each(zip(ends, sources, strict=True), key=lambda pair: pair[0].image) for each in (min, max))
+    if brightest[0].image > MOST_TIMES * darkest[0].image:
+        times = brightest[0].image / darkest[0].image if darkest[0].image else inf
+        found.append(f'{brightest[1].name} is {times:.3g} times as bright as {darkest[1].name}: change the window')
+    for source in sources[1:]:
+        own, its = first.file.pixel_size, source.file.pixel_size
+        if own and its and not all(isclose(*pair, rel_tol=SAME_SIZE) for pair in zip(own, its, strict=True)):
+            found.append(f'pixels of {source.name} have another size than those of {first.name}: all are shown in that')
+    return found
+
+
+def _said_by(source: Source, text: str, n_sources: int) -> str:
+    return text if n_sources == 1 else f'{source.name}: {text}'
+
+
+def _page(sources: Sequence[Source], panels: Sequence[Panel], ends: Sequence[_Ends], own: Sequence[str]) -> Page:
     axes = {name: sorted({panel.place[name] or 0 for panel in panels}) for name in panels[0].place}
-    size, (height, width) = f'{file.shape[1]} × {file.shape[2]}', file.pixel_size or (1.0, 1.0)
-    extent = f' of {1000 * height:.4g} × {1000 * width:.4g} mm' if file.pixel_size else ''
-    vertical, horizontal = _orientation(manifest.get('image_axes'))
+    n_sources, first = len(sources), sources[0].file
+    stored = [_said_by(source, text, n_sources) for source in sources for text in source.warnings]
+    has_gfactors = any(source.file.has_gfactors for source in sources)
+    scales = {'image': max(end.image for end in ends) or 1.0}
+    height, width = first.pixel_size or (1.0, 1.0)
     return Page(
-        title=shown(Path(file.path).name),
+        title=' and '.join(line_of(source.path.name) for source in sources),
         axes={name: values for name, values in axes.items() if name == 'slice' or len(values) > 1},
         panels=panels,
-        scales={'image': window or 1.0},
-        facts=[f'{len(panels)} image(s) of {size} pixels{extent}; vertical {vertical}, horizontal {horizontal}.'],
-        caption=['Magnitude in the unit of the file; one window for all images until it is changed.'],
-        footer=manifest,
-        warnings=[*own, *(warnings if isinstance(warnings, list) else [str(warnings)])],
+        scales=scales | ({'gfactor': max(GFACTOR_END, *(end.gfactor for end in ends))} if has_gfactors else {}),
+        facts=[_extent(sources, len(panels)), *(_said_by(source, _made(source), n_sources) for source in sources)],
+        caption=_caption(has_gfactors=has_gfactors),
+        footer=_footer(sources),
+        warnings=[*own, *stored],
         pixel_aspect=height / width,
     )
 
 
-def _orientation(stated: object) -> tuple[str, str]:
-    """Names of the vertical and the horizontal axis, as the file states them; y and x where it does not."""
-    _, *axes = str(stated).split(', ')
+def _extent(sources: Sequence[Source], n_panels: int) -> str:
+    """How many images there are, and how large."""
+    file, (vertical, horizontal) = sources[0].file, _axes(sources[0].file)
+    of_mm = ''
+    if file.pixel_size:
+        height, width = (MM_PER_METRE * size for size in file.pixel_size)
+        of_mm = f' of {height:.4g} × {width:.4g} mm'
+    return f'{n_panels} image(s) of {_size(file)} pixels{of_mm}; vertical {vertical}, horizontal {horizontal}.'
+
+
+def _made(source: Source) -> str:
+    """How images were made, as far as their file tells."""
+    told = source.manifest
+    rates, versions = told.get('acceleration'), told.get('versions')
+    known = {
+        'by': told.get('method'),
+        'R =': 'x'.join(map(str, rates)) if isinstance(rates, list) and rates else None,
+        'from': told.get('source_file'),
+        'with raki': versions.get('raki') if isinstance(versions, dict) else None,
+    }
+    parts = [f'{name} {value}' for name, value in known.items() if value is not None]
+    return f'made {", ".join(parts)}.' if parts else 'the file does not say how it was made.'
+
+
+def _caption(*, has_gfactors: bool) -> list[str]:
+    images = 'Magnitude in the unit of the file; one window for all images until it is changed.'
+    maps = 'g-factors: noise over that of a full scan, net of the acceleration; one scale for all maps.'
+    return [images, *[maps] * has_gfactors]
+
+
+def _footer(sources: Sequence[Source]) -> dict[str, object]:
+    """All that files say of themselves, but their warnings."""
+    every = {
+        source.name: {name: value for name, value in source.manifest.items() if name != 'warnings'}
+        for source in sources
+    }
+    return next(iter(every.values())) if len(every) == 1 else dict(every)
+
+
+def _axes(file: ReconstructionFile) -> tuple[str, str]:
+    """Names of the vertical and the horizontal axis, as a file states them; y and x where it does not."""
+    _, *axes = str(file.manifest.get('image_axes')).split(', ')
     return (axes[0], axes[1]) if len(axes) == 2 else ('y', 'x')

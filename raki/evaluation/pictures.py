@@ -4,6 +4,7 @@ import base64
 import zlib
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -48,6 +49,13 @@ def picture(image: Tensor, step: float = 0.0) -> Picture:
     numbers = (image / step).round().int().clamp(max=LARGEST)
     planes = torch.stack([numbers >> 8, numbers & 255]).byte().numpy().tobytes()
     return Picture((image.shape[0], image.shape[1]), step, base64.b64encode(zlib.compress(planes)).decode())
+
+
+def image_of(picture: Picture) -> Tensor:
+    """Give the image (y, x) that a picture shows, in its unit."""
+    planes = np.frombuffer(zlib.decompress(base64.b64decode(picture.data)), np.uint8).reshape(2, *picture.shape)
+    high, low = torch.from_numpy(planes.astype(np.float32))
+    return picture.step * (256 * high + low)
 
 
 def judged_picture(image: Tensor, reference: Tensor) -> Picture:
