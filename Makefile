@@ -20,10 +20,7 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $(STAMP)
 
 demo: setup
-	mkdir -p $(DEMO)
-	$(BIN)/raki simulate -o $(DEMO)/scan.h5
-	$(BIN)/raki info $(DEMO)/scan.h5
-	$(BIN)/raki compare $(DEMO)/scan.h5 -o $(DEMO) --rates 2 3 4 5 --acs 24 --methods zero-filled grappa gated raki
+	$(BIN)/raki demo -o $(DEMO)
 
 # One worker per core, with one thread each: tests are many small problems.
 test: setup
@@ -34,9 +31,10 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
-# The site: build/site/html/index.html. make docs RAKI_DOCS_EXECUTION=cache also runs the notebooks and shows what they print.
+# The site: build/site/html/index.html. Pages with figures are executed, with one thread each;
+# make docs RAKI_DOCS_EXECUTION=cache also runs the notebooks and shows what they print.
 docs: setup
-	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going docs build/site/html
+	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx --jobs auto --quiet --fail-on-warning --keep-going docs build/site/html
 	@echo build/site/html/index.html
 
 # Every notebook in its short form, as scripts.

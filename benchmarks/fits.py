@@ -67,7 +67,7 @@ def rows_of(method: str, noise: float, n_frames: int, folder: Path) -> Iterator[
         begin = process_time()
         first = raki.reconstruct(scan, method, fitted=fits.interpolators)
         filled = process_time()
-        errors = [float(nrmse_object(each.image[0], truth, inside)) for each in (own, first)]
+        errors = [float(nrmse_object(each.reconstruction.image[0], truth, inside)) for each in (own, first)]
         yield {
             'method': method,
             'noise': noise,

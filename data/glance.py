@@ -122,10 +122,10 @@ def sampling_of(mask: Tensor) -> list[str]:
     return [f'{n_lines} of {mask.numel()} lines', rate, f'ACS {acs}' if all(pattern.acs) else 'no ACS']
 
 
-def picture_of(image: Tensor) -> bytes:
-    """A small PNG file of a magnitude image, axes (y, x)."""
+def picture_of(image: Tensor, side: int = LARGEST_SIDE) -> bytes:
+    """A small PNG file of a magnitude image, axes (y, x), with at most so many pixels along its longer side."""
     values = image.detach().cpu().float().nan_to_num(0.0, 0.0, 0.0)
-    factor = -(-max(values.shape) // LARGEST_SIDE)
+    factor = -(-max(values.shape) // side)
     small = avg_pool2d(values[None], factor, ceil_mode=True)[0] if factor > 1 else values
     ordered = small.flatten().sort().values
     white = float(ordered[round(WINDOW * (len(ordered) - 1))]) or 1.0

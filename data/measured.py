@@ -45,16 +45,26 @@ def lines_in_file(file: h5py.File | Mapping[str, np.ndarray], kspace: Tensor, ma
     axis of frames. `name` stands in errors. A ScanError as `measured_lines`, or if the mask does not fit, or what it
     says contradicts the samples.
     """
-    held = (kspace != 0).any(dim=-1)
     if masking.name is None and 'mask' not in file:
+        held = (kspace != 0).any(dim=-1)
         _require_phase_axes(kspace, held, name)
         stated = measured_lines(kspace, None, name)
-    elif masking.name == ZEROS:
+        _require_whole_coils(kspace, held, stated, name)
+        return stated
+    mask = None if masking.name == ZEROS else torch.from_numpy(_stated(file, kspace, masking, name))
+    return stated_lines(kspace, mask, name)
+
+
+def stated_lines(kspace: Tensor, mask: Tensor | None, name: str) -> Tensor:
+    """Which lines of one slab a mask (ky,) or (kz, ky) says were measured; without one, those that are not zero.
+
+    Raises as `lines_in_file` does.
+    """
+    held = (kspace != 0).any(dim=-1)
+    if mask is None:
         _require_phase_axes(kspace, held, name)
-        stated = measured_lines(kspace, held.any(dim=0), name)
-    else:
-        mask = torch.from_numpy(_stated(file, kspace, masking, name))
-        stated = measured_lines(kspace, mask, name)
+    stated = measured_lines(kspace, held.any(dim=0) if mask is None else mask, name)
+    if mask is not None:
         _require_no_more(held.any(dim=0), mask, name)
     _require_whole_coils(kspace, held, stated, name)
     return stated

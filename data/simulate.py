@@ -64,7 +64,7 @@ class Simulation:
             raise ValueError(f'volumes are simulated of a head only, got the phantom {self.phantom!r}')
 
 
-def simulate(settings: Simulation) -> Scan:
+def simulate(settings: Simulation = Simulation()) -> Scan:
     """Simulate a fully sampled scan with noise samples and its noise-free truth in `reference`."""
     generator = Generator().manual_seed(settings.seed)
     reference = torch.stack([_noise_free(settings, index, generator) for index in range(settings.n_slices)])

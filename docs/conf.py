@@ -1,4 +1,7 @@
-"""How the documentation is built: `make docs`."""
+"""How the documentation is built: `make docs`.
+
+Pages with code cells are executed, and show their figures; notebooks (minutes) with RAKI_DOCS_EXECUTION=cache.
+"""
 
 import os
 import re
@@ -8,41 +11,64 @@ import sys
 from importlib.metadata import version as version_of
 from pathlib import Path
 
+import typer
 from docutils import nodes
 from latex2mathml.converter import convert
 from sphinx.application import Sphinx
 from sphinx.ext.napoleon import Config, NumpyDocstring
 from sphinx.writers.html5 import HTML5Translator
 
+from raki.cli import app as raki_command
+
 project = 'raki'
 copyright = 'the raki contributors, MIT licence'  # noqa: A001
 version = release = version_of('raki')
 
 extensions = ['myst_nb', 'sphinx.ext.autodoc', 'sphinx.ext.viewcode']
-exclude_patterns = ['conf.py', 'notebooks/laboratory']
+exclude_patterns = ['conf.py', 'gallery/scene.py', 'notebooks/laboratory']
 html_math_renderer = 'mathml'
 html_theme = 'furo'
 html_title = f'raki {version}'
+html_static_path = ['static', 'gallery/thumbnails']
+html_css_files = ['pages.css']
+Path(__file__).with_name('gallery').joinpath('thumbnails').mkdir(exist_ok=True)  # pages fill it when they are executed
 
 autodoc_member_order = 'bysource'
 autodoc_typehints = 'description'
 autodoc_typehints_description_target = 'documented'
 default_role = 'code'
+smartquotes_action = 'qe'  # two dashes are those of an option
 
 myst_enable_extensions = ['dollarmath', 'amsmath']
 myst_heading_anchors = 3
 nb_custom_formats = {'.py': ['jupytext.reads', {'fmt': 'py:percent'}]}
-nb_execution_mode = os.environ.get('RAKI_DOCS_EXECUTION', 'off')
+nb_execution_mode = os.environ.get('RAKI_DOCS_EXECUTION', 'force')
+nb_execution_excludepatterns = [] if 'RAKI_DOCS_EXECUTION' in os.environ else ['notebooks/*.py']
 nb_execution_timeout = 600
 nb_execution_raise_on_error = True
 nb_output_stderr = 'remove'
+nb_code_prompt_show = nb_code_prompt_hide = '{type} of this figure'
+os.environ['MATPLOTLIBRC'] = str(Path(__file__).with_name('matplotlibrc'))
+os.environ['OMP_NUM_THREADS'] = os.environ.get('OMP_NUM_THREADS', '1')
+nb_merge_streams = True
+nb_render_markdown_format = 'gfm'
 
 
 def write_command_reference(app: Sphinx) -> None:
-    """Let typer describe the commands, so that the reference cannot fall behind them."""
-    words = [sys.executable, '-m', 'typer', 'raki.cli', 'utils', 'docs', '--name', 'raki', '--title', 'Command line']
-    page = subprocess.run(words, check=True, capture_output=True, text=True).stdout
-    path = Path(app.srcdir) / 'command_line.md'
+    """Let typer describe the commands, a page for each, so that the reference cannot fall behind them."""
+    words = [sys.executable, '-m', 'typer', 'raki.cli', 'utils', 'docs', '--name', 'raki', '--title', 'raki']
+    described = subprocess.run(words, check=True, capture_output=True, text=True).stdout
+    _, *parts = re.split(r'^## `raki (\S+)`$', described, flags=re.MULTILINE)
+    pages = dict(zip(parts[::2], parts[1::2], strict=True))
+    commands = typer.main.get_command(raki_command).commands
+    folder = Path(app.srcdir) / 'commands'
+    folder.mkdir(exist_ok=True)
+    for name in [name for name, command in commands.items() if not command.hidden]:
+        write_if_new(folder / f'{name}.md', f'# raki {name}\n{pages[name]}')
+
+
+def write_if_new(path: Path, page: str) -> None:
+    """Write a page that changed; what is as it was keeps its time, and is not read again."""
     if not path.exists() or path.read_text(encoding='utf-8') != page:
         path.write_text(page, encoding='utf-8')
 

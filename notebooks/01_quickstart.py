@@ -22,6 +22,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import matplotlib.pyplot as plt
+import numpy as np
 import torch
 
 import raki
@@ -53,12 +54,12 @@ images = {name: raki.reconstruct(scan, method).image[0] for name, method in meth
 assert full.reference is not None
 truth = root_sum_of_squares(image_from_kspace(full.reference[0]))
 for name, image in images.items():
-    print(f'{name:12s} NRMSE in the object {nrmse_object(image, truth):.4f}')
+    print(f'{name:12s} NRMSE in the object {nrmse_object(torch.from_numpy(image), truth):.4f}')
 
 figure, panels = plt.subplots(2, len(images), figsize=(11, 7), layout='constrained')
 for (top, bottom), (name, image) in zip(panels.T, images.items(), strict=True):
-    top.imshow(image.mT.numpy(), cmap='gray', vmin=0, vmax=float(truth.max()))
-    bottom.imshow((image - truth).abs().mT.numpy(), cmap='gray', vmin=0, vmax=0.2 * float(truth.max()))
+    top.imshow(image.T, cmap='gray', vmin=0, vmax=float(truth.max()))
+    bottom.imshow(abs(image - truth.numpy()).T, cmap='gray', vmin=0, vmax=0.2 * float(truth.max()))
     top.set(title=name, xticks=[], yticks=[])
     bottom.set(xlabel='|error| x 5', xticks=[], yticks=[])
 
@@ -78,9 +79,10 @@ by_hand = root_sum_of_squares(image_from_kspace(filled))
 # ## Both agree, and measured samples are untouched
 
 # %%
-assert torch.equal(by_hand, images['GRAPPA'])
+assert np.array_equal(by_hand.numpy(), images['GRAPPA'])
 assert torch.equal(filled[:, sampling.mask], kspace[:, sampling.mask])
-assert nrmse_object(images['GRAPPA'], truth) < 0.5 * nrmse_object(images['zero-filled'], truth)
+errors = {name: nrmse_object(torch.from_numpy(image), truth) for name, image in images.items()}
+assert errors['GRAPPA'] < 0.5 * errors['zero-filled']
 print('the short way and the long way agree bit for bit')
 
 # %% [markdown]
@@ -99,7 +101,7 @@ print(f'{own.n_slabs} slice(s), {own.n_coils} coils, matrix {tuple(own.kspace.sh
 print('images', tuple(result.image.shape))
 print('warnings:', result.warnings or 'none')
 if own.n_phase_axes == 1:
-    assert torch.equal(result.kspace[:, :, own.mask], own.kspace[:, :, own.mask])
+    assert np.array_equal(result.kspace[:, :, own.mask], own.kspace[:, :, own.mask])
 
 # %% [markdown]
 # ## A volume with two accelerated axes

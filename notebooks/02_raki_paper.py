@@ -170,7 +170,7 @@ by_hand = torch.complex(*outputs.chunk(2))  # (coil, missing line, line, readout
 # follow the first. In the readout it loses 3 samples at either end.
 
 # %%
-filled = result.kspace[0]
+filled = result.reconstruction.kspace[0]
 pairs = [
     (filled[:, line, 3:-3], by_hand[:, missing, gap])
     for gap in range(by_hand.shape[2])

@@ -103,7 +103,7 @@ print(f'{lattice.lattice}: images', tuple(of_volume.image.shape))
 
 # %%
 interpolator = result.interpolators[0]
-weights = matched_weights(image_from_kspace(result.kspace[0])).conj()
+weights = matched_weights(image_from_kspace(result.reconstruction.kspace[0])).conj()
 assert full.noise is not None
 exact = analytic_noise_map(interpolator, noise_covariance(full.noise), weights)
 print(f'mean g-factor, exactly: {float(exact.gfactor.mean()):.3f}')
@@ -146,7 +146,7 @@ by_hand = torch.where(sampling.mask[:, None], kspace, by_hand)
 # loops left zeros there.
 
 # %%
-filled = result.kspace[0]
+filled = result.reconstruction.kspace[0]
 assert torch.equal(filled[:, sampling.mask], scan.kspace[0][:, sampling.mask])
 difference = (filled - by_hand)[:, inside].norm() / by_hand[:, inside].norm()
 assert difference < 1e-4, difference

@@ -8,6 +8,9 @@ from .data.sampling import Sampling, undersample
 from .data.scan import Scan, ScanFile
 from .data.simulate import Simulation, simulate
 from .errors import CalibrationError, ResourceError, SamplingError, ScanError, TrainingError
+from .face.arrays import scan_of
+from .face.comparison import Comparison
+from .face.result import Result
 from .fits.stored import Fits
 from .grappa.method import Grappa
 from .interpolation.calibration import Method
@@ -19,13 +22,14 @@ from .networks.raki import RAKI_2019, RAKI_COMPLEX, Raki
 from .networks.residual import ResidualRaki
 from .partial_fourier.methods import Homodyne, Pocs
 from .pipeline import Reconstruction
-from .public import fit, load_fits, reconstruct, save_fits
+from .public import compare, fit, load_fits, reconstruct, save_fits
 
 __all__ = [
     'RAKI_2019',
     'RAKI_COMPLEX',
     'CalibrationError',
     'CoilTransform',
+    'Comparison',
     'DatasetLayout',
     'Fits',
     'Gated',
@@ -41,6 +45,7 @@ __all__ = [
     'Reconstruction',
     'ResidualRaki',
     'ResourceError',
+    'Result',
     'Sampling',
     'SamplingError',
     'Scan',
@@ -52,12 +57,14 @@ __all__ = [
     'TrainingError',
     'ZeroFilling',
     'coil_transform',
+    'compare',
     'fit',
     'load_fits',
     'load_scan',
     'open_scan',
     'reconstruct',
     'save_fits',
+    'scan_of',
     'simulate',
     'undersample',
 ]

@@ -1,5 +1,6 @@
 """Where to compute, and what time it is there."""
 
+import os
 import time
 
 import torch
@@ -24,3 +25,8 @@ def now(device: torch.device) -> float:
     if device.type == 'cuda':
         torch.cuda.synchronize(device)
     return time.perf_counter()
+
+
+def cpu_seconds() -> float:
+    """CPU time so far, of this process and of programs that it ran and that are over [s]."""
+    return sum(os.times()[:4])

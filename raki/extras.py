@@ -8,6 +8,7 @@ LIBRARIES = {
     'references': 'sigpy',
     'curves': 'plotly',
     'figure': 'matplotlib',
+    'frame': 'pandas',
     'slurm': 'submitit',
 }
 """What `pip install 'raki[NAME]'` adds, by NAME: optional dependencies of `pyproject.toml`."""

@@ -67,6 +67,9 @@ class Reconstruction:
     findings: tuple[str, ...] = ()
     """What is wrong with the samples, see `raki.data.damage.examine`, one sentence each."""
 
+    def __repr__(self) -> str:
+        return f'Reconstruction(image {" x ".join(map(str, self.image.shape))})'
+
     @property
     def notes(self) -> tuple[str, ...]:
         """What was done to the coils, to learn, and beyond the acquired range, one sentence each."""

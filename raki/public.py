@@ -1,65 +1,205 @@
-"""The Python face: what takes a method, or a way to complete partial Fourier, takes its name as well."""
+"""The Python face: what takes a method, a way to combine, or to complete partial Fourier, takes its name as well."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from raki import pipeline
-from raki.coils.combine import Combination, root_sum_of_squares
+from raki.coils.combine import Combination
 from raki.coils.transform import CoilTransform
-from raki.commands.catalogue import METHODS, known, method_named
+from raki.commands import inputs
+from raki.commands.catalogue import method_named, name_of, with_settings
+from raki.commands.compare import compared, feasible
 from raki.commands.fits import Kept, number_of
 from raki.commands.origin import versions
+from raki.data.blocks import Positions
 from raki.data.damage.examine import POLICIES, Policy
 from raki.data.masks import Pattern
 from raki.data.save import replacing
-from raki.data.scan import Scan
+from raki.data.scan import Scan, ScanFile
+from raki.evaluation.compare import ProgressFor
+from raki.evaluation.outside import Baseline
+from raki.evaluation.plan import Plan
+from raki.face import asked
+from raki.face.arrays import Array, array_of, in_memory, scan_from
+from raki.face.asked import Size
+from raki.face.calls import restating
+from raki.face.comparison import Comparison
+from raki.face.result import Result
 from raki.fits.likeness import moments_of
 from raki.fits.stored import Fit, Fits, read_fits
 from raki.interpolation import fit as interpolation
 from raki.interpolation.calibration import Method, Progress, silent
 from raki.interpolation.fit import Interpolator
 from raki.partial_fourier.methods import PARTIAL_FOURIER, PartialFourier
-from raki.pipeline import Reconstruction
+from raki.pipeline import COMBINATIONS, Reconstruction
+
+COMPARED = ('zero-filled', 'grappa', 'gated')
+"""Methods of a comparison where nobody names any."""
 
 
 def reconstruct(
-    scan: Scan,
-    method: Method | str = 'gated',
+    scan: Scan | ScanFile | Array,
+    mask: Array | Positions | Method | str | None = None,
+    method: Method | str | None = None,
     *,
-    device: torch.device | None = None,
-    combine: Combination = root_sum_of_squares,
+    device: torch.device | str | None = None,
+    combine: Combination | str = 'rss',
     partial_fourier: PartialFourier | str = 'zero-fill',
     coils: int | None = None,
     progress: Progress = silent,
     fitted: Sequence[Interpolator] = (),
     spikes: Policy | str = 'warn',
-) -> Reconstruction:
-    """`raki.pipeline.reconstruct` by a method, or by the name of one, see `raki.commands.catalogue.method_named`.
+) -> Result:
+    """Fill in what was not measured, and combine the coils.
 
-    So may partial Fourier be a name, see `raki.partial_fourier.methods.PARTIAL_FOURIER`, and what is done about damaged
-    samples, see `raki.data.damage.examine.POLICIES`.
+    `reconstruct(scan, 'grappa')` of a scan or a file; `reconstruct(kspace, mask, 'gated')` of arrays, NumPy's or
+    torch's; `reconstruct(kspace, 'gated')` where lines of zeros were not measured. Images come as NumPy arrays.
+
+    Parameters
+    ----------
+    scan
+        What was measured: a scan, a file of `raki.open_scan`, which is read whole, or k-space, complex, axes
+        (coil, ky, kx), with a first axis of slices, or of a volume (coil, kz, ky, kx) with a mask (kz, ky);
+        see `raki.face.arrays.scan_of`.
+    mask
+        Which lines were measured, not zero where they were: (ky,), or (kz, ky).
+    method
+        A method, or the name of one, see `raki.commands.catalogue.METHODS`; by default `gated`.
+    device
+        Where; by default a GPU if there is one.
+    combine
+        From coil images to one: `rss`, `walsh`, `espirit`.
+    partial_fourier
+        What is done beyond one end of the acquired range: `zero-fill`, `homodyne`, `pocs`.
+    coils
+        Number of virtual coils to learn in; None as many as there are.
+    progress
+        Told how far the training of each slice or volume is.
+    fitted
+        What to fill every slice or volume in with, from an earlier scan of the same pattern; by default it is learnt.
+    spikes
+        What is done about damaged samples: `warn`, `drop`, `keep`.
+
+    Returns
+    -------
+    Result
+        `.image`, axes (slice, y, x), or (y, x) of k-space without an axis of slices; `.kspace`, `.plot()`, `.save()`.
+
+    Raises
+    ------
+    ValueError
+        If arrays do not fit together, there is no such name, or the scan does not allow the method: the errors of
+        `raki.pipeline.reconstruct`. All of them restate the call.
     """
-    found, beyond = method_named(method), partial_fourier
-    if isinstance(beyond, str):
-        beyond = known(PARTIAL_FOURIER, beyond, 'partial Fourier')
-    return pipeline.reconstruct(
-        scan,
-        found,
-        device=device,
-        combine=combine,
-        partial_fourier=beyond,
-        coils=coils,
-        progress=progress,
-        fitted=fitted,
-        spikes=known(POLICIES, spikes, 'way to treat spikes') if isinstance(spikes, str) else spikes,
-    )
+    if isinstance(mask, str) or hasattr(mask, 'learn'):  # the second argument is the method
+        mask, method = None, method or mask  # type: ignore[assignment]
+    with restating('reconstruct', {'kspace': scan, 'mask': mask, 'method': method}):
+        measured, found, where = scan_from(scan, mask), method_named(method or 'gated'), asked.where(device)  # type: ignore[arg-type]
+        reconstruction = pipeline.reconstruct(
+            measured,
+            found,
+            device=where,
+            combine=asked.named(COMBINATIONS, combine, 'combination'),
+            partial_fourier=asked.named(PARTIAL_FOURIER, partial_fourier, 'partial Fourier'),
+            coils=coils,
+            progress=progress,
+            fitted=fitted,
+            spikes=asked.named(POLICIES, spikes, 'way to treat spikes'),
+        )
+    others = {'combine': combine, 'partial_fourier': partial_fourier, 'coils': coils, 'spikes': spikes}
+    options = asked.told({'method': name_of(found), **others, 'device': where, 'is_fitted': bool(fitted)})
+    is_one_slice = not isinstance(scan, Scan | ScanFile) and np.ndim(scan) == 3
+    return Result(reconstruction, measured, found, options, is_one_slice, scan if isinstance(scan, ScanFile) else None)
 
 
-def save_fits(path: str | Path, reconstruction: Reconstruction, scan: Scan, method: Method | str) -> None:
+def compare(
+    scan: Scan | ScanFile | Array,
+    rates: Sequence[Size] | Size | None = None,
+    methods: Sequence[str | Method | Baseline] | Mapping[str, Method | Baseline] | str = COMPARED,
+    *,
+    acs: Sequence[Size] | Size | None = None,
+    mask: str | None = None,
+    slices: Sequence[int] | None = None,
+    seeds: Sequence[int] = (0,),
+    replicas: int = 100,
+    refit: bool = False,
+    coils: int | None = None,
+    calibration: str | None = None,
+    faithful: float | None = None,
+    object_mask: Array | None = None,
+    device: torch.device | str | None = None,
+    progress: ProgressFor = lambda _: silent,
+) -> Comparison:
+    """Undersample a fully sampled scan, reconstruct it with several methods, and measure.
+
+    As `raki compare` does at the command line, whose options these are.
+
+    Parameters
+    ----------
+    scan
+        Fully sampled: a scan, a file of `raki.open_scan`, or k-space, see `reconstruct`.
+    rates
+        Accelerations: 3, or [2, 3]; of a volume '2x2' or '2x3s1' (Rz x Ry, s a CAIPI shift).
+    methods
+        Methods, or names of them; a dictionary gives them names of its own.
+    acs
+        ACS lines: 24, or [16, 24]; of a volume '16x24'.
+    mask
+        How lines are drawn instead, see `raki.data.masks.MASKS`, such as 'random', or 'random:1' for another seed.
+    slices
+        Which, counted from 0; by default the middle one.
+    seeds
+        Of methods that have one.
+    replicas
+        Of each noise map; 0 for none.
+    refit
+        Whether weights are learnt anew from every replica.
+    coils, calibration, faithful
+        As at the command line.
+    object_mask
+        The object, not zero inside, axes (y, x) or (slice, y, x).
+    device
+        Where to compute; by default a GPU if there is one.
+    progress
+        Called with the name of every task before it starts, gives what is told how far that is.
+
+    Raises
+    ------
+    ValueError
+        If the scan is not fully sampled, or rates, ACS and methods do not fit it. All errors restate the call.
+    """
+    said = None if methods is COMPARED else methods
+    with restating('compare', {'kspace': scan, 'rates': rates, 'methods': said, 'acs': acs, 'mask': mask}):
+        file = scan if isinstance(scan, ScanFile) else in_memory(scan_from(scan, None))
+        plan = Plan(
+            with_settings(asked.methods_by_name(methods), calibration, faithful),
+            inputs.rates_for(file, asked.words(rates)),
+            inputs.acs_for(file, asked.words(acs)),
+            list(map(inputs.seed_for, seeds)),
+            replicas,
+            asked.where(device),
+            coils,
+            refit,
+            None if object_mask is None else array_of(object_mask, 'object_mask') != 0,
+            asked.drawn_by(mask, asked.words(acs)),
+        )
+        chosen = [file.n_slices // 2] if slices is None else list(slices)
+        plan, first = feasible(file, plan, chosen)
+        _, report = compared(file, plan, chosen, first, progress)
+    return Comparison(report)
+
+
+def save_fits(
+    path: str | Path,
+    reconstruction: Result | Reconstruction,
+    scan: Scan | None = None,
+    method: Method | str | None = None,
+) -> None:
     """Store what was learnt for a reconstruction, so that it can fill in later scans of the same lines.
 
     Parameters
@@ -67,16 +207,27 @@ def save_fits(path: str | Path, reconstruction: Reconstruction, scan: Scan, meth
     path
         File to write, `NAME.safetensors`, all or nothing.
     reconstruction, scan, method
-        What came of it, and of what and how.
+        What came of it, and of what and how; what `raki.reconstruct` gives knows both.
+
+    Raises
+    ------
+    ValueError
+        If scan or method are not told.
     """
+    if isinstance(reconstruction, Result):
+        scan = reconstruction.scan if scan is None else scan
+        method = reconstruction.method if method is None else method
+    if scan is None or method is None:
+        raise ValueError(
+            'save_fits needs the scan and the method of a Reconstruction: save_fits(path, it, scan, method)'
+        )
     scan = scan.as_slices() if scan.has_full_kz else scan
     kept = Kept()
     for index, interpolator in enumerate(reconstruction.interpolators):
         kept.add(Fit(interpolator, number_of(scan, index), moments_of(scan.kspace[index], scan.mask)))
     found = method_named(method)
-    name = next((name for name, each in METHODS.items() if each == found), type(found).__name__)
     with replacing(path) as temporary:
-        kept.put(temporary, {'method': name, 'settings': asdict(found), 'versions': versions()})
+        kept.put(temporary, {'method': name_of(found), 'settings': asdict(found), 'versions': versions()})
 
 
 def load_fits(path: str | Path) -> Fits:

@@ -18,7 +18,7 @@ from raki.data.simulate import Simulation, simulate
 from raki.errors import CalibrationError, ResourceError
 from raki.evaluation.bart import read_cfl, write_cfl
 from raki.evaluation.metrics import nrmse_object, object_mask
-from raki.evaluation.outside import BASELINES, BartPics, Baseline, Espirit, Wavelet
+from raki.evaluation.outside import BASELINES, BartPics, Baseline, Espirit, OfImage, Wavelet
 from raki.fourier import image_from_kspace, kspace_from_image, spatial_axes
 from raki.interpolation.noise_power import noise_power
 from tests.toys import acs_of, measured_only, random_kspace
@@ -86,7 +86,7 @@ def test_a_mask_need_not_be_a_lattice(baseline: Baseline) -> None:
 
 
 @pytest.mark.parametrize('baseline', EVERY)
-def test_sensitivities_reach_over_the_whole_object(shared_scan, baseline: Baseline) -> None:
+def test_sensitivities_reach_over_the_whole_object(shared_scan, baseline: OfImage) -> None:
     """BART loses one pixel of 5920; at sigpy's own crop of 0.95 one of 70 is gone."""
     scan = load_scan(shared_scan('pulseq_brain16.h5'))
     kspace, sampling = scan.kspace[0], undersample(scan.mask, (4,), (32,))

@@ -1,15 +1,63 @@
 """The site says what the package does: `make docs` builds it without warnings, these tests hold its contents to it."""
 
+import ast
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 
 import raki
+from raki.cli import app
+from raki.commands.catalogue import METHODS
 from tests.test_architecture import MODULES
 
-DOCS = Path(__file__).resolve().parents[1] / 'docs'
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / 'docs'
+MADE = ('notebooks', 'commands')
+"""Folders that the build fills; of the second, the index is written by hand."""
+
+PAGES = {
+    path.relative_to(DOCS).as_posix(): path.read_text(encoding='utf-8')
+    for path in sorted(DOCS.rglob('*.md'))
+    if path.relative_to(DOCS).parts[0] not in MADE or path == DOCS / 'commands' / 'index.md'
+}
+
+CELL = re.compile(r'```\{code-cell\}[^\n]*\n(?::[^\n]*\n)*(.*?)^```$', re.DOTALL | re.MULTILINE)
+GALLERY = sorted(path for path in (DOCS / 'gallery').glob('*.py') if path.name != 'scene.py')
+LENGTHS = [
+    *(DOCS / page for page in PAGES),
+    *GALLERY,
+    *sorted((ROOT / 'notebooks').glob('*.py')),
+    *sorted((ROOT / 'notebooks' / 'results').glob('*.md')),
+]
+
+LONGEST_PROSE = 1500
+"""Words that a page may have without a figure."""
+
+LONGEST_SYMPTOM = 400
+"""Words of a page of the gallery."""
+
+
+def prose_of(path: Path) -> str:
+    """What a page says, without its code and tables."""
+    text = path.read_text(encoding='utf-8')
+    if path.suffix == '.md':
+        return re.sub(r'^(`{3,}|:{3,}).*?^\1|^\|[^\n]*$', '', text, flags=re.DOTALL | re.MULTILINE)
+    cells = re.split(r'^# %%(.*)\n', text, flags=re.MULTILINE)[1:]
+    said = (cell for kind, cell in zip(cells[::2], cells[1::2], strict=True) if '[markdown]' in kind)
+    return re.sub(r'^# ?', '', '\n'.join(said), flags=re.MULTILINE)
+
+
+def has_figure(path: Path) -> bool:
+    """Whether a page shows a picture: a file, or one that it draws when it is executed."""
+    text = path.read_text(encoding='utf-8')
+    return bool(
+        re.search(
+            r'!\[|<img |\{(figure|image)\}|plt\.show\(\)' if path.suffix == '.md' else r'panels\(|subplots\(', text
+        )
+    )
 
 
 def test_the_reference_has_every_module_once() -> None:
@@ -24,8 +72,61 @@ def test_the_recipe_for_numpy_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     sampling = raki.undersample(full.mask, (2,), (16,))
     monkeypatch.chdir(tmp_path)
     np.save('kspace.npy', np.where(sampling.mask[:, None], full.kspace[0], 0))
-    [code] = re.findall(r'```python\n(.*?)```', (DOCS / 'formats.md').read_text(encoding='utf-8'), flags=re.DOTALL)
+    [code] = re.findall(
+        r'```python\n(.*?)```', (DOCS / 'formats' / 'arrays.md').read_text(encoding='utf-8'), flags=re.DOTALL
+    )
     exec(code, {})
     scan = raki.load_scan('scan.h5')
     assert bool((scan.mask == sampling.mask).all())
     assert bool((scan.kspace[0, :, scan.mask] == full.kspace[0, :, scan.mask]).all())
+
+
+@pytest.mark.parametrize('page', [page for page, text in PAGES.items() if CELL.search(text)])
+def test_code_of_a_page_can_be_executed_and_says_where_its_numbers_come_from(page: str) -> None:
+    """The build executes it; here only whether it is Python, with the front matter that a notebook needs."""
+    text = PAGES[page]
+    assert text.startswith('---\nfile_format: mystnb\n')
+    for cell in CELL.findall(text):
+        ast.parse(cell)
+    if 'plt.show()' in text:
+        assert re.search(r'python (benchmarks|notebooks)/\w+\.py|omputed when this page is built', text)
+
+
+def test_files_that_pages_name_are_there() -> None:
+    """Benchmarks, what they found, and modules: a number without its command is no number."""
+    named = re.compile(r'\b(?:benchmarks|notebooks|raki|tests|data|grappa)/[\w/.]*\w\.(?:py|json|md)\b')
+    lost = [(page, name) for page, text in PAGES.items() for name in named.findall(text) if not (ROOT / name).exists()]
+    assert not lost
+
+
+def test_every_command_is_in_the_table_of_commands() -> None:
+    table = PAGES['commands/index.md']
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    visible = {name for name, command in commands.items() if not command.hidden}
+    assert set(re.findall(r'\((\w+)\.md\)', table)) == visible
+
+
+def test_every_method_is_in_the_table_of_methods() -> None:
+    names = re.findall(r'^\| `([\w-]+)` \|', PAGES['methods.md'].split('## How good')[0], flags=re.MULTILINE)
+    assert names == list(METHODS)
+
+
+@pytest.mark.parametrize('path', LENGTHS, ids=lambda path: path.relative_to(DOCS.parent).as_posix())
+def test_a_long_page_has_a_figure(path: Path) -> None:
+    n_words = len(prose_of(path).split())
+    assert n_words <= LONGEST_PROSE or has_figure(path), f'{n_words} words without a figure: split it, or draw one'
+
+
+@pytest.mark.parametrize('path', GALLERY, ids=lambda path: path.stem)
+def test_a_page_of_the_gallery_is_short_and_shows_what_it_is_about(path: Path) -> None:
+    assert len(prose_of(path).split()) <= LONGEST_SYMPTOM
+    assert has_figure(path)
+
+
+def test_the_gallery_leads_to_every_page_from_a_picture_that_the_page_makes() -> None:
+    index = (DOCS / 'gallery' / 'index.md').read_text(encoding='utf-8')
+    linked = re.findall(r'<a href="(\w+)\.html"><img src="\.\./_static/(\w+)\.png"', index)
+    made = {path.stem: re.findall(r"thumbnail\(\s*'(\w+)'", path.read_text(encoding='utf-8')) for path in GALLERY}
+    assert dict(linked) == {page: names[0] for page, names in made.items() if names}
+    listed = re.findall(r'^(\w+)$', index, flags=re.MULTILINE)
+    assert sorted(listed) == sorted([*made, 'with_mrpro'])

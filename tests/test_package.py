@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import h5py
+import numpy as np
 import pytest
 import torch
 
@@ -42,8 +43,8 @@ def test_a_method_may_be_named() -> None:
     expected = raki.fit(raki.Grappa(), scan.kspace[0], sampling).fill(scan.kspace[0])
     assert torch.equal(raki.fit('grappa', scan.kspace[0], sampling).fill(scan.kspace[0]), expected)
     half = replace(scan, mask=sampling.mask)
-    assert torch.equal(raki.reconstruct(half, 'grappa').image, raki.reconstruct(half, raki.Grappa()).image)
-    assert torch.equal(raki.reconstruct(half).image, raki.reconstruct(half, raki.Gated()).image)
+    assert np.array_equal(raki.reconstruct(half, 'grappa').image, raki.reconstruct(half, raki.Grappa()).image)
+    assert np.array_equal(raki.reconstruct(half).image, raki.reconstruct(half, raki.Gated()).image)
     with pytest.raises(ValueError, match="no method 'grapa': choose from zero-filled, grappa"):
         raki.fit('grapa', scan.kspace[0], sampling)
 
@@ -62,7 +63,7 @@ def test_the_readmes_python_runs(
     monkeypatch.setitem(METHODS, 'raki', quick)
     code = re.findall(r'```python\n(.*?)```', README, flags=re.DOTALL)[0]
     exec(code, {})
-    assert capsys.readouterr().out.count('torch.Size([1, 40, 32])') == 3
+    assert capsys.readouterr().out.count('(1, 40, 32)') == 3
 
 
 def test_the_readme_names_every_method() -> None:

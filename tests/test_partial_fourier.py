@@ -229,12 +229,12 @@ def test_a_reconstruction_keeps_its_measured_samples_and_says_what_was_done(name
     mask = torch.zeros(96, dtype=torch.bool)
     mask[24::2] = mask[36:61] = True
     scan = replace(scan_of(full.kspace, mask), noise=full.noise)
-    result = raki.reconstruct(scan, 'grappa', device=CPU, partial_fourier=name)
+    result = raki.reconstruct(scan, 'grappa', device=CPU, partial_fourier=name).reconstruction
     assert torch.equal(result.kspace[0][:, mask], full.kspace[0][:, mask])
     assert bool(result.kspace[0][:, :23].any()) == (name == 'pocs')
     assert full.reference is not None
     truth = image_from_kspace(full.reference[0]).norm(dim=0)
-    zero = raki.reconstruct(scan, 'grappa', device=CPU)
+    zero = raki.reconstruct(scan, 'grappa', device=CPU).reconstruction
     ratio = nrmse_object(result.image[0], truth) / nrmse_object(zero.image[0], truth)
     assert ratio == 1 if name == 'zero-fill' else ratio < 0.8
     assert any('partial Fourier along ky' in note for note in result.notes)

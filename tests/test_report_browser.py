@@ -13,8 +13,10 @@ import pytest
 from raki.cli import main
 from raki.commands.compare import compare_file
 from raki.data.load import open_scan
+from raki.data.masks import Drawn
 from raki.data.save import write_scan
 from raki.data.simulate import Simulation, simulate
+from raki.evaluation import web_page
 from raki.evaluation.plan import Plan, Rate
 from raki.evaluation.verdict import COLUMNS, verdict_of
 from raki.grappa.method import Grappa
@@ -75,9 +77,13 @@ class Visit:
         self.requests: list[str] = []
         self.page.on('console', lambda message: self.complaints.append(message.text))
         self.page.on('pageerror', lambda error: self.complaints.append(str(error)))
-        self.page.on('request', lambda request: self.requests.append(request.url))
+        self.page.on('request', lambda request: self._note(request.url))
         self.page.goto(path.as_uri() + fragment)
         self.page.wait_for_selector('html[data-ready]')
+
+    def _note(self, url: str) -> None:
+        if not url.startswith('blob:'):  # what the page has unpacked of itself
+            self.requests.append(url)
 
     def pixels(self, layer: str, method: str) -> str:
         """What a canvas shows."""
@@ -159,6 +165,9 @@ def test_browser_fits_every_window(browser: 'Browser', request: pytest.FixtureRe
         visit.draw_curves()
         table = visit.box('#summary')
         assert table['x'] + table['width'] <= width
+        reference, winner = (visit.box(f'[data-layer=image]{name} canvas') for name in ('[data-method=""]', '.chosen'))
+        assert reference['x'] + reference['width'] <= winner['x'] + 2
+        assert winner['x'] + winner['width'] <= width
     assert visit.page.evaluate('document.documentElement.scrollWidth') <= width
     assert visit.complaints == []
     visit.context.close()
@@ -493,6 +502,40 @@ def test_browser_prints_a_light_page_with_images_and_curves(browser: 'Browser', 
     pages = re.findall(rb'/Type\s*/Page[^s]', visit.page.pdf(prefer_css_page_size=True))
     assert 2 <= len(pages) <= 3
     assert visit.page.locator('#curve-seconds svg.main-svg').count() > 0
+    assert visit.complaints == []
+    visit.context.close()
+
+
+def test_browser_shows_a_report_without_plotly(
+    browser: 'Browser', tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web_page, '_plotly', lambda: None)
+    write_scan(tmp_path / 'scan.h5', simulate(Simulation((48, 40), n_coils=4)), {})
+    plan = Plan({'zero-filled': ZeroFilling()}, (Rate((2,)),), ((16,),), n_replicas=0)
+    compare_file(open_scan(tmp_path / 'scan.h5'), tmp_path, plan, (0,), lambda _name: silent)
+    visit = Visit(browser, tmp_path / 'report.html')
+    assert visit.page.get_by_text('Curves over the rate are left out').count() == 1
+    assert 'nothing was filled in' in visit.page.locator('h1').inner_text()
+    visit.page.emulate_media(media='print')
+    assert visit.page.pdf()
+    assert visit.complaints == []
+    visit.context.close()
+
+
+def test_browser_takes_the_acs_that_a_rate_has(browser: 'Browser', tmp_path: Path) -> None:
+    """As of masks of fastMRI, whose centres shrink as the rate grows."""
+    write_scan(tmp_path / 'scan.h5', simulate(Simulation((96, 40), n_coils=4, n_slices=2)), {})
+    drawn = Drawn('equispaced_fraction', 0)
+    plan = Plan({'zero-filled': ZeroFilling()}, (Rate((2,)), Rate((3,))), n_replicas=0, drawn=drawn)
+    rows = compare_file(open_scan(tmp_path / 'scan.h5'), tmp_path, plan, (0, 1), lambda _name: silent)
+    acs = {row.rate: row.acs for row in rows}
+    assert acs[2] != acs[3]
+    visit = Visit(browser, tmp_path / 'report.html', '#slice=1&rate=2')
+    for rate in (2, 3):
+        visit.page.locator(f'#summary button[value="{rate}"]').click()
+        visit.wait_for(slice=1, rate=rate, acs=int(acs[rate]))
+        assert visit.page.locator('figure[data-layer=image] canvas.absent').count() == 0
+        assert '' not in table_of(visit)['zero-filled']
     assert visit.complaints == []
     visit.context.close()
 

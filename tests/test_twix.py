@@ -351,6 +351,6 @@ def test_an_accelerated_scan_gives_the_images_of_the_same_lines_in_an_array(tmp_
     mask = torch.zeros(48, dtype=torch.bool)
     mask[[*lattice, *acs]] = True
     direct = raki.Scan(torch.where(mask[:, None], full, 0)[None], mask, noise=found.noise)
-    images = [raki.reconstruct(scan, 'grappa').image for scan in (found, direct)]
+    images = [raki.reconstruct(scan, 'grappa').reconstruction.image for scan in (found, direct)]
     torch.testing.assert_close(images[0], images[1], rtol=0, atol=1e-4 * float(images[1].max()))
     assert images[0].shape == (1, 48, 40)

@@ -36,10 +36,10 @@ FIXED = {('rraki', 'calibration'): "it always learns from the scan's own reconst
 
 
 def known(every: Mapping[str, T], name: str, kind: str) -> T:
-    """Look something up by name; a ValueError where there is nothing of that name tells those there are."""
-    if name not in every:
+    """Look something up by name, in any case; a ValueError where there is none of that name tells those there are."""
+    if name.lower() not in every:
         raise ValueError(f'no {kind} {name!r}: choose from {", ".join(every)}')
-    return every[name]
+    return every[name.lower()]
 
 
 def method_named(method: Method | str) -> Method:
@@ -47,12 +47,19 @@ def method_named(method: Method | str) -> Method:
     return known(METHODS, method, 'method') if isinstance(method, str) else method
 
 
-def methods_named(names: Sequence[str], n_iterations: int | None = None) -> dict[str, Method | Baseline]:
-    """Look methods and outside references up, ValueError if there is none of a name.
+def name_of(method: Method | Baseline) -> str:
+    """Name of a method or an outside reference in METHODS or BASELINES; that of its class where it is not there."""
+    every = {**METHODS, **BASELINES}
+    return next((name for name, each in every.items() if each == method), type(method).__name__)
 
-    Those that are trained come with another number of iterations if it is given.
+
+def methods_named(names: Sequence[str], n_iterations: int | None = None) -> dict[str, Method | Baseline]:
+    """Look methods and outside references up, in any case, ValueError if there is none of a name.
+
+    They come by the names that all have in results. Those that are trained come with another number of iterations if it
+    is given.
     """
-    found = {name: known({**METHODS, **BASELINES}, name, 'method') for name in names}
+    found = {name.lower(): known({**METHODS, **BASELINES}, name, 'method') for name in names}
     if n_iterations is None:
         return found
     changes = {name: getattr(method, 'with_iterations', None) for name, method in found.items()}

@@ -13,6 +13,7 @@ from raki.commands.figures import draw_figures
 from raki.commands.inputs import UsageError, by, sizes_by_axis
 from raki.commands.inputs import shown as printable
 from raki.commands.origin import versions
+from raki.commands.progress import Watch
 from raki.data.masks import Drawn
 from raki.data.sampling import Sampling
 from raki.data.save import kind_of, replacing_all
@@ -43,8 +44,8 @@ PICTURES = 3
 """Of a cell: image, g-factors, retention."""
 
 
-def require_folder(folder: Path) -> None:
-    """Raise before any work unless results can be put into a folder, which is made if there is none.
+def require_folder(folder: Path, files: Sequence[str] = FILES) -> None:
+    """Raise before any work unless these files can be put into a folder, which is made if there is none.
 
     Raises
     ------
@@ -55,7 +56,7 @@ def require_folder(folder: Path) -> None:
     """
     if not folder.is_dir() and (kind := kind_of(folder) or ('a file' if folder.exists() else '')):
         raise UsageError(f'-o must name a folder, but {folder} is {kind}')
-    for path in (folder / name for name in FILES):
+    for path in (folder / name for name in files):
         if kind := kind_of(path):
             raise UsageError(f'{path} is {kind}, which is never replaced: choose another folder for -o')
     if (kind := kind_of(folder / KEPT)) not in ('', 'a folder') or (not kind and (folder / KEPT).exists()):
@@ -119,7 +120,7 @@ def feasible(file: ScanFile, plan: Plan, slices: Sequence[int]) -> tuple[Plan, S
     if len(file.shape) > 4 and len(slices) > 1:
         raise UsageError(f'a volume is compared as a whole and shown in one slice, got --slices {by(slices)}')
     first = file.read([0 if len(file.shape) > 4 else slices[0]])
-    _require_full(first, file.path)
+    require_full(first, file.path)
     require_feasible(plan, first)
     if plan.object_mask is not None and file.readout_is_rows:
         plan = replace(plan, object_mask=plan.object_mask.mT)
@@ -131,10 +132,12 @@ def compared(
 ) -> tuple[list[Row], Report]:
     """Compare methods on what is `feasible`, whose first slab is given; cells that are kept are not done again."""
     is_volume, turn = len(file.shape) > 4, {'readout_is_rows': file.readout_is_rows}
+    watch, names = Watch.of(progress_for), [task.name for _ in slices for task in tasks(Bench(first, slices[0], plan))]
+    watch.expect('cell', names, n_fits=1 + plan.n_replicas * plan.is_refitted)
     rows, shown = list[Row](), dict[int, ShownSlice]()
     for index in slices:
         bench = Bench(first if index == slices[0] else file.read([index]), index, plan)
-        found = _cells(bench, kept, progress_for, **turn)
+        found = _cells(bench, kept, watch, **turn)
         rows += [row for row, _ in found]
         reference, inside = bench.true_image.cpu(), bench.inside.cpu()
         reference, inside = (each[index] if is_volume else each for each in (reference, inside))
@@ -148,11 +151,11 @@ def compared(
     return rows, Report(results, shown, first.voxel_size and first.voxel_size[-2:], **turn)
 
 
-def _cells(bench: Bench, kept: Kept | None, progress_for: ProgressFor, **turn: bool) -> list[Found]:
+def _cells(bench: Bench, kept: Kept | None, watch: Watch, **turn: bool) -> list[Found]:
     """All cells of a slab, those that are kept as they are."""
 
     def made(task: Task) -> Found:
-        cell = task.done(bench, progress_for)
+        cell = task.done(bench, watch)
         return cell.row, shown_cell(cell, bench.true_image.cpu(), **turn)
 
     if kept is None:
@@ -160,7 +163,9 @@ def _cells(bench: Bench, kept: Kept | None, progress_for: ProgressFor, **turn: b
     slab, found = slab_digest(bench, versions=versions(), **turn), list[Found]()
     for task in tasks(bench):
         key = cell_digest(slab, task)
-        if (done := kept.get(key)) is None:
+        if (done := kept.get(key)) is not None:
+            watch.skip()
+        else:
             done = made(task)
             kept.put(key, done)
         found.append(done)
@@ -181,7 +186,8 @@ def write_report(folder: Path, report: Report, figures: Sequence[Path] = ()) -> 
         draw_figures(new_files, report, [path for path in figures if path not in inside])
 
 
-def _require_full(scan: Scan, path: str) -> None:
+def require_full(scan: Scan, path: str) -> None:
+    """Raise a SamplingError unless a scan can be the truth."""
     if Sampling.from_mask(scan.mask).acceleration > 1:
         raise SamplingError(
             f'{path}: comparing needs a fully sampled scan as the truth, but only {int(scan.mask.sum())} of '

@@ -15,12 +15,12 @@ from raki.data.damage.examine import warned
 from raki.data.masks import Pattern
 from raki.data.sampling import Sampling
 from raki.data.scan import Scan
-from raki.device import now
+from raki.device import cpu_seconds, now
 from raki.errors import ScanError
+from raki.evaluation.baseline import Baseline, MeasuredOnly, measured_of
 from raki.evaluation.lesions import DIAMETERS, USUAL_DIAMETER
 from raki.evaluation.metrics import Judged, figures_of, nrmse_object, object_mask
 from raki.evaluation.noise_maps import NoiseMap, covariance_without_noise_scan, full_noise, replica_noise_map
-from raki.evaluation.outside import Baseline
 from raki.evaluation.plan import Asked, Plan
 from raki.evaluation.retention import RetentionMap, derivative_of, retention_map
 from raki.evaluation.rows import Cell, Label, Row
@@ -144,33 +144,35 @@ class Bench:
     def cell(
         self, name: str, method: Method | Baseline, sampling: Pattern, labels: tuple[Label, Label], told: Progress
     ) -> Cell:
-        """Reconstruct one cell and measure; labels are those of rate and ACS."""
-        device = self.kspace.device
-        start = now(device)
+        """Reconstruct one cell and measure what the plan asks for; labels are those of rate and ACS."""
+        device, names = self.kspace.device, self.plan.figures
+        start, before = now(device), cpu_seconds()
         interpolator = self._fitted(method, sampling, self.kspace, told)
         fitted = now(device)
         filled = interpolator.fill(self.kspace)
-        done = now(device)
+        done, busy = now(device), cpu_seconds() - before
         seconds, images = (fitted - start, done - fitted), (self.magnitude(filled), self.true_image)
         missing = (sampling.inside & ~sampling.mask & self.scan.mask).to(device)
         fill = interpolator.fill
-        maps = self._retention(interpolator, sampling), self._noise_map(method, interpolator, sampling)
+        retention = self._retention(interpolator, sampling) if names is None else None
+        maps = retention, self._noise_map(method, interpolator, sampling)
         where = self.inside, self.whole, missing
         diameters = (USUAL_DIAMETER,) if _is_slow(interpolator) else DIAMETERS
         others = *maps, diameters, self.noise_floor, *seconds
         judged = Judged(filled, self.truth, *images, *where, sampling, self.kspace, fill, *others)
         seed, warnings = setting_of(method, 'seed'), (*self.findings, *interpolator.warnings)
-        lesions = [each.summary() for each in judged.lesions]
-        others = lesions, self._tradeoff(method, interpolator, sampling)
-        row = Row(name, *labels, self.index, seed, figures_of(judged), warnings, str(device), *others)
+        lesions = [each.summary() for each in judged.lesions] if names is None else []
+        others = lesions, self._tradeoff(method, interpolator, sampling) if names is None else [], busy
+        row = Row(name, *labels, self.index, seed, figures_of(judged, names), warnings, str(device), *others)
         gfactors = None if judged.gfactors is None else judged.gfactors.cpu()
-        return Cell(row, judged.image.cpu(), gfactors, judged.retention.retained.cpu())
+        return Cell(row, judged.image.cpu(), gfactors, None if retention is None else retention.retained.cpu())
 
     def _fitted(
         self, method: Method | Baseline, sampling: Pattern, kspace: Tensor, progress: Progress = silent
     ) -> Filler:
         if isinstance(method, Baseline):
-            return method.calibrate(sampling.acs_block(kspace), sampling, kspace)
+            measured = measured_of(kspace, sampling)
+            return MeasuredOnly(method.calibrate(sampling.acs_block(measured), sampling, measured), sampling)
         return Slab(kspace, sampling, None, self.seen.noise, self.plan.coils).fitted(method, progress)
 
     def _noise_map(self, method: Method | Baseline, interpolator: Filler, sampling: Pattern) -> NoiseMap | None:

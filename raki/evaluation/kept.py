@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -39,16 +40,16 @@ class Kept:
 
     folder: Path
 
-    def get(self, key: str) -> Found | None:
-        """The cell of this key; None if there is none, or it is damaged."""
+    def get(self, key: str) -> Any:
+        """What was put there by this key; None if there is nothing, or it is damaged."""
         try:
             digest, _, text = self._path(key).read_text(encoding='utf-8').partition('\n')
             return unpacked(json.loads(text), [], KNOWN) if digest == _digest((key, text)) else None
         except (OSError, ValueError):
             return None
 
-    def put(self, key: str, cell: Found) -> None:
-        """Keep a cell, all or nothing."""
+    def put(self, key: str, cell: Found | Row) -> None:
+        """Keep a cell, with its pictures or without, all or nothing."""
         text = json.dumps(packed(cell, []))
         write_text(self._path(key), f'{_digest((key, text))}\n{text}')
 
@@ -135,6 +136,7 @@ def slab_digest(bench: Bench, **others: Plain) -> str:
         'coils': plan.coils,
         'object': plan.object_mask,
         'device': str(plan.device),
+        'figures': None if plan.figures is None else list(plan.figures),
         'n_threads': torch.get_num_threads(),
     }
     return _digest(deciding | others)

@@ -29,6 +29,7 @@ from raki.data.blocks import slices
 from raki.data.masks import Pattern
 from raki.errors import CalibrationError
 from raki.evaluation.bart import as_bart, as_pics_has_it, bart, from_bart, require_bart
+from raki.evaluation.baseline import Baseline
 from raki.extras import require_extra
 from raki.fourier import centre_crop, image_from_kspace, kspace_from_image, spatial_axes
 from raki.interpolation.calibration import Calibration
@@ -69,8 +70,8 @@ class ImageModel:
 
 
 @dataclass(frozen=True, slots=True)
-class Baseline:
-    """An outside reference for comparisons, by sigpy: sensitivities, strength of the regularisation, solution."""
+class OfImage(Baseline):
+    """An outside reference by sigpy: sensitivities, strength of the regularisation, solution."""
 
     n_iterations: int
     """At most."""
@@ -78,7 +79,7 @@ class Baseline:
     """What solves in `sigpy.mri.app`."""
 
     def require_installed(self, name: str) -> None:
-        """Raise an ExtraError or a ResourceError, in which it is called so, unless what it needs is installed."""
+        """See `Baseline.require_installed`."""
         require_extra('references', name)
 
     def smallest(self, calibration: Calibration) -> Neighbourhood | None:
@@ -86,24 +87,7 @@ class Baseline:
         return noise_neighbourhood(calibration.acs)
 
     def calibrate(self, acs: Tensor, sampling: Pattern, kspace: Tensor) -> ImageModel:
-        """Learn sensitivities and the strength of the regularisation.
-
-        Parameters
-        ----------
-        acs
-            Autocalibration lines in the centre of k-space, axes (coil, phase axes, readout).
-        sampling
-            The pattern of the k-space to fill: a lattice, or any mask.
-        kspace
-            The k-space to fill, axes (coil, phase axes, kx); only measured lines are looked at.
-
-        Raises
-        ------
-        CalibrationError
-            If the ACS is too small, or shows no sensitivities.
-        ResourceError
-            If a program that is needed is not installed.
-        """
+        """Learn sensitivities and the strength of the regularisation; a CalibrationError if the ACS shows none."""
         lines, measured = torch.zeros(kspace.shape, dtype=torch.complex64), _measured(kspace, sampling)
         centre_crop(lines, tuple(acs.shape[1:])).copy_(acs.cpu())  # its place is a phase that all coils share
         maps = self.sensitivities(lines, _calibration_block(acs))
@@ -142,7 +126,7 @@ class Baseline:
 
 
 @dataclass(frozen=True, slots=True)
-class Espirit(Baseline):
+class Espirit(OfImage):
     """SENSE with ESPIRiT sensitivities, conjugate gradients.
 
     Uecker et al. 2014, Magn Reson Med 71:990 (https://doi.org/10.1002/mrm.24751).
@@ -153,7 +137,7 @@ class Espirit(Baseline):
 
 
 @dataclass(frozen=True, slots=True)
-class Wavelet(Baseline):
+class Wavelet(OfImage):
     """L1-wavelet reconstruction with ESPIRiT sensitivities, Daubechies-4, accelerated proximal gradients.
 
     Lustig et al. 2007, Magn Reson Med 58:1182 (https://doi.org/10.1002/mrm.21391).
@@ -173,7 +157,7 @@ class Wavelet(Baseline):
 
 
 @dataclass(frozen=True, slots=True)
-class BartPics(Baseline):
+class BartPics(OfImage):
     """SENSE with ESPIRiT sensitivities, `ecalib` and `pics -l2` of the BART toolbox, where it is installed.
 
     Uecker et al. 2015, Proc Intl Soc Mag Reson Med 23:2486 (https://mrirecon.github.io/bart).
@@ -192,7 +176,7 @@ class BartPics(Baseline):
         return from_bart(bart('ecalib', arguments, {'kspace': as_bart(lines)}), lines.ndim)
 
     def image(self, lines: Tensor, maps: Tensor, strength: float, sampling: Pattern) -> Tensor:
-        """See `Baseline.image`."""
+        """See `OfImage.image`."""
         pattern = sampling.mask[..., None].expand(lines.shape[1:]).to(lines)[None]
         arguments = ('-l2', '-r', f'{strength:.6e}', '-w', '1', '-i', str(self.n_iterations), '-p', '{pattern}')
         inputs = {'kspace': as_bart(as_pics_has_it(lines)), 'maps': as_bart(maps), 'pattern': as_bart(pattern)}

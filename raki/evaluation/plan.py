@@ -1,6 +1,6 @@
 """What a comparison is to do, and whether it can be done."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ from raki.data.masks import Drawn, Irregular, Pattern, pattern_of
 from raki.data.sampling import Sampling, undersample
 from raki.data.scan import Scan
 from raki.errors import CalibrationError, SamplingError
-from raki.evaluation.outside import Baseline
+from raki.evaluation.baseline import Baseline
 from raki.evaluation.rows import Label
 from raki.interpolation.calibration import Calibration, Method
 from raki.interpolation.fit import ZeroFilling
@@ -66,6 +66,9 @@ class Plan:
     """The object, if not found by itself: boolean, axes of the images, or with a first axis over all slices."""
     drawn: Drawn | None = None
     """How lines are drawn, with a centre of its own instead of `acs`; None for lattices."""
+    figures: Collection[str] | None = None
+    """Names of the figures of `raki.evaluation.metrics` to measure, none of retention; None for all, and for maps of
+    retention, summaries of lesions and errors at other strengths besides, which take most of the time."""
 
     def __post_init__(self) -> None:
         if not (self.methods and self.rates and self.acs and self.seeds):

@@ -30,6 +30,8 @@ class Row:
     """Summaries of `raki.evaluation.lesions.LesionResponse`: of each diameter the brighter, then the darker discs."""
     tradeoff: Sequence[Mapping[str, float]] = ()
     """`nrmse_object` and `retention_mean` of the same method at each `strength` of `raki.evaluation.tradeoff`."""
+    seconds_cpu: float | None = None
+    """CPU time to learn and to fill in, of all threads and of programs that were run [s]."""
 
     def flat(self) -> dict[str, Any]:
         """All of it side by side; JSON has neither infinity (PSNR without error) nor NaN: None."""

@@ -55,10 +55,10 @@ def tasks_for(words: Sequence[str], folder: Path, suffix: str, ours: Collection[
         If there is no scan, two would have the same output, or an output would replace a scan or a file of others.
     """
     written = {_place(folder / name) for name in ours}
-    scans = [scan for scan in _scans(words) if _place(scan) not in written]
+    scans = [scan for scan in scans_in(words) if _place(scan) not in written]
     if not scans:
         raise UsageError(f'no scans in {shown(", ".join(words))}: name files, patterns such as "*.h5", or folders')
-    tasks = [Task(scan, folder / f'{name}{suffix}') for scan, name in zip(scans, _names(scans), strict=True)]
+    tasks = [Task(scan, folder / f'{name}{suffix}') for scan, name in zip(scans, names_of(scans), strict=True)]
     _require_apart(tasks, suffix)
     places = {_place(scan) for scan in scans}
     for task in tasks:
@@ -66,7 +66,8 @@ def tasks_for(words: Sequence[str], folder: Path, suffix: str, ours: Collection[
     return tasks
 
 
-def _scans(words: Sequence[str]) -> list[Path]:
+def scans_in(words: Sequence[str]) -> list[Path]:
+    """Files that words stand for, each once, in the order of their paths; see `tasks_for`."""
     found = {_place(path): path for word in words for path in _named(word)}
     pairs = {place.with_suffix('.cfl') for place in found if place.suffix == '.hdr'}
     halves = {pair.with_suffix('.hdr') for pair in pairs & set(found)}
@@ -98,7 +99,8 @@ def _place(path: Path) -> Path:
     return Path(os.path.abspath(path))  # noqa: PTH100 - Path.absolute keeps `..`
 
 
-def _names(scans: Sequence[Path]) -> list[str]:
+def names_of(scans: Sequence[Path]) -> list[str]:
+    """A name for each, without suffix; those of the same name get that of their folder in front."""
     n_alike = Counter(scan.stem for scan in scans)
     return [scan.stem if n_alike[scan.stem] == 1 else f'{_place(scan).parent.name}_{scan.stem}' for scan in scans]
 

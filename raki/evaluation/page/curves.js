@@ -125,7 +125,7 @@ function drawTradeoff() {
   Plotly.react(host, traces, layout, { displayModeBar: false, responsive: true });
 }
 
-/** Draw all curves, one per idle moment, so that the page answers in between. */
+/** Draw all curves, one by one, so that the page answers in between. */
 function drawCurves() {
   if (!globalThis.Plotly) return;
   const ticket = (drawCurves.ticket = (drawCurves.ticket ?? 0) + 1);
@@ -134,10 +134,11 @@ function drawCurves() {
   const next = () => {
     if (ticket !== drawCurves.ticket) return;
     todo.shift()();
-    if (todo.length) requestIdleCallback(next, { timeout: 200 });
-    else document.documentElement.dataset.curves = 'drawn';
+    if (todo.length) return setTimeout(next);
+    performance.mark('curves');
+    document.documentElement.dataset.curves = 'drawn';
   };
-  requestIdleCallback(next, { timeout: 200 });
+  setTimeout(next);
 }
 
 function writeLegendLine() {
@@ -151,27 +152,36 @@ function drawAtOnce() {
   drawTradeoff();
 }
 
-/** Get ready to draw; running plotly takes a moment, so that waits until somebody looks at the curves, or prints. */
+/** Run plotly: at leisure, compiled beside the page, or at once for who prints. */
+function runPlotly(bytes, isUrgent = false) {
+  if (globalThis.Plotly || (runPlotly.asked && !isUrgent)) return runPlotly.asked;
+  const script = document.createElement('script');
+  runPlotly.asked = new Promise((resolve) => { script.onload = resolve; });
+  if (isUrgent) script.textContent = new TextDecoder().decode(bytes);
+  else script.src = URL.createObjectURL(new Blob([bytes], { type: 'text/javascript' }));
+  document.head.append(script);
+  return runPlotly.asked;
+}
+
+/** Get ready to draw, a moment after the images are there; curves are drawn when somebody comes near them, or prints. */
 async function startCurves() {
   if (!document.getElementById('plotly')) return;
   const [large, ...small] = charts().map(chart);
   document.getElementById('large-charts').prepend(large);
   document.getElementById('small-charts').replaceChildren(...small);
-  const code = new TextDecoder().decode(await inflated('plotly'));
-  const start = () => {
-    if (!globalThis.Plotly) document.head.append(Object.assign(document.createElement('script'), { textContent: code }));
-  };
-  const approach = new IntersectionObserver(([{ isIntersecting }]) => {
+  const bytes = await inflated('plotly');
+  setTimeout(() => requestIdleCallback(() => runPlotly(bytes), { timeout: 2000 }), 300);
+  const approach = new IntersectionObserver(async ([{ isIntersecting }]) => {
     if (!isIntersecting) return;
     approach.disconnect();
-    start();
+    await runPlotly(bytes);
     drawCurves();
+    viewer.onChange.push(drawCurves);
   }, { rootMargin: '300px' });
   approach.observe(document.getElementById('curves'));
   document.getElementById('one-slice').addEventListener('change', drawCurves);
-  viewer.onChange.push(drawCurves);
   addEventListener('beforeprint', () => {
-    start();
+    runPlotly(bytes, true);
     printing = true;
     drawAtOnce();
   });

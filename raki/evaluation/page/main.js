@@ -64,16 +64,19 @@ function syncControls() {
   for (const box of document.querySelectorAll('#controls input[type=checkbox]')) box.checked = !viewer.hidden.has(box.value);
   const row = viewer.methods().map((method) => viewer.panel(method)?.row).find(Boolean);
   const places = Object.entries(viewer.place).filter(([axis]) => axis !== 'seed' || data.axes.seed.length > 1);
-  const parts = places.map(([axis, value]) => `${NAMES[axis] ?? axis} = ${value}`.replace('rate R', 'R'));
-  if (row?.net_acceleration) parts.push(`net ${row.net_acceleration.toFixed(2)} with the ACS`);
-  if (viewer.zoom.factor > 1) parts.push(`zoom ${viewer.zoom.factor.toPrecision(2)} ×`);
-  document.getElementById('where').textContent = parts.join(' · ');
+  const names = places.map(([axis, value]) => `${NAMES[axis] ?? axis} = ${value}`.replace('rate R', 'R'));
+  const others = [];
+  if (row?.net_acceleration) others.push(`net acceleration ${row.net_acceleration.toFixed(2)}`);
+  if (viewer.zoom.factor > 1) others.push(`zoom ${viewer.zoom.factor.toPrecision(2)} ×`);
+  const quiet = element('span', { class: 'quiet' }, `${names.join(' · ')} · `); // seen in the controls, but not on paper
+  document.getElementById('where').replaceChildren(quiet, others.join(' · '));
 }
 
 viewer.onChange.push(syncControls);
 startLink();
 buildControls();
 buildPanels();
+bringChosen();
 showZoom();
 startSummary();
 startTable();

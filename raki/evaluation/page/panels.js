@@ -49,6 +49,13 @@ function markChosen() {
   for (const { host, method } of viewer.tiles) host.classList.toggle('chosen', data.methods.length > 1 && method === viewer.chosen);
 }
 
+/** Where not all columns fit, such as on a phone: the chosen method beside the reference. */
+function bringChosen() {
+  const host = document.getElementById('panels');
+  const chosen = host.querySelector('.chosen');
+  if (chosen) host.scrollLeft = chosen.offsetLeft + chosen.offsetWidth - host.offsetLeft - host.clientWidth;
+}
+
 /** Unpack what the chosen place shows, then draw it, unless something else has been chosen meanwhile. */
 async function loadTiles() {
   const ticket = (loadTiles.ticket = (loadTiles.ticket ?? 0) + 1);

@@ -1,0 +1,1 @@
+"""What `import raki` takes and gives: NumPy arrays, names, results that show themselves."""
