@@ -20,10 +20,7 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $(STAMP)
 
 demo: setup
-	mkdir -p $(DEMO)
-	$(BIN)/raki simulate -o $(DEMO)/scan.h5
-	$(BIN)/raki info $(DEMO)/scan.h5
-	$(BIN)/raki compare $(DEMO)/scan.h5 -o $(DEMO) --rates 2 3 4 5 --acs 24 --methods zero-filled grappa gated raki
+	$(BIN)/raki demo -o $(DEMO)
 
 # One worker per core, with one thread each: tests are many small problems.
 test: setup

@@ -5,11 +5,13 @@ Zbontar et al. 2018, arXiv:1811.08839. Beyond it: `acs` (separate calibration, a
 """
 
 from dataclasses import replace
+from pathlib import Path
 
 import h5py
 import numpy as np
 from torch import Tensor
 
+from raki.data.foreign import order_of_axes
 from raki.data.generic import DatasetLayout
 from raki.data.hdf5 import (
     complex_tensor,
@@ -77,6 +79,7 @@ def _require_layout(kspace: h5py.Dataset, path: str) -> None:
         raise ScanError(
             f'{path}: kspace must be complex with axes (slice, coil, readout, phase encode), '
             f'got {kspace.dtype} {kspace.shape}: for another layout give --dataset kspace --axes ...'
+            f'{order_of_axes(Path(path))}'
         )
     if 0 in kspace.shape:
         raise ScanError(f'{path}: kspace is empty, its shape is {kspace.shape}')

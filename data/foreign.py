@@ -32,12 +32,25 @@ def _is_named(*endings: str) -> Callable[[Path], bool]:
     return lambda path: path.name.lower().endswith(endings) and not starts_with(path, HDF5)
 
 
+def _is_dicom(path: Path) -> bool:
+    """Files with a preamble, and older ones by their names."""
+    return starts_with(path, b'DICM', 128) or _is_named('.dcm', '.ima')(path)
+
+
+def _is_old_matlab(path: Path) -> bool:
+    """Version 5 to 7 by its content, version 4 by its name."""
+    return starts_with(path, b'MATLAB 5.0') or (_is_named('.mat')(path) and not starts_with(path, b'MATLAB'))
+
+
 FOREIGN = (
-    Foreign('DICOM', _starts(b'DICM', 128), 'it holds images, not k-space: export the raw data from the scanner'),
+    Foreign(
+        'DICOM', _is_dicom, 'it holds images, not k-space: export the raw data from the scanner (Siemens: twix .dat)'
+    ),
     Foreign(
         'a MATLAB file before version 7.3',
-        _starts(b'MATLAB 5.0'),
-        "save it again in MATLAB with save('scan.mat', 'kspace', '-v7.3'), then give --dataset and --axes",
+        _is_old_matlab,
+        "save it again in MATLAB with save('scan.mat', 'kspace', '-v7.3'), or in Python with numpy.save('scan.npy', "
+        "scipy.io.loadmat('scan.mat')['kspace']), then give --dataset and --axes",
     ),
     Foreign(
         'a GE P-file', _is_named('.7'), 'convert it with ge_to_ismrmrd of the ISMRMRD project, which needs GE Orchestra'
@@ -68,3 +81,8 @@ def advice_on(path: Path) -> str | None:
     """Say what a file seems to be and what to do with it, such as `this is DICOM: ...`; None where it is not known."""
     found = next((each for each in FOREIGN if each.looks_like(path)), None)
     return None if found is None else f'this seems to be {found.name}: {found.recipe}'
+
+
+def order_of_axes(path: Path) -> str:
+    """What is to be said of the axes in HDF5 that MATLAB wrote; nothing of other files."""
+    return ', in reverse order: (ky, kx, coil) in MATLAB is coil,kx,ky' * starts_with(path, b'MATLAB 7.3')

@@ -12,7 +12,7 @@ import h5py
 from raki.data.boundary import reading, require_regular
 from raki.data.cfl import is_cfl, open_cfl
 from raki.data.fastmri import is_fastmri, open_fastmri
-from raki.data.foreign import advice_on
+from raki.data.foreign import advice_on, order_of_axes
 from raki.data.generic import DatasetLayout, names_its_axes, open_generic
 from raki.data.hdf5 import dataset_names, opened
 from raki.data.memory import COMPLEX64_BYTES, require_memory
@@ -139,7 +139,7 @@ def _refusal(path: Path) -> str:
         names = ', '.join(dataset_names(file)[:12])
     return (
         f'{path}: none of the known formats, which are {known}; it holds {names or "no dataset"}: '
-        'name the k-space with --dataset NAME --axes slice,coil,ky,kx'
+        f'name the k-space with --dataset NAME --axes slice,coil,ky,kx{order_of_axes(path)}'
     )
 
 

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from raki.commands.inputs import as_usage_error, seed_for, shown
+from raki.commands.progress import progress_bars
 from raki.commands.settings import DeviceOption
-from raki.commands.terminal import progress_bars
 from raki.endings import one_line
 from raki.options import JsonOption
 from raki.streams import say
@@ -45,7 +45,7 @@ def benchmark(
     for name in absent:
         say(f'not installed: {name}')
     contest = Contest(found, rates, acs, list(map(seed_for, seeds)), replicas, where, absent, files)
-    with progress_bars() as progress_for:
+    with progress_bars(say) as progress_for:
         results, standings = benchmark_scans(scans, output, contest, Listener(progress_for, say, one_line))
     if as_json:
         print(json.dumps(results, indent=1))

@@ -10,9 +10,10 @@ from typing import Annotated
 
 import typer
 
-from raki import benchmarking, many, serving
+from raki import benchmarking, many, serving, starting
 from raki.commands import inputs
 from raki.commands.inputs import as_usage_error, line_of, shown
+from raki.commands.progress import progress_bars
 from raki.commands.settings import (
     CalibrationOption,
     CoilsOption,
@@ -22,52 +23,36 @@ from raki.commands.settings import (
     Reading,
     Settings,
 )
-from raki.commands.terminal import (
-    COMPARISON_WIDTH,
-    Stopped,
-    comparison_table,
-    description_table,
-    progress_bars,
-    show,
-    terminable,
-)
+from raki.commands.tables import show_comparison
+from raki.commands.terminal import Stopped, terminable
 from raki.data.memory import require_start
 from raki.endings import exit_code, one_line
 from raki.options import JsonOption, ScanArgument, SlicesOption, with_settings
 from raki.streams import UNREAD, flush_output, open_streams, say, warn
 
 OUTPUT_HELP = 'A .h5, .nii.gz, .dcm, .png, .cfl or .mrd.h5; default: SCAN.raki.h5 here.'
+VERSION = typer.Option('--version', help='Show the version and exit.', callback=starting.version, is_eager=True)
 COMPARED = ['zero-filled', 'grappa', 'gated', 'raki']
+
 
 app = typer.Typer(
     help='Reconstruct undersampled multi-coil MRI k-space from the scan itself, and say how well.',
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
 
 @app.callback()
-def common(debug: Annotated[bool, typer.Option('--debug', help='Show the traceback of an error.')] = False) -> None:
-    """Options of all commands; `main` looks at --debug wherever it stands."""
-    del debug
-
-
-@app.command()
-@with_settings
-def info(
-    scan: ScanArgument,
-    reading: Reading,
-    as_json: JsonOption = False,
+def common(
+    debug: Annotated[bool, typer.Option('--debug', help='Show the traceback of an error.')] = False,
+    version: Annotated[bool, VERSION] = False,
 ) -> None:
-    """Show what is in a file: shape, lattice, R, ACS, noise, partial Fourier, problems."""
-    from raki.commands.info import describe
+    """Options of all commands; `main` looks at --debug wherever it stands."""
+    del debug, version
 
-    description = describe(reading.open(scan))
-    if as_json:
-        print(json.dumps(description, indent=1))
-    else:
-        show(description_table(description))
+
+app.command()(starting.demo)
+app.command()(starting.info)
 
 
 @app.command()
@@ -82,7 +67,7 @@ def reconstruct(
 ) -> None:
     """Fill in the missing lines of a scan, learning from its own ACS, and write the images."""
     from raki.commands.job import Job
-    from raki.commands.reconstruct import reconstruct_file
+    from raki.commands.reconstruct import reconstruct_file, told
     from raki.commands.workers import require_workers
     from raki.device import choose_device
 
@@ -93,12 +78,10 @@ def reconstruct(
         job = Job(settings, choose_device(settings.device))
     require_workers(workers, job.device.type)
     file = settings.open(scan, settings.coils)
-    with progress_bars() as progress_for:
-        manifest = reconstruct_file(file, output, job, progress_for, save_fit, n_workers=workers)
+    with progress_bars(say) as watch:
+        manifest = reconstruct_file(file, output, job, watch, save_fit, n_workers=workers)
     warn(manifest['warnings'])
-    seconds = f'fit {manifest["seconds_fit"]:.1f} s, fill {manifest["seconds_fill"]:.1f} s'
-    told = f'{shown(output)}: {len(manifest["slice"])} image(s) by {manifest["method"]}, {seconds}'
-    print(json.dumps({'output': str(output), **manifest}, indent=1) if as_json else told)
+    print(json.dumps({'output': str(output), **manifest}, indent=1) if as_json else told(output, manifest))
 
 
 app.command()(with_settings(many.batch))
@@ -133,7 +116,9 @@ def compare(
         list[str] | None, typer.Option(help='Accelerations: --rates 2 3; of volumes (Rz x Ry, CAIPI shift): 2x2 2x3s1.')
     ] = None,
     acs: Annotated[list[str] | None, typer.Option(help='ACS lines: --acs 24 40; of volumes: 16x24.')] = None,
-    methods: Annotated[list[str], typer.Option(help='Methods: --methods grappa gated.')] = COMPARED,
+    methods: Annotated[
+        list[str], typer.Option(help='Methods: --methods grappa gated.', autocompletion=inputs.methods_starting)
+    ] = COMPARED,
     seeds: Annotated[list[int], typer.Option(help='Seeds of the networks.')] = [0],  # noqa: B006
     slices: SlicesOption = None,
     replicas: Annotated[int, typer.Option(help='Replicas of each noise map; 0 for none.')] = 100,
@@ -170,13 +155,13 @@ def compare(
     with as_usage_error():
         spacings, blocks = inputs.rates_for(file, rates), inputs.acs_for(file, acs)
         plan = Plan(chosen, spacings, blocks, seeds, replicas, where, coils, refit, own, drawn)
-    with progress_bars() as progress_for:
-        rows = compare_file(file, output, plan, slices or [file.n_slices // 2], progress_for, figures)
+    with progress_bars(say) as watch:
+        rows = compare_file(file, output, plan, slices or [file.n_slices // 2], watch, figures)
     warn([f'{row.method}, R={row.rate}: {text}' for row in rows for text in row.warnings])
     if as_json:
         print((output / 'results.json').read_text(encoding='utf-8'))
         return
-    show(comparison_table(rows), COMPARISON_WIDTH)
+    show_comparison(rows, scan.name)
     print(shown(f'report: {output / "report.html"}\nresults: {output / "results.json"}'))
     for path in figures:
         print(shown(f'figure: {path}'))
@@ -222,32 +207,7 @@ def verify(
     return 3 if any(each.problem for each in verdicts) else 0
 
 
-@app.command()
-def simulate(
-    output: Annotated[Path, typer.Option('-o', '--output', help='HDF5 to write.')],
-    coils: Annotated[int, typer.Option(help='Number of coils.')] = 8,
-    matrix: Annotated[str, typer.Option(help='Lines x samples; of a volume with partitions: 32x96x80.')] = '160x128',
-    slices: Annotated[int, typer.Option(help='Number of slices.')] = 1,
-    noise: Annotated[float, typer.Option(help='Noise per coil image over the brightest voxel.')] = 0.003,
-    rate: Annotated[str | None, typer.Option(help='Undersample with this R; a volume with Rz x Ry: 2x2.')] = None,
-    shift: Annotated[int, typer.Option(help='CAIPI shift of a volume, in lines.')] = 0,
-    acs: Annotated[str | None, typer.Option(help='ACS lines to keep where R > 1: 24; of a volume 12x24.')] = None,
-    seed: Annotated[int, typer.Option(help='Seed of texture, phase and noise.')] = 0,
-    phantom: Annotated[str, typer.Option(help='head, bars (resolution) or compartments (sharp shapes).')] = 'head',
-) -> None:
-    """Simulate a multi-coil scan, or a volume with two phase-encoding axes, with noise samples and known truth."""
-    inputs.require_writable(output)
-    with as_usage_error():
-        from raki.commands.simulate import simulate_file
-        from raki.data.simulate import Simulation
-
-        size = inputs.sizes_of('--matrix', matrix)
-        seed, rates = inputs.seed_for(seed), inputs.sizes_of('--rate', rate or ('1x1' if len(size) == 3 else '1'))
-        block = inputs.sizes_of('--acs', acs or ('12x24' if len(size) == 3 else '24'))
-        what = simulate_file(output, Simulation(size, coils, slices, noise, seed, phantom), rates, block, shift)
-    print(f'{shown(output)}: {what}')
-
-
+app.command()(starting.simulate)
 app.command()(serving.serve)
 app.command()(serving.stream)
 

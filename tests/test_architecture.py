@@ -19,7 +19,7 @@ FLOORS = [
     ['raki.evaluation', 'raki.fits', 'raki.inline'],
     ['raki.commands'],
     ['raki.endings', 'raki.face', 'raki.options', 'raki.streams'],
-    ['raki.benchmarking', 'raki.many', 'raki.public', 'raki.serving'],
+    ['raki.benchmarking', 'raki.many', 'raki.public', 'raki.serving', 'raki.starting'],
     ['raki.cli'],
 ]
 """Rooms, from the ground up: one imports from lower floors only, never from another on its own."""
@@ -32,16 +32,15 @@ AT_HOME = {
     'safetensors': ('raki.fits.stored',),
     'sigpy': ('raki.evaluation.outside',),
     'skimage': ('raki.evaluation.metrics',),
-    'matplotlib': ('raki.evaluation.figure',),
     'PIL': ('raki.evaluation.figure',),
     'plotly': ('raki.evaluation.web_page',),
     'jinja2': ('raki.evaluation.benchmark_page', 'raki.evaluation.contact_page', 'raki.evaluation.web_page'),
     'pygrappa': ('raki.evaluation.peers',),
-    'matplotlib': ('raki.face.plots',),
+    'matplotlib': ('raki.evaluation.figure', 'raki.face.plots'),
     'pandas': ('raki.face.comparison',),
     'mrd': ('raki.inline.version2',),
     'submitit': ('raki.commands.batch.cluster',),
-    'rich': ('raki.commands.terminal',),
+    'rich': ('raki.commands.progress', 'raki.commands.tables', 'raki.commands.terminal'),
     'twixtools': ('raki.data.twix.file',),
     'pydantic': ('raki.commands.batch.records', 'raki.commands.config', 'raki.commands.settings', 'raki.options'),
     'yaml': ('raki.commands.config',),
@@ -53,6 +52,7 @@ AT_HOME = {
         'raki.many',
         'raki.options',
         'raki.serving',
+        'raki.starting',
     ),
 }
 
@@ -118,7 +118,7 @@ def test_libraries_stay_where_they_belong(module: str) -> None:
         assert homes is None or any(module == home or module.startswith(f'{home}.') for home in homes), (module, name)
 
 
-COMMAND_LINE = {'raki.benchmarking', 'raki.cli', 'raki.many', 'raki.serving'}
+COMMAND_LINE = {'raki.benchmarking', 'raki.cli', 'raki.many', 'raki.serving', 'raki.starting'}
 
 
 @pytest.mark.parametrize('module', sorted(set(MODULES) - COMMAND_LINE))

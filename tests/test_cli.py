@@ -1,12 +1,14 @@
 """The command: what it writes, what it says, how it ends."""
 
 import json
+import os
 import re
 import statistics
 import subprocess
 import sys
 import time
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 
 import h5py
@@ -16,6 +18,7 @@ import torch
 
 from raki.cli import main
 from raki.coils.noise import noise_covariance
+from raki.commands.demo import FULL, QUICK, comparison
 from raki.commands.inputs import method_names, repeated
 from raki.consistency.sparse import Sparse
 from raki.consistency.spirit import Spirit
@@ -228,6 +231,17 @@ def test_the_default_output_lies_in_the_current_folder(
         (['--rates', '2x2', '2x3s1', 'scan'], ['--rates', '2x2', '--rates', '2x3s1', 'scan']),
         (['--acs', '24', '16x24', 'scan'], ['--acs', '24', '--acs', '16x24', 'scan']),
         (['--slices', '3', '4', '-o', 'out', 'scan'], ['--slices', '3', '--slices', '4', '-o', 'out', 'scan']),
+        (['--slice', '3', '4', 'scan'], ['--slice', '3', '--slice', '4', 'scan']),
+        (['--rates', '2,3', 'scan'], ['--rates', '2', '--rates', '3', 'scan']),
+        (['--rates=2,3', 'scan'], ['--rates', '2', '--rates', '3', 'scan']),
+        (['--rates', '2,', '3', 'scan'], ['--rates', '2', '--rates', '3', 'scan']),
+        (['--rates', '2x2,2x3s1', '4', 'scan'], ['--rates', '2x2', '--rates', '2x3s1', '--rates', '4', 'scan']),
+        (['--acs', '16,24', '--seeds', '0,1'], ['--acs', '16', '--acs', '24', '--seeds', '0', '--seeds', '1']),
+        (['--methods', 'GRAPPA,Gated', 'RAKI'], ['--methods', 'GRAPPA', '--methods', 'Gated', '--methods', 'RAKI']),
+        (['--methods', 'grappa', 'a,b'], ['--methods', 'grappa', 'a,b']),
+        (['--output', '2,3', 'scan'], ['--output', '2,3', 'scan']),
+        (['--acs', '2,3', '--', '--rates=2,3'], ['--acs', '2', '--acs', '3', '--', '--rates=2,3']),
+        (['simulate', '--acs', '16,24'], ['simulate', '--acs', '16,24']),
     ],
 )
 def test_a_scan_after_a_list_is_told_from_its_values(
@@ -235,9 +249,104 @@ def test_a_scan_after_a_list_is_told_from_its_values(
 ) -> None:
     """A path that exists is one, dot or not; the name of a method stays one, whatever lies in the folder."""
     monkeypatch.chdir(tmp_path)
-    for name in ('scan', 'raki'):
+    for name in ('scan', 'raki', 'a,b'):
         (tmp_path / name).touch()
     assert repeated(words, method_names) == expected
+
+
+def test_names_may_be_in_any_case_and_mean_the_same(half: Path, tmp_path: Path) -> None:
+    """So that outputs have the same bytes."""
+    words = ['--combine', 'walsh', '--partial-fourier', 'pocs']
+    assert main(['reconstruct', str(half), '-o', str(tmp_path / 'a.h5'), '--method', 'grappa', *words]) == 0
+    words = [word if word.startswith('-') else word.upper() for word in words]
+    assert main(['reconstruct', str(half), '-o', str(tmp_path / 'b.h5'), '--method', 'Grappa', *words]) == 0
+    assert (tmp_path / 'a.h5').read_bytes() == (tmp_path / 'b.h5').read_bytes()
+
+
+def test_a_comparison_names_methods_as_the_catalogue_does(scan: Path, tmp_path: Path) -> None:
+    words = ['--rates', '2', '--acs', '16', '--methods', 'GRAPPA,Zero-Filled', '--replicas', '0', '--slice', '0']
+    assert main(['compare', str(scan), '-o', str(tmp_path / 'out'), *words]) == 0
+    results = json.loads((tmp_path / 'out' / 'results.json').read_text())
+    assert [row['method'] for row in results['rows']] == ['grappa', 'zero-filled']
+    assert list(results['settings']['methods']) == ['grappa', 'zero-filled']
+
+
+def test_the_version_is_printed_alone(capsys: Capture) -> None:
+    capsys.readouterr()
+    assert main(['--version']) == 0
+    assert capsys.readouterr() == (f'raki {version("raki")}\n', '')
+
+
+def test_shells_complete_commands_options_and_methods() -> None:
+    """As bash asks: with the words so far in the environment, of the command by its name."""
+    code = "import sys; sys.argv = ['raki']; from raki.cli import main; main()"
+    for words, expected in (
+        ('raki reco', ['reconstruct']),
+        ('raki compare --rat', ['--rates']),
+        ('raki reconstruct --method zero', ['zero-filled']),
+        ('raki compare --methods raki', ['raki', 'raki-complex']),
+    ):
+        asked = {'_RAKI_COMPLETE': 'complete_bash', 'COMP_WORDS': words, 'COMP_CWORD': str(words.count(' '))}
+        found = subprocess.run(
+            [sys.executable, '-c', code], env=os.environ | asked, check=False, capture_output=True, text=True
+        )
+        assert found.stdout.split() == expected
+
+
+def test_a_fully_sampled_scan_says_that_nothing_was_filled_in(
+    scan: Path, half: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    expected = 'nothing was filled in: all lines of the acquired range were measured'
+    capsys.readouterr()
+    assert main(['reconstruct', str(scan), '-o', str(tmp_path / 'out.h5')]) == 0
+    assert capsys.readouterr().out.strip() == f'{tmp_path}/out.h5: 2 image(s); {expected}'
+    assert expected in json.loads(attributes(tmp_path / 'out.h5')['notes'])
+    assert main(['reconstruct', str(half), '-o', str(tmp_path / 'out.h5'), '--slice', '0']) == 0
+    assert re.search(r'out.h5: 1 image\(s\) by gated, fit .* s, fill .* s$', capsys.readouterr().out.strip())
+    assert expected not in json.loads(attributes(tmp_path / 'out.h5')['notes'])
+    for path, is_whole in ((scan, True), (half, False)):
+        assert main(['info', str(path), '--json']) == 0
+        verdict = json.loads(capsys.readouterr().out)['verdict']
+        assert verdict == 'ready' + ': nothing to fill in, all lines of the acquired range were measured' * is_whole
+
+
+def test_frames_that_were_measured_whole_are_counted(tmp_path: Path, capsys: Capture) -> None:
+    """Of two repetitions the first is fully sampled."""
+    masks = np.stack([np.ones(48, bool), np.arange(48) % 2 == 0])
+    masks[1, 16:32] = True
+    with h5py.File(tmp_path / 'a.h5', 'w') as file:
+        file['kspace'] = random_kspace(2, 4, 48, 32).numpy() * masks[:, None, :, None]
+        file['mask'] = masks
+        file['kspace'].attrs['axes'] = 'repetition,coil,ky,kx'
+    assert main(['reconstruct', str(tmp_path / 'a.h5'), '-o', str(tmp_path / 'out.h5')]) == 0
+    notes = json.loads(attributes(tmp_path / 'out.h5')['notes'])
+    assert sum('were measured, in 1 of 2 slices or volumes' in note for note in notes) == 1
+    assert 'by gated' in capsys.readouterr().out
+
+
+def test_the_demo_compares_as_its_words_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    """Of a smaller scan, without --full; with it the network of 2019 is there, too."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr('raki.commands.demo.SCAN', Simulation((32, 24), n_coils=4))
+    monkeypatch.setattr('raki.commands.demo.RATES', ('2', '3'))
+    monkeypatch.setattr('raki.commands.demo.ACS', ('12',))
+    assert main(['demo']) == 0
+    said = capsys.readouterr().out
+    [command] = re.findall(r'^\$ raki (compare .*)$', said, flags=re.MULTILINE)
+    assert command == 'compare demo/scan.h5 -o demo --rates 2,3 --acs 12 --methods zero-filled,grappa,gated'
+    assert '│ verdict' in said
+    assert said.strip().endswith('report: demo/report.html')
+    one = json.loads((tmp_path / 'demo' / 'results.json').read_text())
+    assert main(command.split()) == 0
+    two = json.loads((tmp_path / 'demo' / 'results.json').read_text())
+    for row in (*one['rows'], *two['rows']):
+        del row['seconds_fit'], row['seconds_fill']
+    assert (one['rows'], one['settings']) == (two['rows'], two['settings'])
+
+
+def test_the_full_demo_has_the_network_of_2019() -> None:
+    assert set(FULL) - set(QUICK) == {'raki'}
+    assert 'raki' in comparison(Path('a.h5'), Path('out'), is_full=True).split('--methods ')[1].split(',')
 
 
 def test_compare_takes_lists_of_values_after_one_option(scan: Path, tmp_path: Path, capsys: Capture) -> None:
@@ -247,9 +356,9 @@ def test_compare_takes_lists_of_values_after_one_option(scan: Path, tmp_path: Pa
     assert {(row['rate'], row['acs'], row['method'], row['slice']) for row in rows} == {
         (rate, acs, method, 1) for rate in (2, 3) for acs in (16, 20) for method in ('zero-filled', 'grappa')
     }
-    table = capsys.readouterr().out
-    assert table.count('grappa') == 4
-    assert 'report.html' in table
+    shown = capsys.readouterr().out
+    assert len(re.findall(r'^ grappa ', shown, flags=re.MULTILINE)) == 4
+    assert 'report.html' in shown
 
 
 def test_several_slices_are_one_line_with_their_mean_and_deviation(scan: Path, tmp_path: Path, capsys: Capture) -> None:
@@ -257,9 +366,10 @@ def test_several_slices_are_one_line_with_their_mean_and_deviation(scan: Path, t
     assert main([*words, '--replicas', '0', '--slices', '0', '1']) == 0
     rows = json.loads((tmp_path / 'out' / 'results.json').read_text())['rows']
     errors = [row['nrmse_object'] for row in rows]
-    table = capsys.readouterr().out
-    assert table.count('grappa') == 1
-    assert f'{statistics.mean(errors):.4f} ± {statistics.stdev(errors):.4f}' in table
+    shown = capsys.readouterr().out
+    assert len(re.findall(r'^ grappa ', shown, flags=re.MULTILINE)) == 1
+    assert re.search(f' {statistics.mean(errors):.4f} +{statistics.stdev(errors):.4f} ', shown)
+    assert 'means of 2 slices (0, 1)' in shown
 
 
 def test_the_scan_may_stand_after_a_list(scan: Path, tmp_path: Path) -> None:

@@ -19,7 +19,6 @@ from raki.coils.combine import matched_weights
 from raki.coils.noise import noise_covariance
 from raki.commands.catalogue import methods_named
 from raki.commands.compare import compare_file
-from raki.commands.terminal import comparison_table
 from raki.data.load import open_scan
 from raki.data.sampling import undersample
 from raki.data.save import write_scan
@@ -32,7 +31,7 @@ from raki.evaluation.noise_maps import analytic_noise_map, covariance_without_no
 from raki.evaluation.pictures import picture
 from raki.evaluation.plan import Plan, Rate, require_feasible
 from raki.evaluation.report import ERROR_QUANTILE, Report, render_report, shown_cell, shown_slice
-from raki.evaluation.rows import Row
+from raki.evaluation.verdict import verdict_of
 from raki.fourier import image_from_kspace
 from raki.grappa.method import Grappa
 from raki.interpolation.calibration import silent
@@ -368,6 +367,32 @@ def test_scales_are_common_and_zero_filling_does_not_stretch_that_of_errors(file
     assert data['scales']['gfactor'] == max(1.5, *rows)
 
 
+@pytest.mark.parametrize(
+    ('slices', 'text'),
+    [
+        ((0, 1, 2, 3), 'all 4 slices compared'),
+        ((3, 1, 0), '3 of 4 slices compared: 0–1, 3; the others are left out'),
+        ((2,), '1 of 4 slices compared: 2; the others are left out'),
+    ],
+)
+def test_the_report_says_which_slices_are_left_out(tmp_path: Path, slices: tuple[int, ...], text: str) -> None:
+    write_scan(tmp_path / 'scan.h5', simulate(Simulation(matrix=(48, 40), n_coils=4, n_slices=4)), {})
+    plan = planned({'zero-filled': ZeroFilling()}, (2,), (16,), n_replicas=0)
+    compared(open_scan(tmp_path / 'scan.h5'), tmp_path, plan, slices)
+    assert text in (tmp_path / 'report.html').read_text(encoding='utf-8')
+
+
+def test_the_report_opens_with_the_verdict_and_at_its_rate(file: ScanFile, tmp_path: Path) -> None:
+    plan = planned({'zero-filled': ZeroFilling(), 'grappa': Grappa()}, (2, 3), (16,), n_replicas=0)
+    results = compared(file, tmp_path, plan)
+    verdict = verdict_of(results['rows'])
+    found = page(tmp_path).data
+    assert found['summary']['opens'] == {'rate': verdict.rate, 'acs': verdict.acs} == {'rate': 3, 'acs': 16}
+    text = (tmp_path / 'report.html').read_text(encoding='utf-8')
+    assert f'<h1>{verdict.sentence}</h1>' in text
+    assert verdict.limits[1:] in text
+
+
 def test_a_report_without_noise_maps_says_nothing_about_them(file: ScanFile, tmp_path: Path) -> None:
     compared(file, tmp_path / 'out', planned({'grappa': Grappa()}, (2,), (16,), n_replicas=0))
     found = page(tmp_path / 'out')
@@ -400,18 +425,15 @@ def test_the_report_says_whether_weights_of_replicas_were_learnt_anew(file: Scan
 
 
 def test_a_new_figure_is_one_entry(file: ScanFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In results, terminal, page and, since that writes the page's columns, CSV."""
+    """In results, page and, since that writes the page's columns, CSV."""
     figure = metrics.Figure(
-        'peak_ratio', 'peak/true', lambda of: float(of.image.max() / of.true_image.max()), 'of maxima', 3, None, 'peak'
+        'peak_ratio', 'peak/true', lambda of: float(of.image.max() / of.true_image.max()), 'of maxima', 3
     )
     monkeypatch.setattr(metrics, 'FIGURES', (*metrics.FIGURES, figure))
     plan = planned({'grappa': Grappa()}, (2,), (16,), n_replicas=0)
-    [row] = compare_file(file, tmp_path, plan, (0,), lambda _name: silent)
+    compare_file(file, tmp_path, plan, (0,), lambda _name: silent)
     value = json.loads((tmp_path / 'results.json').read_text())['rows'][0]['peak_ratio']
     assert value == pytest.approx(1, abs=0.1)
-    table = comparison_table([row])
-    assert table.columns[-1].header == 'peak'
-    assert list(table.columns[-1].cells) == [f'{value:.3f}']
     found = page(tmp_path)
     assert found.data['columns']['peak_ratio'] == {
         'label': 'peak/true', 'about': 'of maxima', 'digits': 3, 'best': None, 'under': None, 'is_metric': True,
@@ -468,12 +490,6 @@ def test_what_a_volume_cannot_be_asked_is_named() -> None:
 def test_columns_are_what_rows_know_in_the_order_of_tables() -> None:
     rows = [{'device': 'cpu', 'rate': 2, 'method': 'x', 'ghost_index': 0.01, 'warnings': (), 'gfactor_mean': None}]
     assert [figure.name for figure in metrics.columns(rows)] == ['method', 'rate', 'ghost_index', 'device']
-
-
-def test_rates_and_acs_of_two_axes_are_texts() -> None:
-    """Sorted by their numbers in the terminal."""
-    rows = [Row('x', rate, '16x24', 0, None, {'nrmse_object': 0.1}) for rate in ('10x1', '2x2s1', '2x2')]
-    assert list(comparison_table(rows).columns[1].cells) == ['2x2', '2x2s1', '10x1']
 
 
 def test_the_plans_own_object_is_taken() -> None:

@@ -79,7 +79,9 @@ def test_objects_and_truncated_files_are_refused(tmp_path: Path) -> None:
     ('name', 'content', 'message'),
     [
         ('IM0001', b'\0' * 128 + b'DICM', 'seems to be DICOM: it holds images, not k-space'),
+        ('a.ima', b'\x08\0\x05\0', 'seems to be DICOM: .* export the raw data'),
         ('a.mat', b'MATLAB 5.0 MAT-file, Platform', "before version 7.3: save it again .*'-v7.3'"),
+        ('b.mat', b'\0' * 20, r'before version 7.3: .* or in Python with numpy.save.*scipy.io.loadmat'),
         ('P12345.7', b'\0' * 64, 'a GE P-file: convert it with ge_to_ismrmrd'),
         ('scan.raw', b'\0' * 64, 'Philips raw data: convert it with philips_to_ismrmrd'),
         ('fid', b'\0' * 64, 'Bruker raw data: convert it with bruker_to_ismrmrd'),
@@ -105,6 +107,19 @@ def test_hdf5_of_another_program_is_not_taken_for_what_its_name_says(tmp_path: P
             file['group/measured'] = KSPACE
         with pytest.raises(ScanError, match=message):
             open_scan(tmp_path / name)
+
+
+def test_arrays_of_matlab_are_said_to_have_reverse_axes(tmp_path: Path) -> None:
+    """Known by the head that MATLAB puts before HDF5, as user block; other HDF5 has no such hint."""
+    for name in ('kspace', 'kdata'):
+        path = tmp_path / f'{name}.h5'
+        with h5py.File(path, 'w', userblock_size=512) as file:
+            file[name] = KSPACE[0]
+        with pytest.raises(ScanError, match=r'--axes [a-z,.]+$'):
+            open_scan(path)
+        path.write_bytes(b'MATLAB 7.3 MAT-file'.ljust(512) + path.read_bytes()[512:])
+        with pytest.raises(ScanError, match=r'in reverse order: \(ky, kx, coil\) in MATLAB is coil,kx,ky$'):
+            open_scan(path)
 
 
 MASK = np.arange(12) % 2 == 0

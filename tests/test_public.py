@@ -252,7 +252,7 @@ def test_any_pattern_is_said_in_few_words() -> None:
 
 def test_a_file_that_cannot_be_read_says_so_where_it_is_shown(path: Path) -> None:
     with h5py.File(path, 'r+') as file:
-        file['kspace'][1] = np.nan
+        file['kspace'][1] = np.nan  # pyright: ignore[reportIndexIssue]
     text, n_pictures = seen(raki.open_scan(path))
     assert n_pictures == 0
     assert 'NaN' in text
@@ -314,7 +314,7 @@ def test_a_saved_result_is_what_the_command_line_writes(path: Path) -> None:
     with h5py.File(path.with_name('command.h5')) as command, h5py.File(path.with_name('python.h5')) as python:
         assert set(command) == set(python)
         for name in command:
-            np.testing.assert_array_equal(command[name][()], python[name][()])
+            np.testing.assert_array_equal(command[name][()], python[name][()])  # pyright: ignore[reportIndexIssue]
         manifests = [dict(each.attrs) for each in (command, python)]
     assert set(manifests[0]) == set(manifests[1])
     for name in (

@@ -9,6 +9,7 @@ import h5py
 import pytest
 
 from raki.cli import app, main
+from raki.data.simulate import Simulation
 
 Capture = pytest.CaptureFixture[str]
 
@@ -16,6 +17,7 @@ NO_INPUT = {'batch_part', 'serve', 'stream', 'worker'}
 """Commands that read no file of their own: what a worker is told to read, its batch names."""
 
 COMMANDS: dict[str, tuple[list[str], list[str]]] = {
+    'demo': (['demo', '-o', 'made/demo'], ['made/demo']),
     'info': (['info', 'half.h5'], []),
     'reconstruct': (['reconstruct', 'half.h5', '-o', 'made/out.h5', '--method', 'grappa'], ['made/out.h5']),
     'convert': (['convert', 'half.h5', 'made/out.mrd.h5'], ['made/out.mrd.h5']),
@@ -77,6 +79,9 @@ def state(folder: Path) -> dict[str, tuple[object, ...]]:
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with scans, images, and files that are nobody's business."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr('raki.commands.demo.SCAN', Simulation((32, 24), n_coils=4))  # else it takes a minute
+    monkeypatch.setattr('raki.commands.demo.RATES', ('2',))
+    monkeypatch.setattr('raki.commands.demo.ACS', ('12',))
     size = ['--matrix', '32x24', '--coils', '4']
     assert main(['simulate', '-o', 'full.h5', *size]) == 0
     assert main(['simulate', '-o', 'half.h5', *size, '--rate', '2', '--acs', '12']) == 0
@@ -114,7 +119,7 @@ def test_inputs_and_everything_beside_the_output_stay_as_they_are(place: Path, c
     assert {name: state(place)[name] for name in before} == before
 
 
-@pytest.mark.parametrize('command', sorted(set(COMMANDS) - {'simulate', 'batch'}))
+@pytest.mark.parametrize('command', sorted(set(COMMANDS) - {'demo', 'simulate', 'batch'}))
 def test_a_command_that_fails_changes_nothing(place: Path, command: str, capsys: Capture) -> None:
     """The scan is cut off in the middle of its samples."""
     words, _ = COMMANDS[command]
@@ -177,7 +182,7 @@ def test_a_strange_name_of_a_scan_is_only_a_name(place: Path, capsys: Capture, n
     assert not list(place.rglob('evil'))
 
 
-INTO_FOLDERS = {'batch', 'benchmark', 'compare'}
+INTO_FOLDERS = {'batch', 'benchmark', 'compare', 'demo'}
 
 
 @pytest.mark.parametrize('command', sorted(set(COMMANDS) - {'info', 'simulate', 'verify'} - INTO_FOLDERS))

@@ -66,7 +66,7 @@ with TemporaryDirectory() as folder:
 #
 # Say that lines of zeros were not measured: `raki reconstruct scan.h5 --mask zeros -o
 # image.h5`, or `load_scan(path, mask='zeros')` as above. Better, put a dataset `mask`
-# into the file ([every format](../formats.md)). Then the missing lines are filled in.
+# into the file ([every format](../formats/index.md)). Then the missing lines are filled in.
 
 # %%
 image = raki.reconstruct(scan, 'gated').image[0]

@@ -51,7 +51,7 @@ except raki.CalibrationError as error:
 #
 # Often the lines exist, and were left out on the way: in Siemens files they are
 # reference lines, in ISMRMRD files they carry flag 20 or 21. A converter that drops
-# them makes such a file; read the raw file itself ([every format](../formats.md)).
+# them makes such a file; read the raw file itself ([every format](../formats/index.md)).
 #
 # Else measure them, with the same coils and the same position: some 24 lines at the
 # centre of k-space, by a scan that may have another contrast. They go into

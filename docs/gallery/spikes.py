@@ -29,9 +29,8 @@ from scene import panels, simulated, thumbnail
 full, reference, truth = simulated()
 sampling = raki.undersample(full.mask, rate=(3,), acs=(24,))
 kspace = full.kspace.clone()
-kspace[0, 2, 30, 90] = kspace[0, 5, 99, 20] = (
-    0.2 * kspace.abs().max()
-)  # axes (slice, coil, ky, kx)
+spike = 0.2 * kspace.abs().max()
+kspace[0, 2, 30, 90] = kspace[0, 5, 99, 20] = spike  # axes (slice, coil, ky, kx)
 scan = replace(full, kspace=kspace, mask=sampling.mask)
 striped = raki.reconstruct(scan, 'gated')
 panels({'truth': truth, 'two spikes': striped.image[0]})

@@ -36,10 +36,10 @@ FIXED = {('rraki', 'calibration'): "it always learns from the scan's own reconst
 
 
 def known(every: Mapping[str, T], name: str, kind: str) -> T:
-    """Look something up by name; a ValueError where there is nothing of that name tells those there are."""
-    if name not in every:
+    """Look something up by name, in any case; a ValueError where there is none of that name tells those there are."""
+    if name.lower() not in every:
         raise ValueError(f'no {kind} {name!r}: choose from {", ".join(every)}')
-    return every[name]
+    return every[name.lower()]
 
 
 def method_named(method: Method | str) -> Method:
@@ -54,11 +54,12 @@ def name_of(method: Method | Baseline) -> str:
 
 
 def methods_named(names: Sequence[str], n_iterations: int | None = None) -> dict[str, Method | Baseline]:
-    """Look methods and outside references up, ValueError if there is none of a name.
+    """Look methods and outside references up, in any case, ValueError if there is none of a name.
 
-    Those that are trained come with another number of iterations if it is given.
+    They come by the names that all have in results. Those that are trained come with another number of iterations if it
+    is given.
     """
-    found = {name: known({**METHODS, **BASELINES}, name, 'method') for name in names}
+    found = {name.lower(): known({**METHODS, **BASELINES}, name, 'method') for name in names}
     if n_iterations is None:
         return found
     changes = {name: getattr(method, 'with_iterations', None) for name, method in found.items()}

@@ -13,6 +13,7 @@ from raki.commands.figures import draw_figures
 from raki.commands.inputs import UsageError, by, sizes_by_axis
 from raki.commands.inputs import shown as printable
 from raki.commands.origin import versions
+from raki.commands.progress import Watch
 from raki.data.masks import Drawn
 from raki.data.sampling import Sampling
 from raki.data.save import kind_of, replacing_all
@@ -131,10 +132,12 @@ def compared(
 ) -> tuple[list[Row], Report]:
     """Compare methods on what is `feasible`, whose first slab is given; cells that are kept are not done again."""
     is_volume, turn = len(file.shape) > 4, {'readout_is_rows': file.readout_is_rows}
+    watch, names = Watch.of(progress_for), [task.name for _ in slices for task in tasks(Bench(first, slices[0], plan))]
+    watch.expect('cell', names, n_fits=1 + plan.n_replicas * plan.is_refitted)
     rows, shown = list[Row](), dict[int, ShownSlice]()
     for index in slices:
         bench = Bench(first if index == slices[0] else file.read([index]), index, plan)
-        found = _cells(bench, kept, progress_for, **turn)
+        found = _cells(bench, kept, watch, **turn)
         rows += [row for row, _ in found]
         reference, inside = bench.true_image.cpu(), bench.inside.cpu()
         reference, inside = (each[index] if is_volume else each for each in (reference, inside))
@@ -148,11 +151,11 @@ def compared(
     return rows, Report(results, shown, first.voxel_size and first.voxel_size[-2:], **turn)
 
 
-def _cells(bench: Bench, kept: Kept | None, progress_for: ProgressFor, **turn: bool) -> list[Found]:
+def _cells(bench: Bench, kept: Kept | None, watch: Watch, **turn: bool) -> list[Found]:
     """All cells of a slab, those that are kept as they are."""
 
     def made(task: Task) -> Found:
-        cell = task.done(bench, progress_for)
+        cell = task.done(bench, watch)
         return cell.row, shown_cell(cell, bench.true_image.cpu(), **turn)
 
     if kept is None:
@@ -160,7 +163,9 @@ def _cells(bench: Bench, kept: Kept | None, progress_for: ProgressFor, **turn: b
     slab, found = slab_digest(bench, versions=versions(), **turn), list[Found]()
     for task in tasks(bench):
         key = cell_digest(slab, task)
-        if (done := kept.get(key)) is None:
+        if (done := kept.get(key)) is not None:
+            watch.skip()
+        else:
             done = made(task)
             kept.put(key, done)
         found.append(done)

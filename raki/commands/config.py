@@ -1,18 +1,23 @@
 """Settings from a file: YAML whose keys are the long options of `raki reconstruct`, with underscores."""
 
 import json
+import shlex
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from reprlib import Repr
-from typing import Any
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from raki.commands.inputs import UsageError, shown
+from raki.commands.inputs import UsageError, line_of, shown
 from raki.data.boundary import require_regular
 from raki.errors import ScanError
+
+if TYPE_CHECKING:
+    from raki.commands.choices import Plan
 
 LARGEST = 1 << 16
 """Of a file with settings [byte]."""
@@ -102,3 +107,30 @@ def _values(text: bytes) -> object:
     if twice := [name for name, number in Counter(keys).items() if number > 1]:
         raise ValueError(f'{", ".join(twice)} is there more than once')
     return yaml.safe_load(text)
+
+
+WIDTH = 80
+"""Columns of what is written."""
+
+
+def written(plan: 'Plan') -> str:
+    """A plan as a file with settings: reasons are comments, and so is what no setting can change."""
+    source = line_of(shlex.quote(plan.source))
+    head = [
+        f'What raki reconstruct chooses for {source}, why, and what was held out to choose it.',
+        f'To use it, edited or not: raki reconstruct {source} --config FILE, with this text in FILE; null: automatic.',
+        f'Tuned values are those of {plan.learnt_from}; every slice is tuned by itself.',
+    ]
+    parts = [_comment(head)]
+    for choice in plan.choices:
+        lines = [_comment(choice.reasons)]
+        if choice.setting:
+            lines.append(yaml.safe_dump({choice.setting: choice.value}, default_flow_style=False).strip())
+        parts.append('\n'.join(lines))
+    return '\n\n'.join(parts) + '\n'
+
+
+def _comment(texts: Iterable[str]) -> str:
+    """Texts in lines of their own, what goes on in another line set in."""
+    own = {'initial_indent': '# ', 'subsequent_indent': '#   ', 'break_on_hyphens': False, 'break_long_words': False}
+    return '\n'.join(line for text in texts for line in wrap(line_of(text), WIDTH, **own))

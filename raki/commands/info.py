@@ -74,12 +74,22 @@ def _learnable(scan: Scan) -> dict[str, object]:
     sampling = slab.sampling
     if isinstance(sampling, Irregular) or (isinstance(sampling, Sampling) and sampling.acceleration == 1):
         return coils
-    kind = sampling.alike(0, 0)[0] if isinstance(sampling, Equispaced) else sampling
-    acs, lines = (transform.apply(in_unit(each, slab.unit)) for each in (slab.acs, slab.kspace.flatten(1, -2)))
     try:
-        return coils | _noise(slab) | _of_grappa(Calibration(acs, kind.lattice, kind, lines))
+        return coils | _noise(slab) | _of_grappa(calibration_of(slab))
     except CalibrationError:
         return coils
+
+
+def calibration_of(slab: Slab) -> Calibration:
+    """What methods learn from, as they see it; of lines whose gaps differ, for the first kind of them.
+
+    CalibrationError if there is nothing to learn from; not for patterns without any order.
+    """
+    sampling, transform = slab.sampling, slab.transform
+    assert not isinstance(sampling, Irregular)
+    kind = sampling.alike(0, 0)[0] if isinstance(sampling, Equispaced) else sampling
+    acs, lines = (transform.apply(in_unit(each, slab.unit)) for each in (slab.acs, slab.kspace.flatten(1, -2)))
+    return Calibration(acs, kind.lattice, kind, lines, is_separate=slab.calibration is not None)
 
 
 def _noise(slab: Slab) -> dict[str, object]:
@@ -105,7 +115,7 @@ def _of_grappa(calibration: Calibration) -> dict[str, object]:
 def _describe_sampling(scan: Scan) -> dict[str, object]:
     """Lines, acceleration and ACS of a pattern, and its problem."""
     sampling = pattern_of(scan.mask)
-    acs, net = _acs(scan, sampling), {'net_acceleration': round(sampling.net_acceleration, 3)}
+    acs, net = acs_found(scan, sampling), {'net_acceleration': round(sampling.net_acceleration, 3)}
     empty = None if isinstance(sampling, Irregular) else scan.mask.numel() - prod(map(len, sampling.filled))
     return {
         'measured_lines': int(scan.mask.sum()),
@@ -157,7 +167,7 @@ def _why_irregular(scan: Scan) -> str | None:
     return None
 
 
-def _acs(scan: Scan, pattern: Pattern) -> dict[str, Any]:
+def acs_found(scan: Scan, pattern: Pattern) -> dict[str, Any]:
     """How many lines there are to learn from, and where."""
     if scan.calibration is not None:
         return {'acs_lines': prod(scan.calibration.shape[2:-1]), 'acs': 'separate'}

@@ -19,6 +19,9 @@ from raki.pipeline import INTENSITY, Slab
 DEFAULT = 'gated'
 """The method that is asked whether it can learn."""
 
+WHOLE = 'nothing to fill in, all lines of the acquired range were measured'
+"""What is said of a fully sampled scan."""
+
 ANY_PATTERN = 'spirit'
 """The method that is asked where there is no lattice."""
 
@@ -33,6 +36,9 @@ class Prospect:
     cautions: Sequence[str]
     """Why it may be worse than usual."""
 
+    is_whole: bool = False
+    """Whether nothing within the acquired range is missing."""
+
     @classmethod
     def of(cls, scan: Scan, problem: str | None) -> 'Prospect':
         """From the first slab, as slices where kz is fully sampled, and what is wrong with its pattern, if known."""
@@ -40,8 +46,8 @@ class Prospect:
         try:
             findings = warned(slab.kspace, slab.sampling.mask, slab.noise).findings
         except ScanError as error:
-            return cls([str(error)], _cautions(slab))
-        return cls(_missing(slab) or ([problem] if problem else []), [*findings, *_cautions(slab)])
+            return cls([str(error)], _cautions(slab), slab.is_whole)
+        return cls(_missing(slab) or ([problem] if problem else []), [*findings, *_cautions(slab)], slab.is_whole)
 
 
 def outlook(file: ScanFile, scan: Scan, prospects: Sequence[Prospect]) -> dict[str, object]:
@@ -60,14 +66,15 @@ def outlook(file: ScanFile, scan: Scan, prospects: Sequence[Prospect]) -> dict[s
         'steps': steps(file, scan),
         'cautions': cautions,
         'missing': missing,
-        'verdict': _verdict(missing, len(cautions)),
+        'verdict': _verdict(missing, len(cautions), is_whole=all(each.is_whole for each in prospects)),
     }
 
 
-def _verdict(missing: Sequence[str], n_cautions: int) -> str:
+def _verdict(missing: Sequence[str], n_cautions: int, *, is_whole: bool) -> str:
     if missing:
         return f'not ready: {missing[0]}' + (f'; and {len(missing) - 1} more' if len(missing) > 1 else '')
-    return f'ready with {n_cautions} caution{"s" * (n_cautions > 1)}' if n_cautions else 'ready'
+    ready = f'ready with {n_cautions} caution{"s" * (n_cautions > 1)}' if n_cautions else 'ready'
+    return f'{ready}: {WHOLE}' if is_whole else ready
 
 
 def steps(file: ScanFile, scan: Scan) -> Mapping[str, str]:

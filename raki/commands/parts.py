@@ -65,6 +65,8 @@ class Done:
     """Time spent on fitting and on filling in [s]."""
     fit: Fit | None = None
     """What was learnt, where that is wanted."""
+    is_whole: bool = False
+    """Whether nothing within the acquired range was missing."""
 
 
 class Wanted(NamedTuple):
@@ -109,6 +111,7 @@ def done_with(part: Part, job: Job, progress: Progress, wanted: Wanted, fitted: 
         warnings=result.warnings,
         seconds=result.seconds,
         fit=Fit(result.interpolators[0], part.number, moments_of(scan.kspace[0], scan.mask)) if wanted.fit else None,
+        is_whole=_is_whole(scan),
     )
 
 
@@ -147,6 +150,11 @@ def _acceleration(scan: Scan) -> list[int]:
     """Spacing of measured lines, R of slices and (Rz, Ry) of volumes; empty where they are no lattice."""
     pattern = pattern_of(scan.mask)
     return list(pattern.lattice.spacing) if isinstance(pattern, Sampling) else []
+
+
+def _is_whole(scan: Scan) -> bool:
+    pattern = pattern_of(scan.mask)
+    return bool(pattern.mask[pattern.inside].all())
 
 
 def gfactor_maps(

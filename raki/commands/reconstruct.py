@@ -1,6 +1,6 @@
 """What `raki reconstruct` does: read, fill in, combine, write all or nothing."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from itertools import count
 from pathlib import Path
@@ -13,6 +13,7 @@ from raki.commands.inputs import shown
 from raki.commands.job import Job
 from raki.commands.origin import inputs_of, named, versions
 from raki.commands.parts import Done, Part, Wanted, done_with, parts_of
+from raki.commands.progress import Watch
 from raki.commands.workers import each_done
 from raki.data.images.outputs import output_of, reconstruction_writer
 from raki.data.mrd.description import scanner_of
@@ -21,6 +22,9 @@ from raki.data.save import OutputImage
 from raki.data.scan import Scan, ScanFile
 from raki.interpolation.calibration import Progress
 from raki.pipeline import INTENSITY
+
+NOT_FILLED = 'nothing was filled in: all lines of the acquired range were measured'
+"""What is noted of a fully sampled scan."""
 
 TIMES = ('seconds_fit', 'seconds_fill')
 """What differs from run to run, so that outputs do not hold it: the same run gives the same bytes."""
@@ -47,7 +51,7 @@ def reconstruct_file(
     given = Given.of(job.settings)
     if given:
         job = replace(job, settings=given.settled(job.settings))
-    asked, kept, kind, numbers = job.settings, Kept(), output_of(output), count()
+    asked, kept, kind, numbers, course = job.settings, Kept(), output_of(output), count(), Watch.of(progress_for)
     slices = asked.slices or range(file.n_slices)
     file.require_known(slices)
     frames = file.frames_with(**asked.labels)
@@ -64,19 +68,45 @@ def reconstruct_file(
         return lambda progress: done_with(part, job, progress, wanted, fitted)
 
     with reconstruction_writer(output, len(places)) as writer, keeping(save_fit) as fits:
-        parts = parts_of(file, slices, frames, job)
-        for part, done in each_done(parts, prepared, n_workers, progress_for, asked.method):
+        parts, wholes = _expected(parts_of(file, slices, frames, job), course, len(places), asked.method), list[bool]()
+        for part, done in each_done(parts, prepared, n_workers, course, asked.method):
             kept.add(done.fit)
+            wholes.append(done.is_whole)
             for image in done.images:
                 placed = replace(image, readout_is_rows=file.readout_is_rows)
                 writer.put(next(numbers), placed)
                 watch(part.scan, placed)
             manifest |= _grown(manifest, done)
+        manifest['notes'] += _not_filled(wholes)
         kept_manifest = {name: value for name, value in manifest.items() if name not in TIMES}
         if fits:
             kept.put(fits, kept_manifest)
         writer.describe(kept_manifest)
     return manifest
+
+
+def _expected(parts: Iterable[Part], watch: Watch, n_images: int, method: str) -> Iterator[Part]:
+    """The same parts; when the first is there it is known how many there are."""
+    for number, part in enumerate(parts):
+        if not number:
+            unit = 'slice' if part.scan.n_phase_axes == 1 else 'volume'
+            watch.expect(unit, [method] * (n_images // len(part.places)))
+        yield part
+
+
+def _not_filled(wholes: list[bool]) -> list[str]:
+    """Of how many parts nothing was missing, if of any."""
+    if not any(wholes):
+        return []
+    return [NOT_FILLED if all(wholes) else f'{NOT_FILLED}, in {sum(wholes)} of {len(wholes)} slices or volumes']
+
+
+def told(output: Path, manifest: Mapping[str, Any]) -> str:
+    """What came of it, in a line."""
+    seconds = f'fit {manifest["seconds_fit"]:.1f} s, fill {manifest["seconds_fill"]:.1f} s'
+    is_whole = NOT_FILLED in manifest['notes']
+    how = f'; {NOT_FILLED}' if is_whole else f' by {manifest["method"]}, {seconds}'
+    return f'{shown(output)}: {len(manifest["slice"])} image(s){how}'
 
 
 def _manifest(file: ScanFile, job: Job, places: list[Place], given: Given | None, n_threads: int) -> dict[str, Any]:

@@ -4,13 +4,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Self
 
 import typer
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from raki.commands import inputs
 
 if TYPE_CHECKING:
     from raki.data.scan import ScanFile
 
+
+IN_ANY_CASE = AfterValidator(str.lower)
+"""Of names, which are all written small in outputs."""
 
 CoilsOption = Annotated[int | None, typer.Option(help='Compress to this many virtual coils before learning.')]
 CalibrationOption = Annotated[
@@ -58,7 +61,14 @@ class Reading(BaseModel):
 class Settings(Reading):
     """How a scan is to be read and reconstructed. A field here is an option of every command that reconstructs."""
 
-    method: Annotated[str, typer.Option(help='gated, grappa, raki, raki-complex, rraki, iraki ...')] = 'gated'
+    method: Annotated[
+        str,
+        IN_ANY_CASE,
+        typer.Option(
+            help='gated, grappa, spirit, sparse, zero-filled, raki, raki-complex, rraki or iraki.',
+            autocompletion=inputs.methods_starting,
+        ),
+    ] = 'gated'
     slices: Annotated[tuple[int, ...] | None, typer.Option('--slices', '--slice', help='Slices, counted from 0.')] = (
         None
     )
@@ -66,9 +76,9 @@ class Settings(Reading):
     contrast: Annotated[int | None, typer.Option(help='Only this contrast (echo).')] = None
     phase: Annotated[int | None, typer.Option(help='Only this cardiac phase.')] = None
     set: Annotated[int | None, typer.Option(help='Only this set.')] = None
-    combine: Annotated[str, typer.Option(help='rss, walsh (adaptive) or espirit.')] = 'rss'
+    combine: Annotated[str, IN_ANY_CASE, typer.Option(help='rss, walsh (adaptive) or espirit.')] = 'rss'
     partial_fourier: Annotated[
-        str, typer.Option(help='What to do beyond one end of k-space: zero-fill, homodyne or pocs.')
+        str, IN_ANY_CASE, typer.Option(help='What to do beyond one end of k-space: zero-fill, homodyne or pocs.')
     ] = 'zero-fill'
     whiten: Annotated[bool, typer.Option(help='Whiten coils where the scan has noise samples.')] = True
     crop: Annotated[bool, typer.Option(help='Crop images to the matrix that the scan asks for.')] = True

@@ -193,8 +193,6 @@ class Figure:
     """Decimals; None for four significant digits."""
     best: str | None = None
     """`low` or `high` where one way is better."""
-    in_terminal: str | None = None
-    """Short heading in the terminal's table; None where it is left out."""
     under: str | None = None
     """Layer of pictures on the page (image, error, gfactor or retention) under which it is written."""
     is_drawn: bool = True
@@ -222,65 +220,64 @@ CELL = (
 # fmt: off
 FIGURES = (
     Figure('nrmse_object', 'NRMSE object', lambda of: nrmse_object(of.image, of.true_image, of.inside),
-           '||image − reference|| / ||reference|| inside the object', 4, 'low', 'object', 'image'),
+           '||image − reference|| / ||reference|| inside the object', 4, 'low', 'image'),
     Figure('noise_floor', 'noise floor', lambda of: of.noise_floor,
            "the reference's own noise on the scale of NRMSE object: nothing below it can be judged; 0 if simulated", 4,
            under='image', is_drawn=False),
     Figure('nrmse', 'NRMSE', lambda of: nrmse(of.image, of.true_image),
-           '||image − reference|| / ||reference|| over all pixels, noise in air included', 4, 'low', 'NRMSE', 'error'),
+           '||image − reference|| / ||reference|| over all pixels, noise in air included', 4, 'low', 'error'),
     Figure('kspace_nrmse', 'k-space NRMSE', lambda of: kspace_nrmse(of.kspace, of.true_kspace, of.missing),
-           'complex error over the missing lines only', 4, 'low', 'k-space', 'error'),
+           'complex error over the missing lines only', 4, 'low', 'error'),
     Figure('ssim', 'SSIM', lambda of: ssim(of.image, of.true_image),
-           'structural similarity, 7 × 7 window, range the maximum of the reference', 4, 'high', 'SSIM', 'image'),
+           'structural similarity, 7 × 7 window, range the maximum of the reference', 4, 'high', 'image'),
     Figure('psnr', 'PSNR [dB]', lambda of: psnr(of.image, of.true_image),
            'peak signal-to-noise ratio, peak the maximum of the reference', 2, 'high'),
     Figure('energy_ratio', 'energy filled/true', lambda of: energy_ratio(of.kspace, of.true_kspace, of.missing),
            'of the filled lines; below 1 they are too dark', 3),
     Figure('gfactor_mean', 'g mean', lambda of: of.gfactor(torch.mean),
-           'mean g-factor inside the object; a network may lower it by shrinkage', 2, None, 'g mean', 'gfactor'),
+           'mean g-factor inside the object; a network may lower it by shrinkage', 2, None, 'gfactor'),
     Figure('gfactor_p95', 'g 95 %', lambda of: of.gfactor(lambda values: np.quantile(values.cpu(), 0.95)),
-           '95th percentile of the g-factor inside the object', 2, None, 'g 95 %', 'gfactor'),
+           '95th percentile of the g-factor inside the object', 2, None, 'gfactor'),
     Figure('gfactor_standard_error', 'g rel. SE',
            lambda of: None if of.gfactors is None or of.noise is None else of.noise.relative_standard_error,
            'relative standard error of a g-factor pixel', 3, is_drawn=False),
     Figure('noise_std', 'noise', lambda of: of.noise and noise_std(of.noise, of.true_image, of.inside),
            'standard deviation of replicas inside the object, on the scale of NRMSE object', 4),
     Figure('noise_bias', 'bias', lambda of: of.noise and noise_bias(of.noise, of.true_image, of.inside),
-           "how far the replicas' mean lies off inside the object, on the scale of NRMSE object", 4, 'low', 'bias'),
+           "how far the replicas' mean lies off inside the object, on the scale of NRMSE object", 4, 'low'),
     Figure('ghost_index', 'ghosts',
            lambda of: (ghost_index(of.kspace, of.true_kspace, of.sampling)
                        if isinstance(of.sampling, Sampling) else None),
-           'share of the error that is copies of the object: 0 noise, 1 ghosts alone', 3, 'low', 'ghost'),
+           'share of the error that is copies of the object: 0 noise, 1 ghosts alone', 3, 'low'),
     Figure('point_peak', 'points retained', lambda of: float(of.points.retained.mean()),
-           'mean height of small added points beyond what zero filling gives: 0 zero filling, 1 faithful', 3, None,
-           'point'),
+           'mean height of small added points beyond what zero filling gives: 0 zero filling, 1 faithful', 3),
     Figure('point_peak_min', 'least point retained', lambda of: float(of.points.retained.min()),
            'of the added point that lost most', 3),
     Figure('point_width', 'point width', lambda of: of.point_width(),
            'mean width of added points along phase encoding; above 1 they are blurred', 3),
     Figure('lesion_contrast', 'lesion contrast', lambda of: of.lesion(torch.mean, 'kept'),
-           'mean contrast that comes back of discs of 4 pixels, +20 and -20 %', 3, None, None, 'image'),
+           'mean contrast that comes back of discs of 4 pixels, +20 and -20 %', 3, None, 'image'),
     Figure('lesion_contrast_min', 'least lesion contrast', lambda of: of.lesion(torch.min, 'kept'),
            'of the disc that lost most', 3),
     Figure('lesion_snr', 'lesion SNR', lambda of: of.lesion(torch.mean, 'snr'),
            'mean matched-filter SNR of these discs over the total error; only ratios between methods mean something',
-           2, 'high', 'lesions', 'image'),
+           2, 'high', 'image'),
     Figure('lesion_snr_min', 'least lesion SNR', lambda of: of.lesion(torch.min, 'snr'),
            'of the disc that is hidden most', 2, 'high'),
     Figure('retention_mean', 'retention', lambda of: of.retention and of.retention.mean,
            'mean part of the unmeasured signal that comes back in the object: 0 zero filling, 1 faithful', 3, None,
-           'retained', 'retention'),
+           'retention'),
     Figure('retention_standard_error', 'retention SE', lambda of: of.retention and of.retention.standard_error,
            'standard error of a pixel of the retention map', 3, is_drawn=False),
     Figure('net_acceleration', 'R net', lambda of: of.sampling.net_acceleration,
            'all lines over measured lines, ACS counted', 2, is_drawn=False),
     Figure('acs_used', 'ACS used', lambda of: math.prod(map(len, of.sampling.acs)),
            'with the lattice lines that adjoin', 0, is_drawn=False),
-    Figure('seconds_fit', 'fit [s]', lambda of: of.seconds_fit, 'time to learn', 2, 'low', 'fit / s'),
+    Figure('seconds_fit', 'fit [s]', lambda of: of.seconds_fit, 'time to learn', 2, 'low'),
     Figure('seconds_fill', 'fill [s]', lambda of: of.seconds_fill, 'time to fill in', 3, 'low'),
 )
-"""Every figure of merit, in the order of tables. JSON, terminal, page and CSV read this list: a new figure is a new
-entry, and nothing else."""
+"""Every figure of merit, in the order of tables. JSON, page and CSV read this list: a new figure is a new entry, and
+nothing else. What the terminal shows of them is the summary of `raki.evaluation.verdict`."""
 # fmt: on
 
 

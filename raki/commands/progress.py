@@ -1,0 +1,239 @@
+"""How far a command is: which of its parts, what the rest may cost, and a word before more than a minute is spent.
+
+Nothing is known of a machine before it has done something, so that costs are told by what was done already: parts that
+cost alike, such as cells of one method, cost what those that are over took. Of the first one of a method that is
+trained, steps tell as soon as some are done; what follows training, such as noise maps, comes on top.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from statistics import mean
+from typing import NamedTuple
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.text import Text
+
+from raki.commands.inputs import shown
+
+Steps = Callable[[int, int], None]
+"""Told (steps done, steps in all), as `raki.interpolation.calibration.Progress`."""
+
+WORTH_SAYING = 60.0
+"""Costs above this are announced [s]."""
+
+LEAST_SEEN = 2.0
+"""As long must steps have taken before they tell anything [s]."""
+
+MORE = 2.0
+"""What was announced is said again when it comes out so many times as large [1]."""
+
+
+class Left(NamedTuple):
+    """What the rest costs."""
+
+    seconds: float
+    is_whole: bool
+    """Whether all of it is known; else there are parts of kinds that nothing is known of yet."""
+    basis: str
+    """What it was told by, in words."""
+
+    def __str__(self) -> str:
+        return f'{"about" if self.is_whole else "more than"} {spoken(self.seconds)}'
+
+
+def spoken(seconds: float) -> str:
+    """A time as people say it."""
+    for size, name in ((3600, 'h'), (60, 'min')):
+        if seconds >= 2 * size or (seconds >= size and name == 'min'):
+            return f'{seconds / size:.0f} {name}'
+    return f'{seconds:.0f} s'
+
+
+class Course:
+    """Parts of a command in their order, and what they cost."""
+
+    def __init__(
+        self, unit: str, kinds: Sequence[str], n_fits: int = 1, clock: Callable[[], float] | None = None
+    ) -> None:
+        """Of parts called `unit`, one of each of `kinds`; each fits so many times, and tells of the first."""
+        self.unit, self.kinds, self._n_fits, self._clock = unit, list(kinds), n_fits, clock or time.monotonic
+        self.number = 0
+        self._since: float | None = None
+        self._begun, self._costs, self._announced = self._clock(), dict[str, list[float]](), 0.0
+        self._steps = 0, 0
+        self._fit: float | None = None
+        self._first: tuple[int, float] | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Since all of it began."""
+        return self._clock() - self._begun
+
+    @property
+    def done(self) -> float:
+        """Parts that are over, the one at work as far as it tells."""
+        done, total = self._steps
+        return max(0, self.number - 1) + (done / total if total else 0.0)
+
+    def begin(self) -> None:
+        """Another part begins, and the one before is over."""
+        self._next(self._clock())
+
+    def skip(self) -> None:
+        """Another part is known already."""
+        self._next(None)
+
+    def _next(self, since: float | None) -> None:
+        if self._since is not None and self.number <= len(self.kinds):
+            self._costs.setdefault(self.kinds[self.number - 1], []).append(self._clock() - self._since)
+        self.number, self._since, self._steps = self.number + 1, since, (0, 0)
+        self._fit = self._first = None
+
+    def told(self, done: int, total: int) -> None:
+        """How many steps of the first fit of the part at work are done."""
+        self._steps, elapsed = (done, total), self._elapsed
+        self._first = first_done, first_elapsed = self._first or (done, elapsed)
+        if done == total:
+            self._fit = elapsed
+        elif done > first_done and elapsed >= first_elapsed + LEAST_SEEN:  # what came before steps is none of them
+            self._fit = elapsed + (total - done) * (elapsed - first_elapsed) / (done - first_done)
+
+    @property
+    def _elapsed(self) -> float:
+        """Since the part at work began [s]."""
+        return 0.0 if self._since is None else self._clock() - self._since
+
+    @property
+    def left(self) -> Left | None:
+        """What the rest costs; None where nothing is known."""
+        if not 1 <= self.number <= len(self.kinds):
+            return None
+        current, rest = self.kinds[self.number - 1], self.kinds[self.number :]
+        known = {kind: cost for kind in dict.fromkeys(self.kinds) if (cost := self._cost(kind)) is not None}
+        if not known:
+            return None
+        seconds = sum(known[kind] for kind in rest if kind in known)
+        seconds += max(0.0, known.get(current, 0.0) - self._elapsed)
+        return Left(seconds, {current, *rest} <= set(known), self._basis(current))
+
+    def _cost(self, kind: str) -> float | None:
+        """Of a part of this kind, as far as it is known [s]."""
+        if kind in self._costs:
+            return mean(self._costs[kind])
+        is_at_work = kind == self.kinds[self.number - 1]
+        return self._n_fits * self._fit if is_at_work and self._fit is not None else None
+
+    def _basis(self, current: str) -> str:
+        over = sum(map(len, self._costs.values()))
+        by_parts = [f'by {over} {self.unit}{"s" * (over > 1)} so far'] * bool(over)
+        if current in self._costs or self._fit is None:
+            return ', '.join(by_parts)
+        done, total = self._steps
+        steps = f'{done} of {total} steps' if total > 1 else 'its first fit'
+        return ', '.join([*by_parts, f'{current} by {steps}, without what follows'])
+
+    @property
+    def announcement(self) -> str | None:
+        """What is to be said of costs, once, and again where they come out much larger."""
+        left = self.left if self.seconds >= LEAST_SEEN else None
+        if left is None or left.seconds < max(WORTH_SAYING, MORE * self._announced):
+            return None
+        self._announced = left.seconds
+        return f'{left} to go, {self.unit} {self.number} of {len(self.kinds)}; estimated {left.basis}'
+
+
+class Watch:
+    """Whom a command tells how far it is; this one passes on steps only."""
+
+    def __init__(self, progress_for: Callable[[str], Steps] = lambda _name: lambda _done, _total: None) -> None:
+        self._progress_for = progress_for
+
+    @classmethod
+    def of(cls, progress_for: Callable[[str], Steps]) -> 'Watch':
+        """One for a plain function; the same, if it is one already."""
+        return progress_for if isinstance(progress_for, Watch) else cls(progress_for)
+
+    def expect(self, unit: str, kinds: Sequence[str], n_fits: int = 1) -> None:
+        """Hear of all parts before the first one, see `Course`."""
+
+    def skip(self) -> None:
+        """Hear that a part is known already."""
+
+    def __call__(self, name: str) -> Steps:
+        """Hear that a part begins, and give what is told of its steps."""
+        return self._progress_for(name)
+
+
+class _Told(ProgressColumn):
+    """What a function says at the moment."""
+
+    max_refresh = 0.2
+
+    def render(self, task: Task) -> Text:
+        return Text(task.fields['told'](task), style='progress.elapsed')
+
+
+class Shown(Watch):
+    """Shows all of it on stderr, if that is a terminal, and says what is costly anyhow."""
+
+    def __init__(self, bars: Progress, log: Callable[[str], object]) -> None:
+        super().__init__()
+        self._bars, self._log = bars, log
+        self._course: Course | None = None
+        self._whole = bars.add_task('reading', total=None, told=lambda _task: '')
+        self._part = bars.add_task('', total=None, visible=False, told=_steps)
+
+    def expect(self, unit: str, kinds: Sequence[str], n_fits: int = 1) -> None:
+        """See `Watch`."""
+        self._course = Course(unit, kinds, n_fits)
+        self._bars.update(self._whole, total=len(kinds), told=lambda _task: self._times())
+
+    def skip(self) -> None:
+        """See `Watch`."""
+        if self._course:
+            self._course.skip()
+            self._move()
+
+    def __call__(self, name: str) -> Steps:
+        """See `Watch`."""
+        if self._course:
+            self._course.begin()
+            self._move()
+        self._bars.reset(self._part, description=escape(shown(name)), total=None, visible=True)
+        return self._stepped
+
+    def _stepped(self, done: int, total: int) -> None:
+        self._bars.update(self._part, completed=done, total=total)
+        if self._course:
+            self._course.told(done, total)
+            self._move()
+
+    def _move(self) -> None:
+        course = self._course
+        assert course is not None
+        name = f'{course.unit} {course.number} of {len(course.kinds)}'
+        self._bars.update(self._whole, description=name, completed=course.done)
+        if text := course.announcement:
+            self._log(text)
+
+    def _times(self) -> str:
+        course = self._course
+        left = course.left if course else None
+        gone = spoken(course.seconds) if course else ''
+        return gone if left is None or left.seconds < 1 else f'{gone}, {left} left'
+
+
+def _steps(task: Task) -> str:
+    return f'{task.completed:.0f}/{task.total:.0f}' if task.total and task.total > 1 else ''
+
+
+@contextmanager
+def progress_bars(log: Callable[[str], object]) -> Iterator[Watch]:
+    """Show on stderr, if it is a terminal, which part a command is at, and what is being done; `log` hears of costs."""
+    console = Console(stderr=True)
+    columns = TextColumn('{task.description}'), BarColumn(20), _Told()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+        yield Shown(bars, (lambda text: console.print(f'raki: {escape(shown(text))}')) if console.is_terminal else log)

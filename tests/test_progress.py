@@ -1,0 +1,163 @@
+"""How far a command is: what is said of costs, by a clock that tests move on."""
+
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import pytest
+from rich.console import Console
+from rich.progress import Progress
+
+from raki.commands.progress import LEAST_SEEN, WORTH_SAYING, Course, Shown, Watch, progress_bars, spoken
+
+
+class Clock:
+    """Seconds as a test sets them."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def run(course: Course, clock: Clock, seconds: float) -> None:
+    """Begin a part that takes so long."""
+    course.begin()
+    clock.now += seconds
+
+
+def test_nothing_is_known_before_a_part_is_over(clock: Clock) -> None:
+    course = Course('slice', ['grappa'] * 3, clock=clock)
+    assert course.left is None
+    run(course, clock, 5)
+    assert course.left is None
+    assert course.announcement is None
+
+
+def test_parts_of_one_kind_cost_what_those_before_took(clock: Clock) -> None:
+    """Ten of 20 s: 20 s are gone, 5 s of the second; 15 s of it are left, and eight more."""
+    course = Course('slice', ['grappa'] * 10, clock=clock)
+    run(course, clock, 20)
+    course.begin()
+    clock.now += 5
+    left = course.left
+    assert left is not None
+    assert (left.seconds, left.is_whole, str(left)) == (15 + 8 * 20, True, 'about 3 min')
+    assert course.announcement == 'about 3 min to go, slice 2 of 10; estimated by 1 slice so far'
+    assert course.announcement is None  # said once
+
+
+def test_kinds_that_were_not_seen_make_it_a_least_cost(clock: Clock) -> None:
+    course = Course('cell', ['grappa', 'raki', 'grappa', 'raki'], clock=clock)
+    run(course, clock, 70)
+    run(course, clock, 1)
+    left = course.left
+    assert left is not None
+    assert (left.seconds, left.is_whole) == (70, False)
+    assert str(left) == 'more than 1 min'
+
+
+def test_steps_tell_of_training_before_it_is_spent(clock: Clock) -> None:
+    """Three seconds of preparation, then 100 steps a second: 10000 take 100 s more, twice."""
+    course = Course('cell', ['raki', 'raki'], clock=clock)
+    course.begin()
+    clock.now += 3
+    course.told(1, 10_001)
+    clock.now += LEAST_SEEN
+    course.told(1 + round(100 * LEAST_SEEN), 10_001)
+    left = course.left
+    assert left is not None
+    assert left.seconds == pytest.approx(2 * 103 - 3 - LEAST_SEEN)
+    assert course.announcement == (
+        'about 3 min to go, cell 1 of 2; estimated raki by 201 of 10001 steps, without what follows'
+    )
+
+
+def test_a_first_fit_tells_of_all_that_replicas_need(clock: Clock) -> None:
+    course = Course('cell', ['gated'], n_fits=101, clock=clock)
+    course.begin()
+    clock.now += 4
+    course.told(1, 1)
+    assert (
+        course.announcement == 'about 7 min to go, cell 1 of 1; estimated gated by its first fit, without what follows'
+    )
+
+
+def test_what_turns_out_much_larger_is_said_again(clock: Clock) -> None:
+    course = Course('slice', ['iraki'] * 100, clock=clock)
+    run(course, clock, 1)
+    run(course, clock, 1)
+    assert course.announcement is not None
+    run(course, clock, 1)
+    assert course.announcement is None
+    run(course, clock, 400)
+    course.begin()
+    assert str(course.announcement).startswith('about 3 h to go, slice 5 of 100')
+
+
+def test_cheap_commands_say_nothing(clock: Clock) -> None:
+    course = Course('slice', ['grappa'] * 5, clock=clock)
+    for _ in range(5):
+        run(course, clock, WORTH_SAYING / 6)
+        assert course.announcement is None
+
+
+def test_parts_that_were_kept_cost_nothing_and_tell_nothing(clock: Clock) -> None:
+    course = Course('cell', ['grappa'] * 4, clock=clock)
+    course.skip()
+    course.skip()
+    run(course, clock, 50)
+    assert (course.number, course.left) == (3, None)
+    course.begin()
+    left = course.left
+    assert left is not None
+    assert left.seconds == 50
+
+
+@pytest.mark.parametrize(
+    ('seconds', 'expected'), [(4.4, '4 s'), (59, '59 s'), (100, '2 min'), (3000, '50 min'), (9000, '2 h')]
+)
+def test_times_are_spoken(seconds: float, expected: str) -> None:
+    assert spoken(seconds) == expected
+
+
+def test_a_terminal_shows_which_part_it_is_and_which_method() -> None:
+    console = Console(width=80, force_terminal=True, record=True)
+    with Progress(console=console) as bars:
+        shown = Shown(bars, pytest.fail)
+        shown.expect('cell', ['grappa', 'gated', 'gated'])
+        shown.skip()
+        shown('slice 0, R=2: gated')(3, 10)
+        whole, part = bars.tasks
+        assert (whole.description, whole.completed, whole.total) == ('cell 2 of 3', 1.3, 3)
+        assert (part.description, part.completed, part.total) == ('slice 0, R=2: gated', 3, 10)
+
+
+def test_costs_are_told_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
+    said: list[str] = []
+    monkeypatch.setattr('raki.commands.progress.time', SimpleNamespace(monotonic=clock))
+    with progress_bars(said.append) as watch:
+        watch.expect('slice', ['grappa'] * 3)
+        watch('slice 0')(1, 1)
+        clock.now += 50
+        watch('slice 1')(1, 1)
+    assert said == ['about 2 min to go, slice 2 of 3; estimated by 1 slice so far']
+
+
+def test_a_plain_function_is_told_of_steps_alone() -> None:
+    told: list[tuple[str, int, int]] = []
+
+    def progress_for(name: str) -> Callable[[int, int], None]:
+        return lambda done, total: told.append((name, done, total))
+
+    watch = Watch.of(progress_for)
+    watch.expect('cell', ['grappa'])
+    watch.skip()
+    watch('a')(1, 2)
+    assert told == [('a', 1, 2)]
+    assert Watch.of(watch) is watch
