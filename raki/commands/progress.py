@@ -40,6 +40,8 @@ class Left(NamedTuple):
     """Whether all of it is known; else there are parts of kinds that nothing is known of yet."""
     basis: str
     """What it was told by, in words."""
+    factor: int = 2
+    """How many times more or less it may well be."""
 
     def __str__(self) -> str:
         return f'{"about" if self.is_whole else "more than"} {spoken(self.seconds)}'
@@ -152,7 +154,8 @@ class Course:
         if left is None or left.seconds < max(WORTH_SAYING, MORE * self._announced):
             return None
         self._announced = left.seconds
-        return f'{left} to go, {self.unit} {self.number} of {len(self.kinds)}; estimated {left.basis}'
+        where = f'{self.unit} {self.number} of {len(self.kinds)}'
+        return f'{left} to go, give or take a factor of {left.factor}; {where}, estimated {left.basis}'
 
 
 class Watch:

@@ -102,7 +102,7 @@ def _guess(scan: Scan, method: str) -> Left | None:
     if scan.n_phase_axes == 1 or method not in VOLUME_SECONDS:
         return None
     seconds = VOLUME_SECONDS[method] * scan.kspace.numel() * scan.n_coils
-    return Left(seconds, is_whole=True, basis='from its size, on one core: it may take a third of that, or three times')
+    return Left(seconds, is_whole=True, basis='from its size, for one core', factor=3)
 
 
 def _not_filled(wholes: list[bool]) -> list[str]:
