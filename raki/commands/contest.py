@@ -54,9 +54,9 @@ class Contest:
             raise UsageError(f'--replicas must be 0 or at least 2, got {self.n_replicas}')
 
     @property
-    def n_runs(self) -> int:
-        """How often a cell is reconstructed: once by every method, or once per seed."""
-        return sum(len(self.seeds) if has_seed(method) else 1 for method in self.methods.values())
+    def runs(self) -> list[str]:
+        """Methods in the order in which they reconstruct a cell: each once, or once per seed."""
+        return [name for name, method in self.methods.items() for _ in (self.seeds if has_seed(method) else (0,))]
 
 
 def methods_of(
