@@ -345,6 +345,13 @@ def test_the_least_error_in_all_cells_wins_at_its_price() -> None:
     assert [each.method for each in found.methods] == ['zero', 'few', 'x', 'plain-grappa']
 
 
+def test_a_method_that_leaves_one_scan_as_it_is_may_win() -> None:
+    rows = [row('plain-grappa', 0.1), row('x', 0.05), row('plain-grappa', 0.1, 'b')]
+    found = standings_of([*rows, row('x', 0.1, 'b', energy_ratio=0.0)])
+    assert ' x has the least error, 0.71 times' in found.sentence
+    assert found.methods[0].fills
+
+
 def test_cells_without_the_baseline_have_no_ratio() -> None:
     found = standings_of([row('plain-grappa', 0.1), row('x', 0.05), row('x', 0.001, 'b')])
     ours = next(each for each in found.methods if each.method == 'x')
@@ -359,6 +366,16 @@ def test_the_stored_table_is_what_its_rows_come_to() -> None:
     found = standings_of(stored['rows'])
     assert stored['sentence'] == found.sentence
     assert stored['overall'] == json.loads(json.dumps([each.told for each in found.methods]))
+
+
+def test_the_table_of_the_documentation_is_the_stored_one() -> None:
+    stored = json.loads((ROOT / 'benchmarks' / 'results' / 'public.json').read_text(encoding='utf-8'))
+    text = (ROOT / 'docs' / 'benchmark.md').read_text(encoding='utf-8')
+    for each in stored['overall']:
+        points, ghosts, seconds = (each['means'][name] for name in ('point_peak', 'ghost_index', 'seconds'))
+        price = f'{each["n_priced"]} of {each["n_cells"]}'
+        figures = f'{each["geomean_ratio"]:.2f} | {each["worst_ratio"]:.2f} | {price} | {points:.2f} | {ghosts:.2f}'
+        assert f'| `{each["method"]}` | {figures} | {seconds:.2f} |' in text
 
 
 @pytest.mark.usefixtures('folder')

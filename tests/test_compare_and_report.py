@@ -31,6 +31,7 @@ from raki.evaluation.noise_maps import analytic_noise_map, covariance_without_no
 from raki.evaluation.pictures import picture
 from raki.evaluation.plan import Plan, Rate, require_feasible
 from raki.evaluation.report import ERROR_QUANTILE, Report, render_report, shown_cell, shown_slice
+from raki.evaluation.verdict import verdict_of
 from raki.fourier import image_from_kspace
 from raki.grappa.method import Grappa
 from raki.interpolation.calibration import silent
@@ -364,6 +365,32 @@ def test_scales_are_common_and_zero_filling_does_not_stretch_that_of_errors(file
     assert worst['zero-filled'] > 2 * worst['grappa']
     rows = [panel['row']['gfactor_p95'] for panel in data['panels'] if panel['method'] == 'grappa']
     assert data['scales']['gfactor'] == max(1.5, *rows)
+
+
+@pytest.mark.parametrize(
+    ('slices', 'text'),
+    [
+        ((0, 1, 2, 3), 'all 4 slices compared'),
+        ((3, 1, 0), '3 of 4 slices compared: 0–1, 3; the others are left out'),
+        ((2,), '1 of 4 slices compared: 2; the others are left out'),
+    ],
+)
+def test_the_report_says_which_slices_are_left_out(tmp_path: Path, slices: tuple[int, ...], text: str) -> None:
+    write_scan(tmp_path / 'scan.h5', simulate(Simulation(matrix=(48, 40), n_coils=4, n_slices=4)), {})
+    plan = planned({'zero-filled': ZeroFilling()}, (2,), (16,), n_replicas=0)
+    compared(open_scan(tmp_path / 'scan.h5'), tmp_path, plan, slices)
+    assert text in (tmp_path / 'report.html').read_text(encoding='utf-8')
+
+
+def test_the_report_opens_with_the_verdict_and_at_its_rate(file: ScanFile, tmp_path: Path) -> None:
+    plan = planned({'zero-filled': ZeroFilling(), 'grappa': Grappa()}, (2, 3), (16,), n_replicas=0)
+    results = compared(file, tmp_path, plan)
+    verdict = verdict_of(results['rows'])
+    found = page(tmp_path).data
+    assert found['summary']['opens'] == {'rate': verdict.rate, 'acs': verdict.acs} == {'rate': 3, 'acs': 16}
+    text = (tmp_path / 'report.html').read_text(encoding='utf-8')
+    assert f'<h1>{verdict.sentence}</h1>' in text
+    assert verdict.limits[1:] in text
 
 
 def test_a_report_without_noise_maps_says_nothing_about_them(file: ScanFile, tmp_path: Path) -> None:

@@ -2,8 +2,9 @@
 
 import csv
 import json
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +13,12 @@ import pytest
 from raki.cli import main
 from raki.commands.compare import compare_file
 from raki.data.load import open_scan
+from raki.data.masks import Drawn
 from raki.data.save import write_scan
 from raki.data.simulate import Simulation, simulate
+from raki.evaluation import web_page
 from raki.evaluation.plan import Plan, Rate
+from raki.evaluation.verdict import COLUMNS, verdict_of
 from raki.grappa.method import Grappa
 from raki.interpolation.calibration import silent
 from raki.interpolation.fit import ZeroFilling
@@ -65,7 +69,7 @@ def view(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Visit:
     """A page that is open, and what it complained about or asked for."""
 
-    def __init__(self, browser: 'Browser', path: Path, **context: Any) -> None:
+    def __init__(self, browser: 'Browser', path: Path, fragment: str = '', **context: Any) -> None:
         options: dict[str, Any] = {'viewport': {'width': 1400, 'height': 900}} | context
         self.context = browser.new_context(**options)
         self.page: BrowserPage = self.context.new_page()
@@ -73,9 +77,13 @@ class Visit:
         self.requests: list[str] = []
         self.page.on('console', lambda message: self.complaints.append(message.text))
         self.page.on('pageerror', lambda error: self.complaints.append(str(error)))
-        self.page.on('request', lambda request: self.requests.append(request.url))
-        self.page.goto(path.as_uri())
+        self.page.on('request', lambda request: self._note(request.url))
+        self.page.goto(path.as_uri() + fragment)
         self.page.wait_for_selector('html[data-ready]')
+
+    def _note(self, url: str) -> None:
+        if not url.startswith('blob:'):  # what the page has unpacked of itself
+            self.requests.append(url)
 
     def pixels(self, layer: str, method: str) -> str:
         """What a canvas shows."""
@@ -92,6 +100,20 @@ class Visit:
     def wait_for(self, **place: int) -> None:
         for axis, value in place.items():
             self.page.wait_for_selector(f'html[data-shown*=\'"{axis}":{value}\']', timeout=5000)
+
+    def until(self, holds: Callable[[], bool]) -> None:
+        """Wait for something that no selector tells."""
+        for _ in range(100):
+            if holds():
+                return
+            self.page.wait_for_timeout(50)
+        raise AssertionError('it never came true')
+
+    def box(self, selector: str, number: int = 0) -> Mapping[str, float]:
+        """Where something is in the window."""
+        box = self.page.locator(selector).nth(number).bounding_box()
+        assert box is not None, selector
+        return {name: float(box[name]) for name in ('x', 'y', 'width', 'height')}
 
     def draw_curves(self) -> None:
         self.page.locator('#curves').scroll_into_view_if_needed()
@@ -110,6 +132,116 @@ def visit(browser: 'Browser', report: Path) -> Iterator[Visit]:
 
 def panels(visit: Visit) -> list[dict[str, Any]]:
     return json.loads(visit.page.locator('#data').text_content() or '')['panels']
+
+
+def table_of(visit: Visit) -> dict[str, list[str]]:
+    """Of every method what the table at the top shows."""
+    lines = visit.page.locator('#summary tbody tr')
+    return {
+        lines.nth(i).locator('th').inner_text(): lines.nth(i).locator('td span:visible').all_text_contents()
+        for i in range(lines.count())
+    }
+
+
+def test_browser_opens_with_the_answer_above_the_fold(browser: 'Browser', report: Path) -> None:
+    """Verdict, table and three images, in this order, in a window of 1280 x 720."""
+    visit = Visit(browser, report, viewport={'width': 1280, 'height': 720})
+    rows = json.loads(report.with_name('results.json').read_text())['rows']
+    first = visit.page.locator('body > :first-child > :first-child')
+    assert first.inner_text() == verdict_of(rows).sentence
+    boxes = [visit.box('h1'), visit.box('#summary'), *(visit.box('[data-layer=image] canvas', i) for i in range(3))]
+    assert all(box['width'] > 100 and box['height'] > 20 for box in boxes)
+    assert all(box['y'] + box['height'] <= 720 and box['x'] + box['width'] <= 1280 for box in boxes)
+    assert boxes[0]['y'] < boxes[1]['y'] < boxes[2]['y']
+    assert all(box['width'] >= 200 for box in boxes[2:])
+    visit.context.close()
+
+
+@pytest.mark.parametrize('width', [1600, 1280, 400])
+@pytest.mark.parametrize('name', ['report', 'view'])
+def test_browser_fits_every_window(browser: 'Browser', request: pytest.FixtureRequest, name: str, width: int) -> None:
+    visit = Visit(browser, request.getfixturevalue(name), viewport={'width': width, 'height': 860})
+    if name == 'report':
+        visit.draw_curves()
+        table = visit.box('#summary')
+        assert table['x'] + table['width'] <= width
+        reference, winner = (visit.box(f'[data-layer=image]{name} canvas') for name in ('[data-method=""]', '.chosen'))
+        assert reference['x'] + reference['width'] <= winner['x'] + 2
+        assert winner['x'] + winner['width'] <= width
+    assert visit.page.evaluate('document.documentElement.scrollWidth') <= width
+    assert visit.complaints == []
+    visit.context.close()
+
+
+def test_browser_shows_the_verdicts_table_at_the_rate_that_is_chosen(visit: Visit) -> None:
+    verdict = verdict_of([panel['row'] for panel in panels(visit)])
+    for rate in (verdict.rate, 3):
+        visit.page.locator(f'#summary button[value="{rate}"]').click()
+        visit.wait_for(rate=int(rate))
+        assert visit.page.locator('#summary-where').inner_text() == f'at R = {rate}, ACS 16'
+        shown = table_of(visit)
+        errors = {(each.method, each.rate): each for each in verdict.scores}
+        for method, texts in shown.items():
+            own = [errors[method, 2], errors[method, 3]]
+            error, *others = COLUMNS
+            expected = [error.written(each.values[error.name]) + each.mark(error) for each in own]
+            here = errors[method, rate]
+            expected += [each.written(here.values[each.name]) + here.mark(each) for each in others]
+            assert texts == expected
+        assert list(shown) == ['zero-filled', 'grappa', 'raki']
+
+
+def test_browser_says_beside_a_noise_map_what_it_costs(visit: Visit) -> None:
+    """Amber, with the baseline's, where a limit is passed."""
+    verdict = verdict_of([panel['row'] for panel in panels(visit)])
+    [score] = [each for each in verdict.scores if (each.method, each.rate) == ('raki', verdict.rate)]
+    assert score.prices, 'this network must have a price'
+    costs = visit.page.locator('figure[data-layer=gfactor][data-method=raki] .cost')
+    amber = visit.page.locator('figure[data-layer=gfactor][data-method=raki] .cost.priced').all_inner_texts()
+    assert amber == [
+        f'{column.label} {column.written(value)} (grappa {column.written(baseline)})'
+        for column, value, baseline in ((each.column, each.value, each.baseline) for each in score.prices)
+    ]
+    assert costs.count() == 4
+    assert visit.page.locator('figure[data-layer=gfactor][data-method=grappa] .cost.priced').count() == 0
+
+
+def test_browser_follows_a_link_and_writes_one(browser: 'Browser', report: Path) -> None:
+    link = '#slice=1&rate=3&acs=16&seed=1&method=grappa&method=raki&zoom=2,0.25,0.3'
+    visit = Visit(browser, report, link)
+    visit.wait_for(slice=1, rate=3, seed=1)
+    methods = visit.page.locator('figure[data-layer=image]').evaluate_all('all => all.map(one => one.dataset.method)')
+    assert methods == ['', 'grappa', 'raki']
+    assert visit.page.locator('.panels.zoomed').count() == 1
+    linked = visit.everything()
+    visit.page.keyboard.press('ArrowLeft')
+    visit.wait_for(rate=2)
+    visit.until(lambda: visit.page.evaluate('location.hash') == link.replace('rate=3', 'rate=2'))
+    visit.page.evaluate(f'location.hash = {json.dumps(link)}')
+    visit.wait_for(rate=3)
+    assert visit.everything() == linked
+    visit.page.keyboard.press('0')
+    visit.until(lambda: 'zoom' not in visit.page.evaluate('location.hash'))
+    visit.page.evaluate("location.hash = '#rate=7&zoom=x&method=none'")
+    visit.page.wait_for_selector('figure[data-method="zero-filled"]')
+    assert visit.complaints == []
+    visit.context.close()
+
+
+def test_browser_scrolls_over_an_image(visit: Visit) -> None:
+    """The wheel alone never zooms, not even where an image is zoomed already."""
+    for is_zoomed in (False, True):
+        if is_zoomed:
+            visit.page.get_by_role('button', name='zoom in').click()
+            visit.page.wait_for_selector('.panels.zoomed')
+        visit.page.evaluate('scrollTo(0, 0)')
+        before = visit.everything()
+        box = visit.box('figure[data-layer=image][data-method=grappa] canvas')
+        visit.page.mouse.move(box['x'] + box['width'] / 2, box['y'] + box['height'] / 2)
+        visit.page.mouse.wheel(0, 200)
+        visit.until(lambda: visit.page.evaluate('scrollY') > 100)
+        assert visit.everything() == before
+    visit.page.get_by_role('button', name='zoom out').click()
 
 
 def test_browser_shows_every_layer_of_every_method(visit: Visit) -> None:
@@ -190,7 +322,9 @@ def test_browser_zooms_and_pans_all_panels_together(visit: Visit) -> None:
     assert box is not None
     x, y = box['x'] + box['width'] / 2, box['y'] + box['height'] / 2
     visit.page.mouse.move(x, y)
+    visit.page.keyboard.down('Control')
     visit.page.mouse.wheel(0, -300)
+    visit.page.keyboard.up('Control')
     visit.page.wait_for_selector('.panels.zoomed')
     zoomed = visit.everything()
     assert all(before[tile] != zoomed[tile] for tile in before.keys() - FLAT)
@@ -289,22 +423,29 @@ def test_browser_exports_the_rows_as_they_stand(visit: Visit, tmp_path: Path) ->
     ]
 
 
-def test_browser_draws_every_metric_over_the_rate(visit: Visit) -> None:
+def test_browser_draws_few_curves_and_any_figure_on_demand(visit: Visit) -> None:
+    """What the table at the top has, the error large; seconds on a logarithmic axis; zero filling is left out."""
     visit.draw_curves()
-    assert visit.page.locator('#curve-nrmse_object .scatterlayer .trace').count() == 3
-    columns = json.loads(visit.page.locator('#data').text_content() or '')['columns']
-    metrics = [name for name, column in columns.items() if column['is_metric']]
-    assert len(metrics) >= 10
-    for name in metrics:
-        assert visit.page.locator(f'#curve-{name} svg.main-svg').count() > 0
-    x = visit.page.locator('#curve-nrmse_object').evaluate(
-        'plot => plot.data.map(trace => [trace.name, trace.x, trace.y])'
-    )
+    names = [column.name for column in COLUMNS]
+    drawn = visit.page.locator('.chart [id^=curve-]').evaluate_all('all => all.map(one => one.id)')
+    assert drawn == [f'curve-{name}' for name in names]
     rows = [panel['row'] for panel in panels(visit)]
-    for method, rates, means in x:
-        for rate, mean in zip(rates, means, strict=True):
-            own = [row['nrmse_object'] for row in rows if (row['method'], row['rate']) == (method, rate)]
-            assert mean == pytest.approx(sum(own) / len(own))
+    figures = visit.page.get_by_label('figure of the large chart')
+    for name in ('nrmse_object', 'ssim'):
+        figures.select_option(name)
+        visit.page.wait_for_selector('html[data-curves]')
+        traces = visit.page.locator('#curve-nrmse_object').evaluate(
+            'plot => plot.data.map(trace => [trace.name, trace.x, trace.y])'
+        )
+        assert [method for method, _, _ in traces] == ['grappa', 'raki']
+        for method, rates, means in traces:
+            for rate, mean in zip(rates, means, strict=True):
+                own = [row[name] for row in rows if (row['method'], row['rate']) == (method, rate)]
+                assert mean == pytest.approx(sum(own) / len(own))
+    assert visit.page.locator('#curve-seconds').evaluate('plot => plot.layout.yaxis.type') == 'log'
+    seconds = visit.page.locator('#curve-seconds').evaluate('plot => plot.data[0].y[0]')
+    own = [row['seconds_fit'] + row['seconds_fill'] for row in rows if (row['method'], row['rate']) == ('grappa', 2)]
+    assert seconds == pytest.approx(sum(own) / len(own))
 
 
 def test_browser_draws_error_over_retained_signal_of_the_cells_above(visit: Visit) -> None:
@@ -312,11 +453,11 @@ def test_browser_draws_error_over_retained_signal_of_the_cells_above(visit: Visi
     drawn = visit.page.locator('#tradeoff').evaluate('plot => plot.data.map(trace => [trace.name, trace.x, trace.y])')
     rows = [panel['row'] for panel in panels(visit)]
     cell = {row['method']: row for row in rows if (row['rate'], row['slice'], row['seed'] or 0) == (2, 0, 0)}
-    assert [name for name, _, _ in drawn] == [method for method in cell for _ in range(2)]
+    assert [name for name, _, _ in drawn] == ['grappa', 'grappa', 'raki', 'raki']
     for (name, *swept), (_, *chosen) in zip(drawn[::2], drawn[1::2], strict=True):
         assert chosen == [[cell[name]['retention_mean']], [cell[name]['nrmse_object']]]
         assert swept == [[each[key] for each in cell[name]['tradeoff']] for key in ('retention_mean', 'nrmse_object')]
-    assert [len(x) for _, x, _ in drawn[::2]] == [0, 7, 0]
+    assert [len(x) for _, x, _ in drawn[::2]] == [7, 0]
 
 
 def test_browser_shows_warnings_before_the_images(visit: Visit) -> None:
@@ -329,6 +470,10 @@ def test_browser_shows_warnings_before_the_images(visit: Visit) -> None:
     assert above is not None
     assert below is not None
     assert above['y'] < below['y']
+    assert above['height'] < 40  # folded to one line, with their number
+    assert re.search(r'⚠ \d+ warnings', alert.inner_text())
+    alert.locator('summary').click()
+    assert all(alert.get_by_text(text).last.is_visible() for text in warned)
 
 
 @pytest.mark.parametrize('scheme', ['light', 'dark'])
@@ -354,16 +499,44 @@ def test_browser_prints_a_light_page_with_images_and_curves(browser: 'Browser', 
     assert visit.page.locator('#csv').is_hidden()
     assert visit.page.locator('figure[data-layer=gfactor][data-method=grappa] canvas').is_visible()
     assert visit.page.evaluate('getComputedStyle(document.body).backgroundColor') == 'rgb(251, 251, 250)'
-    assert len(visit.page.pdf()) > 20_000
-    assert visit.page.locator('#curve-ssim svg.main-svg').count() > 0
+    pages = re.findall(rb'/Type\s*/Page[^s]', visit.page.pdf(prefer_css_page_size=True))
+    assert 2 <= len(pages) <= 3
+    assert visit.page.locator('#curve-seconds svg.main-svg').count() > 0
     assert visit.complaints == []
     visit.context.close()
 
 
-def test_browser_fits_a_phone(browser: 'Browser', report: Path) -> None:
-    visit = Visit(browser, report, viewport={'width': 390, 'height': 844})
-    visit.draw_curves()
-    assert visit.page.evaluate('document.documentElement.scrollWidth') <= 390
+def test_browser_shows_a_report_without_plotly(
+    browser: 'Browser', tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web_page, '_plotly', lambda: None)
+    write_scan(tmp_path / 'scan.h5', simulate(Simulation((48, 40), n_coils=4)), {})
+    plan = Plan({'zero-filled': ZeroFilling()}, (Rate((2,)),), ((16,),), n_replicas=0)
+    compare_file(open_scan(tmp_path / 'scan.h5'), tmp_path, plan, (0,), lambda _name: silent)
+    visit = Visit(browser, tmp_path / 'report.html')
+    assert visit.page.get_by_text('Curves over the rate are left out').count() == 1
+    assert 'nothing was filled in' in visit.page.locator('h1').inner_text()
+    visit.page.emulate_media(media='print')
+    assert visit.page.pdf()
+    assert visit.complaints == []
+    visit.context.close()
+
+
+def test_browser_takes_the_acs_that_a_rate_has(browser: 'Browser', tmp_path: Path) -> None:
+    """As of masks of fastMRI, whose centres shrink as the rate grows."""
+    write_scan(tmp_path / 'scan.h5', simulate(Simulation((96, 40), n_coils=4, n_slices=2)), {})
+    drawn = Drawn('equispaced_fraction', 0)
+    plan = Plan({'zero-filled': ZeroFilling()}, (Rate((2,)), Rate((3,))), n_replicas=0, drawn=drawn)
+    rows = compare_file(open_scan(tmp_path / 'scan.h5'), tmp_path, plan, (0, 1), lambda _name: silent)
+    acs = {row.rate: row.acs for row in rows}
+    assert acs[2] != acs[3]
+    visit = Visit(browser, tmp_path / 'report.html', '#slice=1&rate=2')
+    for rate in (2, 3):
+        visit.page.locator(f'#summary button[value="{rate}"]').click()
+        visit.wait_for(slice=1, rate=rate, acs=int(acs[rate]))
+        assert visit.page.locator('figure[data-layer=image] canvas.absent').count() == 0
+        assert '' not in table_of(visit)['zero-filled']
+    assert visit.complaints == []
     visit.context.close()
 
 
@@ -375,6 +548,8 @@ def test_browser_views_a_reconstruction(browser: 'Browser', view: Path) -> None:
     visit.wait_for(slice=1)
     assert visit.everything() != first
     assert 'combine' in (visit.page.locator('footer').text_content() or '')
+    assert visit.page.locator('h1').inner_text() == 'images.h5'
+    assert visit.page.locator('#summary').count() == 0
     assert visit.complaints == []
     assert visit.requests == [view.as_uri()]
     visit.context.close()
@@ -389,11 +564,11 @@ def test_browser_chooses_rates_and_acs_of_two_axes(browser: 'Browser', tmp_path:
     visit = Visit(browser, tmp_path / 'report.html')
     radios = visit.page.get_by_role('radiogroup', name='rate R').get_by_role('radio')
     assert radios.evaluate_all('all => all.map(one => one.value)') == ['2x2s1', '10x1']
-    assert radios.nth(0).is_checked()
+    assert radios.nth(1).is_checked()  # nothing differs anywhere, so it opens at the last
     before = visit.pixels('image', 'none')
-    visit.page.keyboard.press('ArrowRight')
-    visit.page.wait_for_selector('html[data-shown*=\'"rate":"10x1"\']')
-    assert radios.nth(1).is_checked()
+    visit.page.keyboard.press('ArrowLeft')
+    visit.page.wait_for_selector('html[data-shown*=\'"rate":"2x2s1"\']')
+    assert radios.nth(0).is_checked()
     assert visit.pixels('image', 'none') != before
     visit.draw_curves()
     x = visit.page.locator('#curve-nrmse_object').evaluate('plot => plot.data.map(trace => trace.x)')

@@ -9,10 +9,11 @@ from torch import Tensor
 from raki.evaluation.metrics import columns, sizes
 from raki.evaluation.pictures import Picture, judged_picture, picture, quantile
 from raki.evaluation.rows import Cell
+from raki.evaluation.verdict import Verdict, is_filled, verdict_of
 from raki.evaluation.web_page import Page, Panel, Table, render
 
 ERROR_QUANTILE = 0.995
-"""Error maps end at the largest error's quantile over all methods that fill something in."""
+"""Error maps end at the largest error's quantile over all methods that fill something in, where the page opens."""
 
 WINDOW = 0.999
 """Images end at this quantile of the reference."""
@@ -60,6 +61,14 @@ class Report:
     """Size of a voxel along (y, x) [m], where it is known."""
     readout_is_rows: bool = False
     """Whether pictures have the readout along their rows' axis, and phase encoding horizontally."""
+
+    @property
+    def pixel_size(self) -> tuple[float, float] | None:
+        """Size of a pixel of the pictures along (y, x) [m], where it is known."""
+        if self.voxel_size is None:
+            return None
+        height, width = self.voxel_size[:: -1 if self.readout_is_rows else 1]
+        return height, width
 
     @property
     def cells(self) -> list[ShownCell]:
@@ -110,7 +119,7 @@ def _peak(reference: Tensor) -> float:
 def render_report(report: Report) -> str:
     """HTML of a report; it needs no other file and no network."""
     results, rows = report.results, report.results['rows']
-    height, width = (report.voxel_size or (1.0, 1.0))[:: -1 if report.readout_is_rows else 1]
+    verdict = verdict_of(rows)
     return render(
         Page(
             title=f'Comparison on {results["scan"]["file"]}',
@@ -119,16 +128,17 @@ def render_report(report: Report) -> str:
                 Panel(row['method'], {name: row[name] for name in AXES}, cell.image, cell.gfactor, cell.retention, row)
                 for row, cell in zip(rows, report.cells, strict=True)
             ],
-            scales=_scales(report),
+            scales=_scales(report, verdict),
             facts=_facts(report),
-            caption=_caption(results),
+            caption=[*_conditions(results), *_caption(results)],
             footer=results['versions'] | {'scan': results['scan'], 'settings': results['settings']},
             references={index: each.reference for index, each in report.slices.items()},
             objects={index: each.object for index, each in report.slices.items()},
             columns=columns(rows),
             tables=_lesion_tables(rows),
+            verdict=verdict,
             warnings=_warnings(rows),
-            pixel_aspect=height / width,
+            pixel_size=report.pixel_size,
         )
     )
 
@@ -137,17 +147,21 @@ def _values(rows: Sequence[Mapping[str, Any]], name: str) -> list[int | str]:
     return sorted({row[name] for row in rows if row[name] is not None}, key=sizes)
 
 
-def _scales(report: Report) -> dict[str, float]:
-    """Where scales end, common to all cells; methods that fill nothing in do not stretch that of the errors."""
-    rows, cells = report.results['rows'], report.cells
-    filled = [cell for cell, row in zip(cells, rows, strict=True) if row['energy_ratio'] > 0] or cells
+def _scales(report: Report, verdict: Verdict) -> dict[str, float]:
+    """Where scales end, common to all cells; methods that fill nothing in do not stretch them.
+
+    That of the errors is for the cell at which the page opens: one for all rates would leave the first ones black.
+    """
+    cells = list(zip(report.cells, report.results['rows'], strict=True))
+    opening = [(cell, row) for cell, row in cells if (row['rate'], row['acs']) == (verdict.rate, verdict.acs)]
+    filled = [cell for cell, row in opening if is_filled(row)] or [cell for cell, _ in opening]
     scales = {
         'image': max(each.window for each in report.slices.values()),
         'error': max(cell.largest_error for cell in filled) or 1.0,
     }
-    gfactors = [row['gfactor_p95'] for row in rows if row['gfactor_p95'] is not None]
+    gfactors = [row['gfactor_p95'] for _, row in cells if row['gfactor_p95'] is not None and is_filled(row)]
     scales |= {'gfactor': max(1.5, *gfactors)} if gfactors else {}
-    return scales | ({'retention': 1.0} if any(cell.retention for cell in cells) else {})
+    return scales | ({'retention': 1.0} if any(cell.retention for cell, _ in cells) else {})
 
 
 def _lesion_tables(rows: Sequence[Mapping[str, Any]]) -> list[Table]:
@@ -192,23 +206,45 @@ def _warnings(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _facts(report: Report) -> list[str]:
-    scan, settings, shape = report.results['scan'], report.results['settings'], report.results['scan']['shape']
+    scan, shape = report.results['scan'], report.results['scan']['shape']
     axes = [name for name in ('kz', 'ky', 'kx') if name in shape]
-    what = 'a volume, judged as a whole and shown in one slice' if 'kz' in shape else f'{shape["slice"]} slice(s)'
     return [
-        f'{scan["format"]}: {what}, {shape["coil"]} coils, matrix '
+        f'{scan["format"]}, {_compared(shape, sorted(report.slices))}; {shape["coil"]} coils, matrix '
         f'{" × ".join(str(shape[name]) for name in axes)} ({" × ".join(axes)}), phase encoding '
         f'{"horizontal" if report.readout_is_rows else "vertical"}.',
-        f'Judged against {scan["reference"]}. Sampling: {settings["lattice"]}. Coils are {settings["coils"]}.',
-        'Every method learnt from the lines that were measured, and from nothing else.',
+        f'Judged against {scan["reference"]}.',
     ]
+
+
+def _conditions(results: Mapping[str, Any]) -> list[str]:
+    settings = results['settings']
+    return [
+        f'Sampling: {settings["lattice"]}. Coils are {settings["coils"]}. '
+        'Every method learnt from the lines that were measured, and from nothing else.'
+    ]
+
+
+def _compared(shape: Mapping[str, int], slices: Sequence[int]) -> str:
+    """Which slices were compared, and whether any were left out."""
+    if 'kz' in shape:
+        return f'the volume judged as a whole and shown in slice {slices[0]}'
+    if len(slices) == shape['slice']:
+        return 'the only slice' if len(slices) == 1 else f'all {len(slices)} slices compared'
+    return f'{len(slices)} of {shape["slice"]} slices compared: {_runs(slices)}; the others are left out'
+
+
+def _runs(numbers: Sequence[int]) -> str:
+    """Write increasing numbers such as 0–3, 7."""
+    starts = [number for number in numbers if number - 1 not in numbers]
+    ends = [number for number in numbers if number + 1 not in numbers]
+    return ', '.join(f'{start}' if start == end else f'{start}–{end}' for start, end in zip(starts, ends, strict=True))
 
 
 def _caption(results: Mapping[str, Any]) -> list[str]:
     settings = results['settings']
     sentences = [
         f'Images: {settings["image"]}, 1 is the maximum of the reference of the slice; error maps: |image − reference| '
-        'in the same unit, one scale for all methods, rates and slices until it is changed.',
+        'in the same unit, one scale for all methods, rates and slices, set where the page opens, until it is changed.',
         f'Object, where NRMSE object and g-factors are taken: {settings["object"]}. Plain NRMSE counts the noise floor '
         'in air, which rewards reproducing it; k-space NRMSE is complex and over the missing lines only; SSIM and PSNR '
         'take the whole magnitude image, their range is the maximum of the reference.',

@@ -121,12 +121,13 @@ def verdict_of(rows: Sequence[Mapping[str, Any]]) -> Verdict:
     return Verdict(_sentence(every, (rate, acs), baseline), rate, acs, baseline, scores)
 
 
-def _fills(row: Mapping[str, Any]) -> bool:
+def is_filled(row: Mapping[str, Any]) -> bool:
+    """Whether anything was filled in, as zero filling does not."""
     return row['energy_ratio'] is None or row['energy_ratio'] > 0
 
 
 def _baseline(rows: Sequence[Mapping[str, Any]]) -> str:
-    names = [row['method'] for row in rows if _fills(row)] or [row['method'] for row in rows]
+    names = [row['method'] for row in rows if is_filled(row)] or [row['method'] for row in rows]
     return next((name for name in BASELINES if name in names), names[0])
 
 
@@ -136,7 +137,7 @@ def _scores(rows: Sequence[Mapping[str, Any]], baseline: str) -> list[Score]:
     for row in rows:
         groups.setdefault(row['method'], []).append(row)
     values = {method: {each.name: _mean(group, each.name) for each in COLUMNS} for method, group in groups.items()}
-    fills = {method: all(map(_fills, group)) for method, group in groups.items()}
+    fills = {method: all(map(is_filled, group)) for method, group in groups.items()}
     best = {column.name: _best([values[method] for method in groups if fills[method]], column) for column in COLUMNS}
     return [
         Score(

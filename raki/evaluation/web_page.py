@@ -12,9 +12,20 @@ from jinja2 import Environment, Template
 
 from raki.evaluation.metrics import Figure
 from raki.evaluation.pictures import Picture
+from raki.evaluation.verdict import COLUMNS, Column, Score, Verdict
 from raki.extras import has_extra
 
-SCRIPTS = ('pictures.js', 'viewer.js', 'curves.js', 'table.js', 'main.js')
+SCRIPTS = (
+    'pictures.js',
+    'viewer.js',
+    'panels.js',
+    'summary.js',
+    'curves.js',
+    'table.js',
+    'link.js',
+    'gestures.js',
+    'main.js',
+)
 """In this order they are one program."""
 
 COLOURS = {
@@ -76,9 +87,11 @@ class Page:
     """Of the table of figures, if there is one."""
     tables: Sequence[Table] = ()
     """Beside it."""
+    verdict: Verdict | None = None
+    """What it all comes to, if it comes to anything: the page then opens with it, and at its rate and ACS."""
     warnings: Sequence[str] = ()
-    pixel_aspect: float = 1.0
-    """Height of a pixel over its width [1]."""
+    pixel_size: tuple[float, float] | None = None
+    """Along (y, x) [m], where it is known: pixels are shown in this shape, with a scale bar."""
 
 
 def render(page: Page) -> str:
@@ -100,6 +113,7 @@ def render(page: Page) -> str:
         | {name: stored(getattr(panel, name)) for name in ('image', 'gfactor', 'retention')}
         for panel in page.panels
     ]
+    height, width = page.pixel_size or (1.0, 1.0)
     data = {
         'title': page.title,
         'axes': {name: list(values) for name, values in page.axes.items()},
@@ -111,10 +125,13 @@ def render(page: Page) -> str:
         'scales': dict(page.scales),
         'columns': {figure.name: _described(figure) for figure in page.columns},
         'colours': {layer: COLOURS[layer].split() for layer in page.scales},
-        'pixelAspect': page.pixel_aspect,
+        'pixelAspect': height / width,
+        'pixelSize': page.pixel_size,
+        'summary': page.verdict and _summed_up(page.verdict),
     }
     return _template().render(
         page=page,
+        summary=_known(page.verdict),
         data=data,
         pictures=pictures,
         rows=[panel.row for panel in page.panels] if page.columns else [],
@@ -127,6 +144,34 @@ def render(page: Page) -> str:
 def _described(figure: Figure) -> dict[str, Any]:
     described = {name: getattr(figure, name) for name in ('label', 'about', 'digits', 'best', 'under')}
     return described | {'is_metric': figure.is_drawn and figure.measure is not None}
+
+
+def _known(verdict: Verdict | None) -> list[Column]:
+    """Columns of which any method has a value; of the error in any case."""
+    scores = verdict.scores if verdict else ()
+    error, *others = COLUMNS
+    return [error, *(each for each in others if any(score.values[each.name] is not None for score in scores))]
+
+
+def _summed_up(verdict: Verdict) -> dict[str, Any]:
+    """What scripts show of a verdict: where the page opens, and what every method costs."""
+    here = [each for each in verdict.scores if (each.rate, each.acs) == (verdict.rate, verdict.acs)]
+    return {
+        'opens': {'rate': verdict.rate, 'acs': verdict.acs},
+        'winner': next((each.method for each in here if COLUMNS[0].name in each.best), verdict.baseline),
+        'baseline': verdict.baseline,
+        'columns': [
+            {name: getattr(column, name) for name in ('name', 'label', 'about', 'better')} for column in _known(verdict)
+        ],
+        'scores': [_written(score) for score in verdict.scores],
+    }
+
+
+def _written(score: Score) -> dict[str, Any]:
+    return {name: getattr(score, name) for name in ('method', 'rate', 'acs', 'fills')} | {
+        'values': {column.name: column.written(score.values[column.name]) for column in COLUMNS},
+        'prices': {price.column.name: price.column.written(price.baseline) for price in score.prices},
+    }
 
 
 def _plotly() -> str | None:

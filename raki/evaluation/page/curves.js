@@ -1,14 +1,43 @@
-// Every metric over the rate, with its spread; drawn by plotly.
+// Few curves over the rate, and error over retained signal; drawn by plotly, where the page has it.
 
 const METHOD_COLOURS = ['#8a8f98', '#e08214', '#2f8fd3', '#c44e9c', '#2ba36f', '#c9a90c', '#8f6bd6', '#d1495b'];
 const SYMBOLS = ['circle', 'square', 'diamond', 'triangle-up', 'cross', 'x', 'star', 'triangle-down'];
 const MARKS = { circle: '●', square: '■', diamond: '◆', 'triangle-up': '▲', cross: '✚', x: '✖', star: '★', 'triangle-down': '▼' };
+const SIZES = { large: { height: 340 }, small: { height: 210 } };
+const PRINTED = { large: { width: 505, height: 280 }, small: { width: 196, height: 150 } };
+let printing = false;
 const colourOf = (method) => METHOD_COLOURS[data.methods.indexOf(method) % METHOD_COLOURS.length];
 const symbolOf = (method) => SYMBOLS[data.methods.indexOf(method) % SYMBOLS.length];
 
-function metrics() {
-  return Object.entries(data.columns).filter(([name, column]) =>
+/** Seconds are the sum of both. */
+function valueOf(row, name) {
+  return name === 'seconds' ? (row.seconds_fit ?? NaN) + (row.seconds_fill ?? NaN) : row[name];
+}
+
+/** What the table at the top has, error first and large; the rest small. */
+function charts() {
+  const known = data.summary.columns.filter(({ name }) => data.panels.some(({ row }) => Number.isFinite(valueOf(row, name))));
+  return known.map((column, i) => ({ ...column, id: `curve-${column.name}`, size: i ? 'small' : 'large' }));
+}
+
+/** Any figure can take the place of the error in the large chart. */
+function figureChoice() {
+  const known = Object.entries(data.columns).filter(([name, column]) =>
     column.is_metric && data.panels.some(({ row }) => Number.isFinite(row[name])));
+  const options = known.map(([name, { label }]) => element('option', { value: name }, label));
+  return element('select', { id: 'large-figure', 'aria-label': 'figure of the large chart', onchange: drawCurves }, ...options);
+}
+
+function chart({ id, size, label, about, better }) {
+  const heading = size === 'large' ? figureChoice() : `${label} ${better === 'low' ? '↓' : '↑'}`;
+  return element('div', { class: `chart ${size}` }, element('h3', { title: about }, heading),
+    element('div', { id, role: 'img', 'aria-label': `${label} over the rate. ${about}` }));
+}
+
+/** Methods whose curves mean something: zero filling, whose error is off every scale, is in the tables. */
+function drawn() {
+  const filling = new Set(data.summary.scores.filter(({ fills }) => fills).map(({ method }) => method));
+  return viewer.methods().filter((method) => filling.has(method) || !filling.size);
 }
 
 function spread(values) {
@@ -18,9 +47,9 @@ function spread(values) {
 
 /** One line: mean over slices and seeds at every rate, with what reaches to the least and the largest. */
 function trace(method, name, rows) {
-  const own = rows.filter((row) => row.method === method && Number.isFinite(row[name]));
+  const own = rows.filter((row) => row.method === method && Number.isFinite(valueOf(row, name)));
   const rates = data.axes.rate.filter((rate) => own.some((row) => row.rate === rate));
-  const points = rates.map((rate) => spread(own.filter((row) => row.rate === rate).map((row) => row[name])));
+  const points = rates.map((rate) => spread(own.filter((row) => row.rate === rate).map((row) => valueOf(row, name))));
   const spreads = points.some(({ above, below }) => above > 0 || below > 0);
   return {
     x: rates, y: points.map(({ mean }) => mean), name: method, mode: 'lines+markers',
@@ -35,35 +64,47 @@ function trace(method, name, rows) {
   };
 }
 
-function layoutOf(column) {
+function layoutOf({ better, size }) {
   const line = { type: 'line', yref: 'paper', y0: 0, y1: 1, line: { color: '#8888', width: 1, dash: 'dot' } };
   const axis = { gridcolor: '#8883', zeroline: false, automargin: true, fixedrange: true };
   return {
-    title: { text: column.label, font: { size: 13 }, x: 0.02, xanchor: 'left' }, showlegend: false, height: 250,
-    margin: { l: 8, r: 8, t: 34, b: 8 }, paper_bgcolor: '#0000', plot_bgcolor: '#0000', hovermode: 'closest',
+    showlegend: false, ...(printing ? PRINTED : SIZES)[size],
+    margin: { l: 8, r: 8, t: 8, b: 8 }, paper_bgcolor: '#0000', plot_bgcolor: '#0000', hovermode: 'closest',
     font: { family: 'system-ui, sans-serif', size: 12 },
-    xaxis: { ...axis, title: { text: 'acceleration R' }, tickvals: data.axes.rate, type: data.axes.rate.every(Number.isFinite) ? 'linear' : 'category' },
-    yaxis: { ...axis, rangemode: column.best === 'high' ? 'normal' : 'tozero' },
+    xaxis: { ...axis, title: { text: size === 'large' ? 'acceleration R' : 'R' }, tickvals: data.axes.rate, type: data.axes.rate.every(Number.isFinite) ? 'linear' : 'category' },
+    yaxis: { ...axis, nticks: size === 'large' ? 8 : 5, rangemode: better === 'high' ? 'normal' : 'tozero' },
     shapes: [{ ...line, x0: viewer.place.rate, x1: viewer.place.rate }],
   };
 }
 
-function drawCurve(name, column) {
-  const host = document.getElementById(`curve-${name}`);
+/** Of a logarithmic axis: 1, 2, 5 over a decade or two, else powers of ten. */
+function logAxis(values) {
+  const known = values.filter((value) => value > 0);
+  return { type: 'log', tickformat: '~g', dtick: Math.max(...known) > 30 * Math.min(...known) ? 1 : 'D2' };
+}
+
+function drawCurve({ id, size, ...column }) {
+  const host = document.getElementById(id);
+  const other = size === 'large' && document.getElementById('large-figure').value;
+  const what = other && other !== column.name ? { ...data.columns[other], name: other, better: data.columns[other].best } : column;
   const oneSlice = document.getElementById('one-slice').checked;
   const rows = data.panels.map(({ row }) => row).filter((row) =>
-    row.acs === viewer.place.acs && (!oneSlice || row.slice === viewer.place.slice));
-  const traces = viewer.methods().map((method) => trace(method, name, rows)).filter(({ x }) => x.length);
+    row.acs === acsAt(row.rate) && (!oneSlice || row.slice === viewer.place.slice));
+  const traces = drawn().map((method) => trace(method, what.name, rows)).filter(({ x }) => x.length);
   const isNew = !host.data;
-  Plotly.react(host, traces, layoutOf(column), { displayModeBar: false, responsive: true });
+  const layout = layoutOf({ ...what, size });
+  if (what.name.startsWith('seconds')) Object.assign(layout.yaxis, logAxis(traces.flatMap(({ y }) => y)));
+  Plotly.react(host, traces, layout, { displayModeBar: false, responsive: true });
   if (isNew) host.on('plotly_click', ({ points }) => viewer.go({ rate: points[0].x }));
 }
 
 /** Error over retained signal of the cells shown above: a curve over the strength of a method, the chosen one large. */
 function drawTradeoff() {
   const host = document.getElementById('tradeoff');
-  const rows = viewer.methods().map((method) => viewer.panel(method)?.row)
+  const rows = drawn().map((method) => viewer.panel(method)?.row)
     .filter((row) => Number.isFinite(row?.retention_mean) && row.nrmse_object > 0);
+  host.parentElement.hidden = !rows.length;
+  if (!rows.length) return;
   const traces = rows.flatMap((row) => {
     const [colour, symbol] = [colourOf(row.method), symbolOf(row.method)];
     const hovertemplate = `${row.method}, %{customdata}: retained %{x:.3f}, NRMSE object %{y:.4f}<extra></extra>`;
@@ -76,57 +117,76 @@ function drawTradeoff() {
       mode: 'markers', marker: { symbol, color: colour, size: 14, line: { color: '#888', width: 2 } },
     }];
   });
-  const column = { label: 'NRMSE object over retained signal' };
-  const layout = layoutOf(column);
-  Object.assign(layout, { height: 380, shapes: [], margin: { ...layout.margin, b: 24 } });
+  const layout = layoutOf({ size: 'large' });
+  layout.shapes = [];
   Object.assign(layout.xaxis, { title: { text: 'retained part of the unmeasured signal' }, type: 'linear' });
   delete layout.xaxis.tickvals;
-  Object.assign(layout.yaxis, { type: 'log', title: { text: 'NRMSE object' }, tickformat: '~g', nticks: 6 });
+  Object.assign(layout.yaxis, logAxis(traces.flatMap(({ y }) => y)), { title: { text: 'NRMSE object' } });
   Plotly.react(host, traces, layout, { displayModeBar: false, responsive: true });
 }
 
-/** Draw all curves, one per idle moment, so that the page answers in between. */
+/** Draw all curves, one by one, so that the page answers in between. */
 function drawCurves() {
   if (!globalThis.Plotly) return;
   const ticket = (drawCurves.ticket = (drawCurves.ticket ?? 0) + 1);
-  const todo = metrics();
-  document.getElementById('curves-note').textContent =
-    `ACS ${viewer.place.acs}. Points: mean; bars: least to largest over ` +
-    `${document.getElementById('one-slice').checked ? 'seeds' : 'slices and seeds'}. Dotted: the rate shown above; click a point to see its images.`;
-  document.getElementById('curves-legend').replaceChildren(...viewer.methods().map((method) =>
-    element('span', { style: `color:${colourOf(method)}` }, MARKS[symbolOf(method)], element('b', {}, ` ${method}`))));
+  delete document.documentElement.dataset.curves;
+  const todo = [writeLegendLine, ...charts().map((each) => () => drawCurve(each)), drawTradeoff];
   const next = () => {
-    if (ticket !== drawCurves.ticket || !todo.length) return;
-    drawCurve(...todo.shift());
-    if (!todo.length) drawTradeoff();
-    if (todo.length) requestIdleCallback(next, { timeout: 200 });
-    else document.documentElement.dataset.curves = 'drawn';
+    if (ticket !== drawCurves.ticket) return;
+    todo.shift()();
+    if (todo.length) return setTimeout(next);
+    performance.mark('curves');
+    document.documentElement.dataset.curves = 'drawn';
   };
-  requestIdleCallback(next, { timeout: 200 });
+  setTimeout(next);
 }
 
-/** Get ready to draw; running plotly takes a moment, so that waits until somebody looks at the curves, or prints. */
+function writeLegendLine() {
+  document.getElementById('curves-legend').replaceChildren(...drawn().map((method) =>
+    element('span', { style: `color:${colourOf(method)}` }, MARKS[symbolOf(method)], element('b', {}, ` ${method}`))));
+}
+
+function drawAtOnce() {
+  writeLegendLine();
+  for (const each of charts()) drawCurve(each);
+  drawTradeoff();
+}
+
+/** Run plotly: at leisure, compiled beside the page, or at once for who prints. */
+function runPlotly(bytes, isUrgent = false) {
+  if (globalThis.Plotly || (runPlotly.asked && !isUrgent)) return runPlotly.asked;
+  const script = document.createElement('script');
+  runPlotly.asked = new Promise((resolve) => { script.onload = resolve; });
+  if (isUrgent) script.textContent = new TextDecoder().decode(bytes);
+  else script.src = URL.createObjectURL(new Blob([bytes], { type: 'text/javascript' }));
+  document.head.append(script);
+  return runPlotly.asked;
+}
+
+/** Get ready to draw, a moment after the images are there; curves are drawn when somebody comes near them, or prints. */
 async function startCurves() {
-  const host = document.getElementById('curves');
-  if (!host) return;
-  host.replaceChildren(...metrics().map(([name, column]) =>
-    element('div', { id: `curve-${name}`, role: 'img', 'aria-label': `${column.label} over the rate. ${column.about}` })));
-  const code = new TextDecoder().decode(await inflated('plotly'));
-  const start = () => {
-    if (!globalThis.Plotly) document.head.append(Object.assign(document.createElement('script'), { textContent: code }));
-    drawCurves();
-  };
-  const approach = new IntersectionObserver(([{ isIntersecting }]) => {
+  if (!document.getElementById('plotly')) return;
+  const [large, ...small] = charts().map(chart);
+  document.getElementById('large-charts').prepend(large);
+  document.getElementById('small-charts').replaceChildren(...small);
+  const bytes = await inflated('plotly');
+  setTimeout(() => requestIdleCallback(() => runPlotly(bytes), { timeout: 2000 }), 300);
+  const approach = new IntersectionObserver(async ([{ isIntersecting }]) => {
     if (!isIntersecting) return;
     approach.disconnect();
-    start();
+    await runPlotly(bytes);
+    drawCurves();
+    viewer.onChange.push(drawCurves);
   }, { rootMargin: '300px' });
-  approach.observe(host);
+  approach.observe(document.getElementById('curves'));
   document.getElementById('one-slice').addEventListener('change', drawCurves);
-  viewer.onChange.push(drawCurves);
   addEventListener('beforeprint', () => {
-    start();
-    for (const [name, column] of metrics()) drawCurve(name, column);
-    drawTradeoff();
+    runPlotly(bytes, true);
+    printing = true;
+    drawAtOnce();
+  });
+  addEventListener('afterprint', () => {
+    printing = false;
+    drawAtOnce();
   });
 }
