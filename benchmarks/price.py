@@ -48,10 +48,10 @@ def _is_kept(key: str) -> bool:
 
 
 def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, dict[str, float]]]:
-    """Mean and worst over scans, by rate and method."""
+    """Mean and worst over scans that are filled in, by rate and method; the guard leaves others as they are."""
     found: dict[str, dict[str, dict[str, float]]] = {}
     for rate, method in dict.fromkeys((row['rate'], row['method']) for row in rows):
-        own = [row for row in rows if (row['rate'], row['method']) == (rate, method)]
+        own = [row for row in rows if (row['rate'], row['method']) == (rate, method) and row['energy_ratio'] > 0]
         told: dict[str, float] = {'n_scans': len(own)}
         for figure, worst in WORSE.items():
             known = [row[figure] for row in own if row[figure] is not None]

@@ -117,6 +117,6 @@ def _value(value: object) -> object:
         return value.item()
     text = text_of(value)
     try:
-        return json.loads(text) if text[:1] in ('[', '{') else text
+        return json.loads(text) if text[:1] in ('[', '{') or text == 'null' else text
     except json.JSONDecodeError:
         return text

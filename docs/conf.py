@@ -43,15 +43,16 @@ myst_enable_extensions = ['dollarmath', 'amsmath']
 myst_heading_anchors = 3
 nb_custom_formats = {'.py': ['jupytext.reads', {'fmt': 'py:percent'}]}
 nb_execution_mode = os.environ.get('RAKI_DOCS_EXECUTION', 'force')
-nb_execution_excludepatterns = [] if 'RAKI_DOCS_EXECUTION' in os.environ else ['notebooks/*.py']
+SLOW = ['notebooks/02_raki_paper.py', 'notebooks/04_overparametrisation.py']
+nb_execution_excludepatterns = [] if 'RAKI_DOCS_EXECUTION' in os.environ else SLOW
 nb_execution_timeout = 600
 nb_execution_raise_on_error = True
 nb_output_stderr = 'remove'
+nb_merge_streams = True
+nb_render_markdown_format = 'gfm'
 nb_code_prompt_show = nb_code_prompt_hide = '{type} of this figure'
 os.environ['MATPLOTLIBRC'] = str(Path(__file__).with_name('matplotlibrc'))
 os.environ['OMP_NUM_THREADS'] = os.environ.get('OMP_NUM_THREADS', '1')
-nb_merge_streams = True
-nb_render_markdown_format = 'gfm'
 
 
 def write_command_reference(app: Sphinx) -> None:

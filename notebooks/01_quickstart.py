@@ -16,9 +16,18 @@
 # python notebooks/01_quickstart.py`.
 
 # %%
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+if find_spec('raki') is None:  # on Colab, where the wheel that `pip wheel --no-deps .` makes was uploaded before
+    wheels = map(str, Path().glob('raki-*.whl'))
+    subprocess.run([sys.executable, '-m', 'pip', 'install', '-q', *wheels, 'matplotlib'], check=True)
+
+# %%
 import dataclasses
 import os
-from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import matplotlib.pyplot as plt

@@ -17,6 +17,16 @@
 # out weak directions of the ACS, instead of a ridge.
 
 # %%
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+if find_spec('raki') is None:  # on Colab, where the wheel that `pip wheel --no-deps .` makes was uploaded before
+    wheels = map(str, Path().glob('raki-*.whl'))
+    subprocess.run([sys.executable, '-m', 'pip', 'install', '-q', *wheels], check=True)
+
+# %%
 import dataclasses
 
 import torch

@@ -11,8 +11,7 @@
 # %% [markdown]
 # # From NumPy arrays to a judged image, in ten cells
 #
-# K-space as an array, which of its lines were measured, and names of methods: nothing else is needed. On Colab, upload
-# the wheel first that `pip wheel --no-deps .` makes.
+# K-space as an array, which of its lines were measured, and names of methods: nothing else is needed.
 
 # %%
 import subprocess
@@ -20,7 +19,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-if find_spec('raki') is None:
+if find_spec('raki') is None:  # on Colab, where the wheel that `pip wheel --no-deps .` makes was uploaded before
     wheels = map(str, Path().glob('raki-*.whl'))
     subprocess.run([sys.executable, '-m', 'pip', 'install', '-q', *wheels, 'matplotlib', 'pandas'], check=True)
 

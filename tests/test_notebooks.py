@@ -2,6 +2,7 @@
 
 import re
 import runpy
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -50,3 +51,23 @@ def _n_characters(output: Mapping[str, Any]) -> int:
 
 def _has_picture(output: Mapping[str, Any]) -> bool:
     return 'image/png' in output.get('data', {}) or any('data:image/png' in text for text in _texts(output))
+
+
+@pytest.mark.parametrize('name', ['01_quickstart', '03_noise_maps', '05_your_own_method', '06_from_arrays'])
+def test_the_first_cell_installs_wheels_where_there_is_no_raki(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Colab; nothing else of the repository is needed."""
+    jupytext = pytest.importorskip('jupytext')
+    (path,) = (path for path in NOTEBOOKS if path.stem == name)
+    first, *others = (cell.source for cell in jupytext.read(path).cells if cell.cell_type == 'code')
+    assert not re.search(r'__file__|laboratory|notebooks/|\.\./', '\n'.join(others))
+    installed: list[list[str]] = []
+    monkeypatch.setattr(subprocess, 'run', lambda words, check: installed.append(words) if check else None)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'raki-1.0-py3-none-any.whl').touch()
+    exec(first, {})
+    assert not installed
+    monkeypatch.setattr('importlib.util.find_spec', lambda _name: None)
+    exec(first, {})
+    assert installed[0][1:6] == ['-m', 'pip', 'install', '-q', 'raki-1.0-py3-none-any.whl']

@@ -66,10 +66,10 @@ with TemporaryDirectory() as folder:
 #
 # Say that lines of zeros were not measured: `raki reconstruct scan.h5 --mask zeros -o
 # image.h5`, or `load_scan(path, mask='zeros')` as above. Better, put a dataset `mask`
-# into the file ([every format](../formats.md)). Then the missing lines are filled in.
+# into the file ([every format](../formats/index.md)). Then the missing lines are filled in.
 
 # %%
-image = raki.reconstruct(scan, 'gated').image[0]
+image = raki.reconstruct(scan, 'gated').reconstruction.image[0]
 panels({'truth': truth, 'filled in': image, '|error| x 10': 10 * (image - truth)})
 for name, each in {'folded': folded, 'filled in': image}.items():
     print(f'{name:10s} error in the object {nrmse_object(each, truth):.3f}')

@@ -47,9 +47,15 @@ class Source:
 
     path: Path
     file: ReconstructionFile
-    name: str
-    """As the page calls it."""
+    label: str
+    """What tells it from the others; nothing of one file."""
     is_whole: bool
+
+    @property
+    def name(self) -> str:
+        """What stands under its images."""
+        method = str(self.file.manifest.get('method', 'reconstruction'))
+        return f'{self.label}: {method}' if self.label else method
 
     @property
     def manifest(self) -> dict[str, Any]:
@@ -58,9 +64,9 @@ class Source:
 
     @property
     def warnings(self) -> list[str]:
-        """What it warns of, and whether it is damaged."""
+        """What it warns of."""
         stored = self.manifest.get('warnings', [])
-        return [*[DAMAGED] * (not self.is_whole), *(stored if isinstance(stored, list) else [str(stored)])]
+        return stored if isinstance(stored, list) else [str(stored)]
 
     @cached_property
     def numbers(self) -> dict[tuple[int, ...], int]:
@@ -91,7 +97,7 @@ def view_files(paths: Sequence[Path], output: Path, slices: Sequence[int] | None
     places = _places(sources, slices)
     ends = [_Ends() for _ in sources]
     panels = [_panel(source, place, end) for place in places for source, end in zip(sources, ends, strict=True)]
-    warnings = [*_damaged(sources), *_unequal(sources, ends)]
+    warnings = [*_damaged(sources), *_left_out(sources, places, slices), *_unequal(sources, ends)]
     page = render(_page(sources, panels, ends, warnings)).encode(errors='backslashreplace').decode()
     write_text(output, sealed(f'{page}<!-- {PLACEHOLDER} -->\n'))
     return warnings
@@ -108,14 +114,9 @@ class _Ends:
 def _opened(paths: Sequence[Path]) -> list[Source]:
     files = {path: reconstruction_apart(path, partial(open_reconstruction, path)) for path in paths}
     names = [path.name for path in files]
-    found = []
-    for path, file in files.items():
-        method = str(file.manifest.get('method', 'reconstruction'))
-        label = line_of(path.name if names.count(path.name) == 1 else path)
-        found.append(
-            Source(path, file, method if len(files) == 1 else f'{label}: {method}', is_whole(path) is not False)
-        )
-    return found
+    labels = {path: line_of(path.name if names.count(path.name) == 1 else path) for path in files}
+    many = len(files) > 1
+    return [Source(path, file, labels[path] * many, is_whole(path) is not False) for path, file in files.items()]
 
 
 def _require_alike(one: ReconstructionFile, other: ReconstructionFile) -> None:
@@ -163,7 +164,13 @@ def _panel(source: Source, place: Place, ends: _Ends) -> Panel:
 
 
 def _damaged(sources: Sequence[Source]) -> list[str]:
-    return [_said_by(source, DAMAGED, len(sources)) for source in sources if not source.is_whole]
+    return [_said_by(source, DAMAGED) for source in sources if not source.is_whole]
+
+
+def _left_out(sources: Sequence[Source], places: Sequence[Place], slices: Sequence[int] | None) -> list[str]:
+    every = {key for source in sources for key in source.numbers if not slices or key[0] in slices}
+    n_left_out = len(every) - len(places)
+    return [f'{n_left_out} image(s) that not all of these files have are left out'] * (n_left_out > 0)
 
 
 def _unequal(sources: Sequence[Source], ends: Sequence[_Ends]) -> list[str]:
@@ -172,46 +179,46 @@ def _unequal(sources: Sequence[Source], ends: Sequence[_Ends]) -> list[str]:
     darkest, brightest = (each(zip(ends, sources, strict=True), key=lambda pair: pair[0].image) for each in (min, max))
     if brightest[0].image > MOST_TIMES * darkest[0].image:
         times = brightest[0].image / darkest[0].image if darkest[0].image else inf
-        found.append(f'{brightest[1].name} is {times:.3g} times as bright as {darkest[1].name}: change the window')
+        found.append(f'{brightest[1].label} is {times:.3g} times as bright as {darkest[1].label}: change the window')
     for source in sources[1:]:
         own, its = first.file.pixel_size, source.file.pixel_size
         if own and its and not all(isclose(*pair, rel_tol=SAME_SIZE) for pair in zip(own, its, strict=True)):
-            found.append(f'pixels of {source.name} have another size than those of {first.name}: all are shown in that')
+            found.append(
+                f'pixels of {source.label} have another size than those of {first.label}: all are shown in that'
+            )
     return found
 
 
-def _said_by(source: Source, text: str, n_sources: int) -> str:
-    return text if n_sources == 1 else f'{source.name}: {text}'
+def _said_by(source: Source, text: str) -> str:
+    return f'{source.label}: {text}' if source.label else text
 
 
 def _page(sources: Sequence[Source], panels: Sequence[Panel], ends: Sequence[_Ends], own: Sequence[str]) -> Page:
     axes = {name: sorted({panel.place[name] or 0 for panel in panels}) for name in panels[0].place}
-    n_sources, first = len(sources), sources[0].file
-    stored = [_said_by(source, text, n_sources) for source in sources for text in source.warnings]
+    first = sources[0].file
+    stored = [_said_by(source, text) for source in sources for text in source.warnings]
     has_gfactors = any(source.file.has_gfactors for source in sources)
     scales = {'image': max(end.image for end in ends) or 1.0}
-    height, width = first.pixel_size or (1.0, 1.0)
     return Page(
         title=' and '.join(line_of(source.path.name) for source in sources),
         axes={name: values for name, values in axes.items() if name == 'slice' or len(values) > 1},
         panels=panels,
         scales=scales | ({'gfactor': max(GFACTOR_END, *(end.gfactor for end in ends))} if has_gfactors else {}),
-        facts=[_extent(sources, len(panels)), *(_said_by(source, _made(source), n_sources) for source in sources)],
+        facts=[_extent(first, len(panels) // len(sources)), *(_said_by(source, _made(source)) for source in sources)],
         caption=_caption(has_gfactors=has_gfactors),
         footer=_footer(sources),
         warnings=[*own, *stored],
-        pixel_aspect=height / width,
+        pixel_size=first.pixel_size,
     )
 
 
-def _extent(sources: Sequence[Source], n_panels: int) -> str:
+def _extent(file: ReconstructionFile, n_images: int) -> str:
     """How many images there are, and how large."""
-    file, (vertical, horizontal) = sources[0].file, _axes(sources[0].file)
-    of_mm = ''
+    (vertical, horizontal), of_mm = _axes(file), ''
     if file.pixel_size:
         height, width = (MM_PER_METRE * size for size in file.pixel_size)
         of_mm = f' of {height:.4g} × {width:.4g} mm'
-    return f'{n_panels} image(s) of {_size(file)} pixels{of_mm}; vertical {vertical}, horizontal {horizontal}.'
+    return f'{n_images} image(s) of {_size(file)} pixels{of_mm}; vertical {vertical}, horizontal {horizontal}.'
 
 
 def _made(source: Source) -> str:
@@ -236,11 +243,12 @@ def _caption(*, has_gfactors: bool) -> list[str]:
 
 def _footer(sources: Sequence[Source]) -> dict[str, object]:
     """All that files say of themselves, but their warnings."""
-    every = {
-        source.name: {name: value for name, value in source.manifest.items() if name != 'warnings'}
+    return {
+        source.label or line_of(source.path.name): {
+            name: value for name, value in source.manifest.items() if name != 'warnings'
+        }
         for source in sources
     }
-    return next(iter(every.values())) if len(every) == 1 else dict(every)
 
 
 def _axes(file: ReconstructionFile) -> tuple[str, str]:

@@ -63,6 +63,14 @@ class Report:
     """Whether pictures have the readout along their rows' axis, and phase encoding horizontally."""
 
     @property
+    def pixel_size(self) -> tuple[float, float] | None:
+        """Size of a pixel of the pictures along (y, x) [m], where it is known."""
+        if self.voxel_size is None:
+            return None
+        height, width = self.voxel_size[:: -1 if self.readout_is_rows else 1]
+        return height, width
+
+    @property
     def cells(self) -> list[ShownCell]:
         """One for each row."""
         return [cell for each in self.slices.values() for cell in each.cells]
@@ -112,7 +120,6 @@ def render_report(report: Report) -> str:
     """HTML of a report; it needs no other file and no network."""
     results, rows = report.results, report.results['rows']
     verdict = verdict_of(rows)
-    height, width = (report.voxel_size or (1.0, 1.0))[:: -1 if report.readout_is_rows else 1]
     return render(
         Page(
             title=f'Comparison on {results["scan"]["file"]}',
@@ -131,7 +138,7 @@ def render_report(report: Report) -> str:
             tables=_lesion_tables(rows),
             verdict=verdict,
             warnings=_warnings(rows),
-            pixel_aspect=height / width,
+            pixel_size=report.pixel_size,
         )
     )
 

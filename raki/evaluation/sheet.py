@@ -117,7 +117,7 @@ def sheet_of(report: Report) -> Sheet:
         gfactor_end=max(GFACTOR_END, *(each.row['gfactor_p95'] or 0 for each in every)),
         zoom=zoom,
         headings=[f'{each.label} {ARROWS[each.better]}' for each in COLUMNS],
-        pixel_size=_pixel_size(report),
+        pixel_size=report.pixel_size,
         note=_note(report, [each.row for each in every], window, amplification),
     )
 
@@ -162,13 +162,6 @@ def _worst(errors: Sequence[Tensor], inside: Tensor) -> Region:
     sums = avg_pool2d(within[None].double(), (height, width), stride=1)[0]
     top, left = divmod(int(sums.argmax()), sums.shape[1])
     return Region(top, left, height, width)
-
-
-def _pixel_size(report: Report) -> tuple[float, float] | None:
-    if report.voxel_size is None:
-        return None
-    height, width = report.voxel_size[:: -1 if report.readout_is_rows else 1]
-    return height, width
 
 
 def _note(report: Report, rows: Sequence[Mapping[str, Any]], window: float, amplification: float) -> list[str]:

@@ -90,8 +90,8 @@ class Page:
     verdict: Verdict | None = None
     """What it all comes to, if it comes to anything: the page then opens with it, and at its rate and ACS."""
     warnings: Sequence[str] = ()
-    pixel_aspect: float = 1.0
-    """Height of a pixel over its width [1]."""
+    pixel_size: tuple[float, float] | None = None
+    """Along (y, x) [m], where it is known: pixels are shown in this shape, with a scale bar."""
 
 
 def render(page: Page) -> str:
@@ -113,6 +113,7 @@ def render(page: Page) -> str:
         | {name: stored(getattr(panel, name)) for name in ('image', 'gfactor', 'retention')}
         for panel in page.panels
     ]
+    height, width = page.pixel_size or (1.0, 1.0)
     data = {
         'title': page.title,
         'axes': {name: list(values) for name, values in page.axes.items()},
@@ -124,7 +125,8 @@ def render(page: Page) -> str:
         'scales': dict(page.scales),
         'columns': {figure.name: _described(figure) for figure in page.columns},
         'colours': {layer: COLOURS[layer].split() for layer in page.scales},
-        'pixelAspect': page.pixel_aspect,
+        'pixelAspect': height / width,
+        'pixelSize': page.pixel_size,
         'summary': page.verdict and _summed_up(page.verdict),
     }
     return _template().render(

@@ -27,7 +27,7 @@ from raki.interpolation.fit import Interpolator
 from raki.pipeline import INTENSITY, Reconstruction
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from raki.face.plots import Drawing
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -96,7 +96,7 @@ class Result(Glimpsed):
         middle, seconds = self.reconstruction.image[n_images // 2], [f'{sum(self.seconds):.2g} s']
         return Glance('Result', facts, lambda: (seconds, middle), 'the middle slice, filled in', self.warnings)
 
-    def plot(self, slices: Sequence[int] | None = None) -> 'Figure':
+    def plot(self, slices: Sequence[int] | None = None) -> 'Drawing':
         """Draw images in a figure of matplotlib, which Jupyter shows; elsewhere `.savefig('x.png')` keeps it.
 
         Parameters

@@ -1,5 +1,7 @@
 // The panels: a picture of every method in every layer, its figures and its scale.
 
+const SCALE_PART = 0.3;
+
 /** Figures (columns reference and methods) of every layer; their pictures come later. */
 function buildPanels() {
   const host = document.getElementById('panels');
@@ -7,6 +9,7 @@ function buildPanels() {
   host.style.setProperty('--columns', columns.length);
   const { shape: [height, width] } = Object.values(data.pictures)[0];
   host.classList.toggle('single', columns.length === 1);
+  host.style.setProperty('--layers', LAYERS.length);
   host.style.setProperty('--aspect', width / (height * data.pixelAspect));
   viewer.tiles = LAYERS.flatMap((layer) => columns.map((method) => tile(layer, method)));
   host.replaceChildren(...LAYERS.flatMap((layer) =>
@@ -92,6 +95,7 @@ function writeMetrics() {
     if (!metrics) continue;
     const panel = method !== null && viewer.panel(method);
     if (!panel) { metrics.textContent = method === null ? ABOUT[layer] : 'not computed here'; continue; }
+    if (MAPS.includes(layer) && !panel[layer] && !data.summary) { metrics.textContent = 'no map in this file'; continue; }
     const names = Object.keys(data.columns).filter((name) => data.columns[name].under === layer);
     metrics.replaceChildren(...names.map((name) => entry(name, panel.row)),
       ...(layer === 'image' ? badge(panel.row.warnings) : layer === 'gfactor' ? price(method) : []));
@@ -122,6 +126,7 @@ function paintTiles() {
 
 /** The zoomed part of every coloured picture on its canvas; magnified pixels stay squares. */
 function drawTiles() {
+  drawScaleBar();
   const { x, y, factor } = viewer.zoom;
   for (const { canvas, bitmap, picture } of viewer.tiles) {
     if (!picture || !canvas.clientWidth) continue;
@@ -134,6 +139,20 @@ function drawTiles() {
     const part = [bitmap.width / factor, bitmap.height / factor];
     context.drawImage(bitmap, x * bitmap.width, y * bitmap.height, ...part, 0, 0, width, height);
   }
+}
+
+/** A bar of a round length on the first image, at every zoom, where the size of a pixel is known. */
+function drawScaleBar() {
+  const { host } = viewer.tiles[0];
+  const { shape: [, width] } = Object.values(data.pictures)[0];
+  if (!data.pixelSize) return;
+  const across = (1000 * width * data.pixelSize[1]) / viewer.zoom.factor;
+  const power = 10 ** Math.floor(Math.log10(SCALE_PART * across));
+  const length = Math.max(...[1, 2, 5].map((each) => each * power).filter((each) => each <= SCALE_PART * across * (1 + 1e-9)));
+  const bar = host.querySelector('.mm') ?? element('div', { class: 'mm' });
+  bar.style.width = `${(100 * length) / across}%`;
+  bar.textContent = `${Number(length.toPrecision(1))} mm`;
+  host.querySelector('.frame').append(bar);
 }
 
 /** Colour bar, sliders and what the scale says, of one layer. */
