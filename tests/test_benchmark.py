@@ -17,7 +17,7 @@ from raki.commands.benchmark import FILES, Listener, benchmark_scans
 from raki.commands.contest import Contest, methods_of
 from raki.commands.inputs import UsageError
 from raki.commands.method_files import methods_in
-from raki.commands.progress import Steps, Watch
+from raki.commands.progress import Left, Steps, Watch
 from raki.data.digests import verify
 from raki.data.masks import Pattern
 from raki.data.sampling import undersample
@@ -329,8 +329,8 @@ class Counted(Watch):
         super().__init__()
         self.kinds, self.begun, self.n_skipped = list[str](), list[str](), 0
 
-    def expect(self, unit: str, kinds: Sequence[str], n_fits: int = 1) -> None:
-        assert (unit, n_fits) == ('cell', 1)
+    def expect(self, unit: str, kinds: Sequence[str], n_fits: int = 1, guess: Left | None = None) -> None:
+        assert (unit, n_fits, guess) == ('cell', 1, None)
         self.kinds = list(kinds)
 
     def skip(self) -> None:
