@@ -113,11 +113,12 @@ def compare(
     reading: Reading,
     output: Annotated[Path, typer.Option('-o', '--output', help='Folder for results.json and report.html.')],
     rates: Annotated[
-        list[str] | None, typer.Option(help='Accelerations: --rates 2 3; of volumes (Rz x Ry, CAIPI shift): 2x2 2x3s1.')
+        list[str] | None,
+        typer.Option(help='Accelerations: --rates 2,3 or 2 3; of volumes (Rz x Ry, CAIPI shift): 2x2,2x3s1.'),
     ] = None,
-    acs: Annotated[list[str] | None, typer.Option(help='ACS lines: --acs 24 40; of volumes: 16x24.')] = None,
+    acs: Annotated[list[str] | None, typer.Option(help='ACS lines: --acs 24,40; of volumes: 16x24.')] = None,
     methods: Annotated[
-        list[str], typer.Option(help='Methods: --methods grappa gated.', autocompletion=inputs.methods_starting)
+        list[str], typer.Option(help='Methods: --methods grappa,gated.', autocompletion=inputs.methods_starting)
     ] = COMPARED,
     seeds: Annotated[list[int], typer.Option(help='Seeds of the networks.')] = [0],  # noqa: B006
     slices: SlicesOption = None,

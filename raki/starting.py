@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from raki.data.scan import ScanFile
 
 MethodOption = Annotated[
-    str, typer.Option(help='With --plan: the method to plan for.', autocompletion=inputs.methods_starting)
+    str | None,
+    typer.Option(help='With --plan: method to plan for; default: gated.', autocompletion=inputs.methods_starting),
 ]
 
 
@@ -39,13 +40,15 @@ def info(
     plan: Annotated[
         bool, typer.Option('--plan', help='Print every choice of a reconstruction, as YAML for reconstruct --config.')
     ] = False,
-    method: MethodOption = 'gated',
+    method: MethodOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show what is in a file: shape, lattice, R, ACS, noise, partial Fourier, problems, and whether it is ready."""
+    if method and not plan:
+        raise inputs.UsageError(f'--method {method} is planned for: add --plan, or leave it out')
     file = reading.open(scan)
     if plan:
-        _plan(file, reading, method, as_json=as_json)
+        _plan(file, reading, method or 'gated', as_json=as_json)
         return
     from raki.commands.info import describe
 
@@ -63,7 +66,7 @@ def simulate(
     slices: Annotated[int, typer.Option(help='Number of slices.')] = 1,
     noise: Annotated[float, typer.Option(help='Noise per coil image over the brightest voxel.')] = 0.003,
     rate: Annotated[str | None, typer.Option(help='Undersample with this R; a volume with Rz x Ry: 2x2.')] = None,
-    shift: Annotated[int, typer.Option(help='CAIPI shift of a volume [line].')] = 0,
+    shift: Annotated[int, typer.Option(help='CAIPI shift of a volume, in lines.')] = 0,
     acs: Annotated[str | None, typer.Option(help='ACS lines to keep where R > 1: 24; of a volume 12x24.')] = None,
     seed: Annotated[int, typer.Option(help='Seed of texture, phase and noise.')] = 0,
     phantom: Annotated[str, typer.Option(help='head, bars (resolution) or compartments (sharp shapes).')] = 'head',

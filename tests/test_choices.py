@@ -177,3 +177,8 @@ def test_names_of_files_stay_in_their_comment(scan: Path, tmp_path: Path, capsys
     text = plan(capsys, path)
     assert Settings(**yaml.safe_load(text)) == Settings()
     assert '\x1b' not in text
+
+
+def test_a_method_without_a_plan_is_asked_for_in_vain(scan: Path, capsys: Capture) -> None:
+    assert main(['info', str(scan), '--method', 'sparse']) == 2
+    assert 'add --plan' in capsys.readouterr().err

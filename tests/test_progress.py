@@ -1,13 +1,17 @@
 """How far a command is: what is said of costs, by a clock that tests move on."""
 
+import json
 from collections.abc import Callable
+from math import prod
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 from rich.progress import Progress
 
-from raki.commands.progress import LEAST_SEEN, WORTH_SAYING, Course, Shown, Watch, progress_bars, spoken
+from raki.commands.progress import LEAST_SEEN, WORTH_SAYING, Course, Left, Shown, Watch, progress_bars, spoken
+from raki.commands.reconstruct import VOLUME_SECONDS
 
 
 class Clock:
@@ -48,7 +52,10 @@ def test_parts_of_one_kind_cost_what_those_before_took(clock: Clock) -> None:
     left = course.left
     assert left is not None
     assert (left.seconds, left.is_whole, str(left)) == (15 + 8 * 20, True, 'about 3 min')
-    assert course.announcement == 'about 3 min to go, slice 2 of 10; estimated by 1 slice so far'
+    assert (
+        course.announcement
+        == 'about 3 min to go, give or take a factor of 2; slice 2 of 10, estimated from 1 slice so far'
+    )
     assert course.announcement is None  # said once
 
 
@@ -74,7 +81,8 @@ def test_steps_tell_of_training_before_it_is_spent(clock: Clock) -> None:
     assert left is not None
     assert left.seconds == pytest.approx(2 * 103 - 3 - LEAST_SEEN)
     assert course.announcement == (
-        'about 3 min to go, cell 1 of 2; estimated raki by 201 of 10001 steps, without what follows'
+        'about 3 min to go, give or take a factor of 2; '
+        'cell 1 of 2, estimated raki from 201 of 10001 steps, without what follows'
     )
 
 
@@ -83,8 +91,9 @@ def test_a_first_fit_tells_of_all_that_replicas_need(clock: Clock) -> None:
     course.begin()
     clock.now += 4
     course.told(1, 1)
-    assert (
-        course.announcement == 'about 7 min to go, cell 1 of 1; estimated gated by its first fit, without what follows'
+    assert course.announcement == (
+        'about 7 min to go, give or take a factor of 2; '
+        'cell 1 of 1, estimated gated from its first fit, without what follows'
     )
 
 
@@ -97,7 +106,7 @@ def test_what_turns_out_much_larger_is_said_again(clock: Clock) -> None:
     assert course.announcement is None
     run(course, clock, 400)
     course.begin()
-    assert str(course.announcement).startswith('about 3 h to go, slice 5 of 100')
+    assert str(course.announcement).startswith('about 3 h to go, give or take a factor of 2; slice 5 of 100')
 
 
 def test_cheap_commands_say_nothing(clock: Clock) -> None:
@@ -146,7 +155,7 @@ def test_costs_are_told_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPat
         watch('slice 0')(1, 1)
         clock.now += 50
         watch('slice 1')(1, 1)
-    assert said == ['about 2 min to go, slice 2 of 3; estimated by 1 slice so far']
+    assert said == ['about 2 min to go, give or take a factor of 2; slice 2 of 3, estimated from 1 slice so far']
 
 
 def test_a_plain_function_is_told_of_steps_alone() -> None:
@@ -161,3 +170,29 @@ def test_a_plain_function_is_told_of_steps_alone() -> None:
     watch('a')(1, 2)
     assert told == [('a', 1, 2)]
     assert Watch.of(watch) is watch
+
+
+def test_a_guess_holds_until_something_is_known(clock: Clock) -> None:
+    guess = Left(90.0, is_whole=True, basis='from its size', factor=3)
+    course = Course('volume', ['gated'] * 2, guess=guess, clock=clock)
+    course.begin()
+    assert (
+        course.announcement == 'about 3 min to go, give or take a factor of 3; volume 1 of 2, estimated from its size'
+    )
+    clock.now += 20
+    course.begin()
+    left = course.left
+    assert left is not None
+    assert (left.seconds, left.basis) == (20, 'from 1 volume so far')
+
+
+def test_what_volumes_cost_is_what_was_measured_give_or_take_three_times() -> None:
+    """Of 8 coils, less the time to start, which zero filling shows."""
+    path = Path(__file__).parents[1] / 'benchmarks' / 'results' / 'volume_memory.json'
+    rows = json.loads(path.read_text())['rows']
+    started = {row['matrix']: row['cpu_seconds'] for row in rows if row['method'] == 'zero-filled'}
+    for row in rows:
+        if row['method'] in VOLUME_SECONDS:
+            n_samples = 8 * prod(map(int, row['matrix'].split('x')))
+            expected = VOLUME_SECONDS[row['method']] * n_samples * 8
+            assert 1 / 3 < expected / (row['cpu_seconds'] - started[row['matrix']]) < 3

@@ -22,7 +22,7 @@
 # | a comparison with the literature | `raki`, the network of 2019, and plain GRAPPA |
 #
 # None of them has a price of zero. What each gains over plain GRAPPA, and what it
-# loses, on real scans:
+# loses, on real scans ([what each method is](../methods.md)):
 
 # %% tags=["hide-input"]
 import json

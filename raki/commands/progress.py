@@ -2,7 +2,8 @@
 
 Nothing is known of a machine before it has done something, so that costs are told by what was done already: parts that
 cost alike, such as cells of one method, cost what those that are over took. Of the first one of a method that is
-trained, steps tell as soon as some are done; what follows training, such as noise maps, comes on top.
+trained, steps tell as soon as some are done; what follows training, such as noise maps, comes on top. What is done in
+one part only, as a volume is, may come with a guess.
 """
 
 import time
@@ -39,6 +40,8 @@ class Left(NamedTuple):
     """Whether all of it is known; else there are parts of kinds that nothing is known of yet."""
     basis: str
     """What it was told by, in words."""
+    factor: int = 2
+    """How many times more or less it may well be."""
 
     def __str__(self) -> str:
         return f'{"about" if self.is_whole else "more than"} {spoken(self.seconds)}'
@@ -56,9 +59,18 @@ class Course:
     """Parts of a command in their order, and what they cost."""
 
     def __init__(
-        self, unit: str, kinds: Sequence[str], n_fits: int = 1, clock: Callable[[], float] | None = None
+        self,
+        unit: str,
+        kinds: Sequence[str],
+        n_fits: int = 1,
+        guess: 'Left | None' = None,
+        clock: Callable[[], float] | None = None,
     ) -> None:
-        """Of parts called `unit`, one of each of `kinds`; each fits so many times, and tells of the first."""
+        """Of parts called `unit`, one of each of `kinds`.
+
+        Each fits so many times, and tells of the first; a guess of what one costs holds until something is known.
+        """
+        self._guess = guess
         self.unit, self.kinds, self._n_fits, self._clock = unit, list(kinds), n_fits, clock or time.monotonic
         self.number = 0
         self._since: float | None = None
@@ -114,7 +126,7 @@ class Course:
         current, rest = self.kinds[self.number - 1], self.kinds[self.number :]
         known = {kind: cost for kind in dict.fromkeys(self.kinds) if (cost := self._cost(kind)) is not None}
         if not known:
-            return None
+            return self._guess and self._guess._replace(seconds=self._guess.seconds * (1 + len(rest)))
         seconds = sum(known[kind] for kind in rest if kind in known)
         seconds += max(0.0, known.get(current, 0.0) - self._elapsed)
         return Left(seconds, {current, *rest} <= set(known), self._basis(current))
@@ -128,21 +140,22 @@ class Course:
 
     def _basis(self, current: str) -> str:
         over = sum(map(len, self._costs.values()))
-        by_parts = [f'by {over} {self.unit}{"s" * (over > 1)} so far'] * bool(over)
+        by_parts = [f'from {over} {self.unit}{"s" * (over > 1)} so far'] * bool(over)
         if current in self._costs or self._fit is None:
             return ', '.join(by_parts)
         done, total = self._steps
         steps = f'{done} of {total} steps' if total > 1 else 'its first fit'
-        return ', '.join([*by_parts, f'{current} by {steps}, without what follows'])
+        return ', '.join([*by_parts, f'{current} from {steps}, without what follows'])
 
     @property
     def announcement(self) -> str | None:
         """What is to be said of costs, once, and again where they come out much larger."""
-        left = self.left if self.seconds >= LEAST_SEEN else None
+        left = self.left if self._guess or self.seconds >= LEAST_SEEN else None
         if left is None or left.seconds < max(WORTH_SAYING, MORE * self._announced):
             return None
         self._announced = left.seconds
-        return f'{left} to go, {self.unit} {self.number} of {len(self.kinds)}; estimated {left.basis}'
+        where = f'{self.unit} {self.number} of {len(self.kinds)}'
+        return f'{left} to go, give or take a factor of {left.factor}; {where}, estimated {left.basis}'
 
 
 class Watch:
@@ -156,7 +169,7 @@ class Watch:
         """One for a plain function; the same, if it is one already."""
         return progress_for if isinstance(progress_for, Watch) else cls(progress_for)
 
-    def expect(self, unit: str, kinds: Sequence[str], n_fits: int = 1) -> None:
+    def expect(self, unit: str, kinds: Sequence[str], n_fits: int = 1, guess: Left | None = None) -> None:
         """Hear of all parts before the first one, see `Course`."""
 
     def skip(self) -> None:
@@ -186,10 +199,10 @@ class Shown(Watch):
         self._whole = bars.add_task('reading', total=None, told=lambda _task: '')
         self._part = bars.add_task('', total=None, visible=False, told=_steps)
 
-    def expect(self, unit: str, kinds: Sequence[str], n_fits: int = 1) -> None:
+    def expect(self, unit: str, kinds: Sequence[str], n_fits: int = 1, guess: Left | None = None) -> None:
         """See `Watch`."""
-        self._course = Course(unit, kinds, n_fits)
-        self._bars.update(self._whole, total=len(kinds), told=lambda _task: self._times())
+        self._course = Course(unit, kinds, n_fits, guess)
+        self._bars.update(self._whole, total=len(kinds), visible=True, told=lambda _task: self._times())
 
     def skip(self) -> None:
         """See `Watch`."""
@@ -202,6 +215,8 @@ class Shown(Watch):
         if self._course:
             self._course.begin()
             self._move()
+        else:
+            self._bars.update(self._whole, visible=False)
         self._bars.reset(self._part, description=escape(shown(name)), total=None, visible=True)
         return self._stepped
 

@@ -13,7 +13,7 @@ from raki.commands.inputs import shown
 from raki.commands.job import Job
 from raki.commands.origin import inputs_of, named, versions
 from raki.commands.parts import Done, Part, Wanted, done_with, parts_of
-from raki.commands.progress import Watch
+from raki.commands.progress import Left, Watch
 from raki.commands.workers import each_done
 from raki.data.images.outputs import output_of, reconstruction_writer
 from raki.data.mrd.description import scanner_of
@@ -25,6 +25,9 @@ from raki.pipeline import INTENSITY
 
 NOT_FILLED = 'nothing was filled in: all lines of the acquired range were measured'
 """What is noted of a fully sampled scan."""
+
+VOLUME_SECONDS = {'grappa': 2.2e-8, 'gated': 2.0e-7}
+"""CPU time that a volume takes, per sample and coil, by method, as `benchmarks/volume_memory.py` finds it [s]."""
 
 TIMES = ('seconds_fit', 'seconds_fill')
 """What differs from run to run, so that outputs do not hold it: the same run gives the same bytes."""
@@ -90,8 +93,16 @@ def _expected(parts: Iterable[Part], watch: Watch, n_images: int, method: str) -
     for number, part in enumerate(parts):
         if not number:
             unit = 'slice' if part.scan.n_phase_axes == 1 else 'volume'
-            watch.expect(unit, [method] * (n_images // len(part.places)))
+            watch.expect(unit, [method] * (n_images // len(part.places)), guess=_guess(part.scan, method))
         yield part
+
+
+def _guess(scan: Scan, method: str) -> Left | None:
+    """What a volume may cost; slices are over soon, and trained methods tell by their steps."""
+    if scan.n_phase_axes == 1 or method not in VOLUME_SECONDS:
+        return None
+    seconds = VOLUME_SECONDS[method] * scan.kspace.numel() * scan.n_coils
+    return Left(seconds, is_whole=True, basis='from its size, for one core', factor=3)
 
 
 def _not_filled(wholes: list[bool]) -> list[str]:
