@@ -20,7 +20,7 @@ from time import perf_counter
 from typing import Any
 
 import torch
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
@@ -40,6 +40,8 @@ METHODS = ('zero-filled', 'grappa', 'raki', 'raki-complex', 'gated')
 RATES, N_SLICES, MATRIX = (2, 3, 4, 5, 6), 3, (320, 320)
 NOISE, N_REPLICAS = 0.01, 100
 N_OPENED = 5
+LOOK = 3.0
+"""How long somebody looks at the images before scrolling [s]."""
 
 
 def cells(reference: Tensor, index: int, generator: torch.Generator) -> Iterator[Cell]:
@@ -97,27 +99,45 @@ def report() -> Report:
     return Report({'scan': described, 'versions': versions(), 'settings': settings, 'rows': rows}, slices)
 
 
-def opened(browser: Browser, path: Path) -> dict[str, float]:
-    """Seconds until the images are there, until another rate asked for at once is, and from scrolling to curves."""
+def shown(browser: Browser, path: Path) -> Page:
+    """A page whose images are there."""
     page = browser.new_page(viewport={'width': 1400, 'height': 900})
-    start = perf_counter()
     page.goto(path.as_uri(), wait_until='commit')
     page.wait_for_selector('html[data-ready]')
+    return page
+
+
+def moment(page: Page, name: str) -> float:
+    """When something happened [s]."""
+    return page.evaluate(f"performance.getEntriesByName('{name}')[0].startTime") / 1000
+
+
+def curves_after_scrolling(page: Page) -> float:
+    """Seconds from scrolling to the curves until all are drawn."""
+    scrolled = page.evaluate('performance.now()') / 1000
+    page.locator('#curves').scroll_into_view_if_needed()
+    page.wait_for_selector('html[data-curves]')
+    return moment(page, 'curves') - scrolled
+
+
+def opened(browser: Browser, path: Path) -> dict[str, float]:
+    """Seconds until the images are there, until another rate asked for at once is, and from scrolling to curves."""
+    start = perf_counter()
+    page = shown(browser, path)
     page.keyboard.press('ArrowLeft')  # the methods differ nowhere, so the page opens at the last rate
     page.wait_for_selector(f'html[data-shown*=\'"rate":{RATES[-2]}\']')
     responded = perf_counter() - start
-    scrolled = page.evaluate('performance.now()')
-    page.locator('#curves').scroll_into_view_if_needed()
-    page.wait_for_selector('html[data-curves]')
-    interactive, curves = (
-        page.evaluate(f"performance.getEntriesByName('{name}')[0].startTime") for name in ('interactive', 'curves')
-    )
-    page.close()
-    return {
-        'images': interactive / 1000,
+    found = {
+        'images': moment(page, 'interactive'),
         'next_rate': responded,
-        'curves_after_scrolling': (curves - scrolled) / 1000,
+        'curves_after_scrolling_at_once': curves_after_scrolling(page),
     }
+    page.close()
+    page = shown(browser, path)
+    page.wait_for_timeout(1000 * LOOK)
+    found['curves_after_scrolling_later'] = curves_after_scrolling(page)
+    page.close()
+    return found
 
 
 def measure(path: Path) -> dict[str, Any]:

@@ -22,7 +22,7 @@ def benchmark(
     rates: Annotated[
         list[str] | None, typer.Option(help='Accelerations: --rates 3 4 5; of volumes (Rz x Ry): 2x2.')
     ] = None,
-    acs: Annotated[list[str] | None, typer.Option(help='ACS [lines]: --acs 24; of volumes: 16x24.')] = None,
+    acs: Annotated[list[str] | None, typer.Option(help='Lines of the ACS: --acs 24; of volumes: 16x24.')] = None,
     methods: Annotated[list[str] | None, typer.Option(help='Methods of raki; default: all, networks too.')] = None,
     peers: Annotated[
         list[str], typer.Option(help='Of others: espirit, l1-wavelet (sigpy), bart-pics, pygrappa; all or none.')

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,11 @@ import torch
 from torch import Tensor
 
 from raki.cli import main
-from raki.commands.benchmark import FILES
+from raki.commands.benchmark import FILES, Listener, benchmark_scans
+from raki.commands.contest import Contest, methods_of
 from raki.commands.inputs import UsageError
 from raki.commands.method_files import methods_in
+from raki.commands.progress import Left, Steps, Watch
 from raki.data.digests import verify
 from raki.data.masks import Pattern
 from raki.data.sampling import undersample
@@ -319,6 +322,48 @@ def test_pygrappa_fills_in_by_the_weights_that_it_learnt() -> None:
     assert error < 0.5
 
 
+class Counted(Watch):
+    """Counts cells that were announced, begun and skipped."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kinds, self.begun, self.n_skipped = list[str](), list[str](), 0
+
+    def expect(self, unit: str, kinds: Sequence[str], n_fits: int = 1, guess: Left | None = None) -> None:
+        assert (unit, n_fits, guess) == ('cell', 1, None)
+        self.kinds = list(kinds)
+
+    def skip(self) -> None:
+        self.n_skipped += 1
+
+    def __call__(self, name: str) -> Steps:
+        self.begun.append(name)
+        return super().__call__(name)
+
+
+def test_every_cell_that_was_announced_begins_or_is_skipped(folder: Path) -> None:
+    """Of two sizes of the ACS the scan has room for one; the baseline and one more method."""
+    watch, contest = Counted(), Contest(methods_of(['grappa'], ['none'], [])[0], ['2'], ['14', '50'], n_replicas=0)
+    results, _ = benchmark_scans([str(folder)], folder / 'out', contest, Listener(watch, lambda _line: None, str))
+    assert watch.kinds == 2 * ['plain-grappa', 'grappa']
+    assert watch.begun == [f'full, slice 0, R=2, ACS 14: {name}' for name in ('plain-grappa', 'grappa')]
+    assert watch.n_skipped == 2
+    assert len(results['rows']) == 2
+
+
+def test_a_volume_takes_part_at_rates_of_its_own(folder: Path) -> None:
+    write_scan(folder / 'volume.h5', simulate(Simulation((12, 20, 16), n_coils=4)), {})
+    contest = Contest(methods_of(['zero-filled'], ['none'], [])[0], ['2x2', '3'], ['6x10', '14'], n_replicas=0)
+    results, standings = benchmark_scans(
+        [str(folder)], folder / 'out', contest, Listener(Watch(), lambda _line: None, str)
+    )
+    assert {(row['scan'], row['rate'], row['acs']) for row in results['rows']} == {
+        ('full', 3, 14),
+        ('volume', '2x2', '6x10'),
+    }
+    assert standings.rates == ('2x2', 3)
+
+
 def row(method: str, error: float, scan: str = 'a', rate: int = 4, **others: Any) -> dict[str, Any]:
     usual = {'slice': 0, 'acs': 24, 'energy_ratio': 0.9, 'device': 'cpu', 'seconds_cpu': 2.0, 'seconds_fit': 30.0}
     usual |= {'seconds_fill': 1.0, 'gfactor_mean': 2.0, 'point_peak': 0.9, 'ghost_index': 0.1, 'noise_bias': 0.001}
@@ -345,6 +390,13 @@ def test_the_least_error_in_all_cells_wins_at_its_price() -> None:
     assert [each.method for each in found.methods] == ['zero', 'few', 'x', 'plain-grappa']
 
 
+def test_a_method_that_leaves_one_scan_as_it_is_may_win() -> None:
+    rows = [row('plain-grappa', 0.1), row('x', 0.05), row('plain-grappa', 0.1, 'b')]
+    found = standings_of([*rows, row('x', 0.1, 'b', energy_ratio=0.0)])
+    assert ' x has the least error, 0.71 times' in found.sentence
+    assert found.methods[0].fills
+
+
 def test_cells_without_the_baseline_have_no_ratio() -> None:
     found = standings_of([row('plain-grappa', 0.1), row('x', 0.05), row('x', 0.001, 'b')])
     ours = next(each for each in found.methods if each.method == 'x')
@@ -359,6 +411,16 @@ def test_the_stored_table_is_what_its_rows_come_to() -> None:
     found = standings_of(stored['rows'])
     assert stored['sentence'] == found.sentence
     assert stored['overall'] == json.loads(json.dumps([each.told for each in found.methods]))
+
+
+def test_the_table_of_the_documentation_is_the_stored_one() -> None:
+    stored = json.loads((ROOT / 'benchmarks' / 'results' / 'public.json').read_text(encoding='utf-8'))
+    text = (ROOT / 'docs' / 'benchmark.md').read_text(encoding='utf-8')
+    for each in stored['overall']:
+        points, ghosts, seconds = (each['means'][name] for name in ('point_peak', 'ghost_index', 'seconds'))
+        price = f'{each["n_priced"]} of {each["n_cells"]}'
+        figures = f'{each["geomean_ratio"]:.2f} | {each["worst_ratio"]:.2f} | {price} | {points:.2f} | {ghosts:.2f}'
+        assert f'| `{each["method"]}` | {figures} | {seconds:.2f} |' in text
 
 
 @pytest.mark.usefixtures('folder')

@@ -1,8 +1,11 @@
 """The site says what the package does: `make docs` builds it without warnings, these tests hold its contents to it."""
 
 import ast
+import json
 import re
+from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -130,3 +133,46 @@ def test_the_gallery_leads_to_every_page_from_a_picture_that_the_page_makes() ->
     assert dict(linked) == {page: names[0] for page, names in made.items() if names}
     listed = re.findall(r'^(\w+)$', index, flags=re.MULTILINE)
     assert sorted(listed) == sorted([*made, 'with_mrpro'])
+
+
+def cells_of(page: str, heading: str) -> dict[str, list[str]]:
+    """The rows of a page's table that has this heading, by their first cell."""
+    lines = PAGES[page].splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith(heading))
+    table = takewhile(lambda line: line.startswith('|'), lines[start + 2 :])
+    rows = [[cell.strip(' `') for cell in line.strip('|').split('|')] for line in table]
+    return {name: others for name, *others in rows}
+
+
+def stored(name: str) -> dict[str, Any]:
+    return json.loads((ROOT / 'benchmarks' / 'results' / f'{name}.json').read_text(encoding='utf-8'))
+
+
+@pytest.mark.parametrize('method', ['grappa', 'gated', 'sparse'])
+def test_the_table_of_lesions_is_what_was_measured(method: str) -> None:
+    row = stored('lesions')['summary'][method]
+    found = cells_of('science/fidelity.md', '| | `geomean_snr` | `worst_snr`')[method]
+    assert found == [f'{row[each]:.3f}' for each in ('geomean_snr', 'worst_snr', 'mean_contrast', 'worst_contrast')]
+
+
+@pytest.mark.parametrize('method', ['gated', 'spirit', 'sparse', 'l1-wavelet', 'espirit'])
+def test_the_table_of_duels_is_what_was_measured(method: str) -> None:
+    every = stored('ceiling')
+    pairs = [every['duels'][method][other] for other in ('plain-grappa', 'gated', 'l1-wavelet', 'gated or l1-wavelet')]
+    ratios = ['1' if each == worst == 1 else f'{each:.3f} ({worst:.3g})' for each, worst in pairs]
+    found = cells_of('science/self_consistency.md', '| | over plain GRAPPA')[method]
+    assert found == [*ratios, f'{every["summary"][method]["mean_seconds"]:.2f}']
+
+
+@pytest.mark.parametrize(
+    ('cells', 'file'),
+    [('real, R = 3 to 6, ACS 16 to 32 (144)', 'ceiling'), ('structured phantoms', 'ceiling_structured')],
+)
+def test_the_table_of_own_calibration_is_what_was_measured(cells: str, file: str) -> None:
+    summary = stored(file)['summary']
+    table = cells_of('science/own_calibration.md', '| cells | `grappa`')
+    [found] = [row for name, row in table.items() if name.startswith(cells)]
+    errors = [
+        (summary[each]['geomean_nrmse_object'], summary[each]['worst_nrmse_object']) for each in ('grappa', 'gated')
+    ]
+    assert found == [f'{each:.3f} ({worst:.3f})' for each, worst in errors]

@@ -58,17 +58,14 @@ def test_the_readmes_python_runs(
         file['kspace'] = scan.kspace.transpose(2, 3).numpy()
         file['mask'] = raki.undersample(scan.mask, (2,), (16,)).mask.numpy()
     monkeypatch.chdir(tmp_path)
-    quick = replace(raki.RAKI_2019, recipe=replace(raki.RAKI_2019.recipe, n_iterations=60))
-    monkeypatch.setattr(raki, 'RAKI_2019', quick)
-    monkeypatch.setitem(METHODS, 'raki', quick)
     code = re.findall(r'```python\n(.*?)```', README, flags=re.DOTALL)[0]
     exec(code, {})
-    assert capsys.readouterr().out.count('(1, 40, 32)') == 3
+    assert capsys.readouterr().out.count('(1, 40, 32)') == 2
 
 
 def test_the_readme_names_every_method() -> None:
     for name in METHODS:
-        assert f'| `{name}` |' in README
+        assert f'`{name}`' in README
 
 
 def test_a_wheel_holds_the_whole_package_once(tmp_path: Path) -> None:
@@ -93,7 +90,7 @@ def test_a_wheel_holds_the_whole_package_once(tmp_path: Path) -> None:
     assert {'raki/py.typed', 'raki/__init__.pyi', 'raki/data/scan.py', 'raki/grappa/method.py'} <= set(names)
     pages = {f'raki/evaluation/page/{path.name}' for path in (ROOT / 'raki' / 'evaluation' / 'page').iterdir()}
     assert pages <= set(names)
-    assert len(pages) == 8
+    assert {f'raki/evaluation/page/{name}.html' for name in ('benchmark', 'contact', 'report')} <= pages
     assert len(names) == len(set(names))
     assert not [name for name in names if name.startswith(('data/', 'grappa/', 'tests/'))]
     _require_comparing(wheel, tmp_path / 'elsewhere')

@@ -279,7 +279,7 @@ def test_a_result_draws_itself() -> None:
     for slices, n_panels in ((None, 2), ([1], 1)):
         figure = result.plot(slices)
         assert len(figure.axes) == n_panels
-        assert figure._repr_png_().startswith(b'\x89PNG')  # type: ignore[attr-defined]
+        assert figure._repr_png_().startswith(b'\x89PNG')
     (panel,) = raki.reconstruct(KSPACE[0], MASK, 'zero-filled').plot().axes
     np.testing.assert_array_equal(panel.images[0].get_array(), raki.reconstruct(KSPACE[0], MASK, 'zero-filled').image)
     with pytest.raises(ValueError, match=r'plot\(\[2\]\): no slice 2: there are slices 0 to 1'):
@@ -352,7 +352,7 @@ def test_fits_of_a_result_fill_in_the_next_scan(tmp_path: Path) -> None:
 
 # Comparisons
 
-TIMES = ('seconds_fit', 'seconds_fill')
+TIMES = ('seconds_fit', 'seconds_fill', 'seconds_cpu')
 
 
 @pytest.fixture(scope='module')
@@ -388,6 +388,14 @@ def test_a_comparison_shows_verdict_table_and_picture(two: raki.Comparison) -> N
     assert '★' in text
     assert best.method != 'zero-filled'
     assert re.search(r'reference, zero-filled, grappa, gated; below \|error\| x \d+', text)
+
+
+def test_a_comparison_draws_the_figure_for_papers(two: raki.Comparison) -> None:
+    pytest.importorskip('matplotlib')
+    figure = two.plot()
+    assert figure._repr_png_().startswith(b'\x89PNG')
+    words = [text.get_text() for text in figure.texts]
+    assert {'reference', 'zero-filled', 'grappa', 'gated'} <= set(words)
 
 
 def test_the_report_is_shown_in_a_frame(two: raki.Comparison) -> None:

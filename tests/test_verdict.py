@@ -9,7 +9,7 @@ from raki.evaluation.verdict import COLUMNS, PRICED, STAR, Score, Verdict, verdi
 ERROR = COLUMNS[0]
 
 
-def row(method: str, error: float, rate: int = 4, **figures: Any) -> dict[str, Any]:
+def row(method: str, error: float, rate: int | str = 4, **figures: Any) -> dict[str, Any]:
     usual = {'gfactor_mean': 2.0, 'point_peak': 0.9, 'ghost_index': 0.1, 'noise_bias': 0.001}
     usual |= {'energy_ratio': 0.9, 'seconds_fit': 0.25, 'seconds_fill': 0.25, 'acs': 24, 'seed': None, 'slice': 0}
     return {**usual, 'method': method, 'rate': rate, 'nrmse_object': error, **figures}
@@ -63,6 +63,23 @@ def test_it_opens_where_methods_differ_visibly() -> None:
     assert verdict.rate == 10
     assert [each.rate for each in verdict.scores] == [2, 2, 10, 10]
     assert verdict.sentence.endswith(' It has the least in 2 of 2 cells.')
+
+
+def test_one_bad_method_does_not_make_a_difference_visible() -> None:
+    rows = [row(name, error, rate) for rate in (2, 3) for name, error in (('grappa', 0.05), ('raki', 0.09))]
+    rows += [row('gated', 0.049, 2), row('gated', 0.04, 3)]
+    assert verdict_of(rows).rate == 3
+
+
+def test_a_baseline_that_is_the_best_is_held_against_the_next() -> None:
+    rows = [row('raki', error, rate) for rate, error in ((2, 0.051), (3, 0.06), (4, 0.05))]
+    assert verdict_of([*rows, *(row('grappa', 0.05, rate) for rate in (2, 3, 4))]).rate == 3
+
+
+def test_a_volume_is_no_slice() -> None:
+    assert (
+        's a volume (grappa' in verdict_of([row('grappa', 0.05, rate='2x2'), row('gated', 0.04, rate='2x2')]).sentence
+    )
 
 
 def test_figures_are_means_over_slices_and_seeds() -> None:

@@ -69,7 +69,7 @@ panels({f'coil {number}': image for number, image in enumerate(coils)})
 # %%
 result = raki.reconstruct(dead, 'gated')
 print(*result.warnings, sep='\n')
-error = nrmse_object(result.image[0], truth)
+error = nrmse_object(result.reconstruction.image[0], truth)
 print(f'error in the object, against what the other coils see: {error:.3f}')
 
 # %% [markdown]
@@ -78,7 +78,7 @@ print(f'error in the object, against what the other coils see: {error:.3f}')
 # the root sum of squares, where all coils count alike.
 
 # %%
-alike = raki.reconstruct(noisy, 'gated').image[0]
+alike = raki.reconstruct(noisy, 'gated').reconstruction.image[0]
 panels(
     {
         'the other coils': truth,
@@ -100,8 +100,8 @@ thumbnail('dead_coil', alike, 0.7 * float(truth.max()))
 
 # %%
 silent = replace(noisy, kspace=noisy.kspace[:, others], noise=noisy.noise[others])
-left_out = raki.reconstruct(silent, 'gated').image[0]
-weighted = raki.reconstruct(noisy, 'gated', combine=walsh).image[0]
+left_out = raki.reconstruct(silent, 'gated').reconstruction.image[0]
+weighted = raki.reconstruct(noisy, 'gated', combine=walsh).reconstruction.image[0]
 weighted_truth = walsh(of_others, noise_covariance(silent.noise))
 scale = float(truth.max() / weighted_truth.max())
 panels(

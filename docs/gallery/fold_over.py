@@ -69,7 +69,7 @@ with TemporaryDirectory() as folder:
 # into the file ([every format](../formats/index.md)). Then the missing lines are filled in.
 
 # %%
-image = raki.reconstruct(scan, 'gated').image[0]
+image = raki.reconstruct(scan, 'gated').reconstruction.image[0]
 panels({'truth': truth, 'filled in': image, '|error| x 10': 10 * (image - truth)})
 for name, each in {'folded': folded, 'filled in': image}.items():
     print(f'{name:10s} error in the object {nrmse_object(each, truth):.3f}')

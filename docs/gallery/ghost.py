@@ -36,8 +36,8 @@ def ghosts(method: raki.Method | str, n_acs: int) -> tuple[torch.Tensor, str]:
     """An image at R = 4, and what is wrong with it."""
     sampling = raki.undersample(full.mask, rate=(4,), acs=(n_acs,))
     result = raki.reconstruct(replace(full, mask=sampling.mask), method)
-    index = ghost_index(result.kspace[0], reference, sampling)
-    image = result.image[0]
+    index = ghost_index(result.reconstruction.kspace[0], reference, sampling)
+    image = result.reconstruction.image[0]
     return image, f'error {nrmse_object(image, truth):.3f}, ghosts {index:.2f}'
 
 

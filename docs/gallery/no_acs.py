@@ -29,7 +29,7 @@ from scene import panels, simulated, thumbnail
 full, reference, truth = simulated()
 sampling = raki.undersample(full.mask, rate=(3,), acs=(0,))
 scan = replace(full, mask=sampling.mask)
-folded = raki.reconstruct(scan, 'zero-filled').image[0]
+folded = raki.reconstruct(scan, 'zero-filled').reconstruction.image[0]
 panels({'truth': truth, 'R = 3 without ACS, zero-filled': folded})
 
 # %% tags=["remove-cell"]
@@ -62,7 +62,7 @@ except raki.CalibrationError as error:
 prescan = simulated(noise=0.006).full
 lines = prescan.kspace[:, :, 68:92]  # axes (slice, coil, ky, kx)
 measured_apart = replace(scan, calibration=lines)
-image = raki.reconstruct(measured_apart, 'gated').image[0]
+image = raki.reconstruct(measured_apart, 'gated').reconstruction.image[0]
 panels(
     {
         'truth': truth,
@@ -77,7 +77,9 @@ panels(
 
 # %%
 inside = raki.undersample(full.mask, rate=(3,), acs=(24,))
-integrated = raki.reconstruct(replace(full, mask=inside.mask), 'gated').image[0]
+integrated = raki.reconstruct(
+    replace(full, mask=inside.mask), 'gated'
+).reconstruction.image[0]
 for name, each in {
     'zero-filled': folded,
     'ACS from a prescan': image,

@@ -42,13 +42,15 @@ methods = {
 }
 results = {name: raki.reconstruct(scan, method) for name, method in methods.items()}
 MIDDLE = slice(40, 120), slice(30, 98)
-images = {'truth': truth} | {name: result.image[0] for name, result in results.items()}
+images = {'truth': truth} | {
+    name: result.reconstruction.image[0] for name, result in results.items()
+}
 panels({name: image[MIDDLE] for name, image in images.items()})
 
 # %% tags=["remove-cell"]
 thumbnail(
     'noise_band',
-    results['plain GRAPPA'].image[0][30:130, 24:104],
+    results['plain GRAPPA'].reconstruction.image[0][30:130, 24:104],
     0.9 * float(truth.max()),
 )
 
@@ -85,9 +87,12 @@ print(f'{"":14s}{"error":>8s}{"mean g":>8s}{"small points":>14s}')
 for name, result in results.items():
     truths = reference, inside, sampling.mask
     points = point_response(
-        fills[name], kspace, result.kspace[0], *truths
+        fills[name], kspace, result.reconstruction.kspace[0], *truths
     ).retained.mean()
-    error, g = nrmse_object(result.image[0], truth), gfactors[name][inside].mean()
+    error, g = (
+        nrmse_object(result.reconstruction.image[0], truth),
+        gfactors[name][inside].mean(),
+    )
     print(f'{name:14s}{error:8.3f}{g:8.2f}{points:14.2f}')
 
 # %% [markdown]
@@ -96,5 +101,7 @@ for name, result in results.items():
 # them. [Which method when](which_method.py) has this for real scans.
 
 # %% tags=["remove-cell"]
-errors = [nrmse_object(result.image[0], truth) for result in results.values()]
+errors = [
+    nrmse_object(result.reconstruction.image[0], truth) for result in results.values()
+]
 assert errors == sorted(errors, reverse=True)

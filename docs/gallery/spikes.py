@@ -33,10 +33,10 @@ spike = 0.2 * kspace.abs().max()
 kspace[0, 2, 30, 90] = kspace[0, 5, 99, 20] = spike  # axes (slice, coil, ky, kx)
 scan = replace(full, kspace=kspace, mask=sampling.mask)
 striped = raki.reconstruct(scan, 'gated')
-panels({'truth': truth, 'two spikes': striped.image[0]})
+panels({'truth': truth, 'two spikes': striped.reconstruction.image[0]})
 
 # %% tags=["remove-cell"]
-thumbnail('spikes', striped.image[0], 0.9 * float(truth.max()))
+thumbnail('spikes', striped.reconstruction.image[0], 0.9 * float(truth.max()))
 
 # %% [markdown]
 # ## How raki tells
@@ -62,14 +62,16 @@ clean = raki.reconstruct(scan, 'gated', spikes='drop')
 panels(
     {
         'truth': truth,
-        "spikes='drop'": clean.image[0],
-        '|error| x 10': 10 * (clean.image[0] - truth),
+        "spikes='drop'": clean.reconstruction.image[0],
+        '|error| x 10': 10 * (clean.reconstruction.image[0] - truth),
     }
 )
-undamaged = raki.reconstruct(replace(full, mask=sampling.mask), 'gated').image[0]
+undamaged = raki.reconstruct(
+    replace(full, mask=sampling.mask), 'gated'
+).reconstruction.image[0]
 for name, image in {
-    'two spikes': striped.image[0],
-    'dropped': clean.image[0],
+    'two spikes': striped.reconstruction.image[0],
+    'dropped': clean.reconstruction.image[0],
     'never there': undamaged,
 }.items():
     print(f'{name:12s} error in the object {nrmse_object(image, truth):.4f}')
@@ -80,5 +82,9 @@ for name, image in {
 
 # %% tags=["remove-cell"]
 assert striped.warnings[0].startswith('2 sample(s)')
-assert nrmse_object(clean.image[0], truth) < 1.05 * nrmse_object(undamaged, truth)
-assert nrmse_object(striped.image[0], truth) > 3 * nrmse_object(undamaged, truth)
+assert nrmse_object(clean.reconstruction.image[0], truth) < 1.05 * nrmse_object(
+    undamaged, truth
+)
+assert nrmse_object(striped.reconstruction.image[0], truth) > 3 * nrmse_object(
+    undamaged, truth
+)

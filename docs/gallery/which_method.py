@@ -15,14 +15,14 @@
 # |---|---|
 # | any, for a start | `gated`, the default |
 # | R = 2, or seconds count | `grappa` |
-# | R = 3 and more, and structures larger than a few pixels matter | `sparse`, with `--faithful 0.9` to bound what points lose |
+# | R = 3 and more, and structures larger than a few pixels matter | `sparse`; it keeps a third of single pixels |
 # | single pixels matter, such as vessels | `grappa` with `--calibration measured`, which is plain GRAPPA |
 # | random masks, or others that are no lattice | `sparse` |
 # | a trained network, and seconds do not count | `rraki` |
 # | a comparison with the literature | `raki`, the network of 2019, and plain GRAPPA |
 #
 # None of them has a price of zero. What each gains over plain GRAPPA, and what it
-# loses, on real scans:
+# loses, on real scans ([what each method is](../methods.md)):
 
 # %% tags=["hide-input"]
 import json
@@ -45,9 +45,9 @@ LABELS |= {
     'l1-wavelet': 'wavelets (sigpy)',
 }
 
-ceiling, networks, lesions, cost = (
+ceiling, networks, lesions, cost, price = (
     json.loads((RESULTS / f'{name}.json').read_text())['summary']
-    for name in ('ceiling', 'ceiling_networks', 'lesions', 'method_cost')
+    for name in ('ceiling', 'ceiling_networks', 'lesions', 'method_cost', 'price')
 )
 errors = ceiling | {'rraki': networks['rraki']}
 contrast = {'plain-grappa': 1.0} | {
@@ -69,6 +69,7 @@ rows = [
         f'{errors[name]["geomean_nrmse_object"]:.2f} ({errors[name]["worst_nrmse_object"]:.2f})',
         written(contrast.get(name)),
         written(visible.get(name)),
+        written(price['4'].get(name, {}).get('mean_point_peak')),
         written(errors[name]['mean_seconds']),
         written(cost.get(name), 1),
     )
@@ -79,6 +80,7 @@ heads = (
     'error (worst)',
     'lesion contrast',
     'lesion SNR',
+    'points kept',
     's, mean',
     's, large slice',
 )
@@ -93,12 +95,14 @@ display(Markdown('\n'.join(f'| {" | ".join(line)} |' for line in lines)))
 #   5 pixels, 20 %), over that of plain GRAPPA. Higher is better.
 # - **lesion SNR**: how far they stand out from the total error, over that of plain
 #   GRAPPA. Higher is better.
+# - **points kept**, the price, too: height that comes back of points of one pixel at R =
+#   4, ACS 24, the mean of five scans; 0 as zero filling, 1 faithful.
 # - **s**: CPU seconds a slice, the mean of these cells, and 320 x 320 with 16 coils.
 #
 # Plain GRAPPA is automatic GRAPPA that learns from the measured ACS only. A dash: not
 # measured. The figures come from `benchmarks/results/ceiling.json`,
-# `ceiling_networks.json`, `lesions.json` and `method_cost.json`, read when this page
-# was built; the scripts of the same names in `benchmarks/` measure them anew.
+# `ceiling_networks.json`, `lesions.json`, `price.json` and `method_cost.json`, read when
+# this page was built; the scripts of the same names in `benchmarks/` measure them anew.
 
 # %% tags=["hide-input"]
 BESIDE = {

@@ -93,7 +93,7 @@ bart pics -S -l2 -r 0.001 scan maps sense
 """)
 
 # %%
-ours = raki.reconstruct(scan, 'gated').image[0]
+ours = raki.reconstruct(scan, 'gated').reconstruction.image[0]
 images = {'truth': truth, 'gated': ours}
 if HAS_BART:
     images |= {

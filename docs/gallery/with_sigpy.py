@@ -56,13 +56,13 @@ sense = app.SenseRecon(kspace, maps, lamda=1e-3, weights=weights, show_pbar=Fals
 
 # %%
 result = raki.reconstruct(scan, 'gated')
-filled = result.kspace[0].numpy()
+filled = result.reconstruction.kspace[0].numpy()
 maps = app.EspiritCalib(filled, crop=0, show_pbar=False).run()
 combined = (maps.conj() * sigpy.ifft(filled, axes=(-2, -1))).sum(0)
 images = {
     'truth': truth,
     'SENSE by sigpy': torch.from_numpy(np.abs(sense)),
-    'gated': result.image[0],
+    'gated': result.reconstruction.image[0],
     'gated, combined by sigpy': torch.from_numpy(np.abs(combined)),
 }
 panels(images)

@@ -13,6 +13,7 @@ from raki.commands.contest import Contest
 from raki.commands.inputs import ACS, RATES, UsageError, acs_for, open_file, rates_for, shown, sizes_by_axis
 from raki.commands.machine import load
 from raki.commands.origin import versions
+from raki.commands.progress import Steps, Watch
 from raki.data.save import replacing_all
 from raki.data.scan import Scan, ScanFile
 from raki.data.simulate import Simulation, simulate
@@ -97,20 +98,19 @@ class Bout:
 
     contest: Contest
     kept: Kept
-    n_cells: int
     listener: Listener
+    watch: Watch
     found: Found = field(default_factory=Found)
 
     def measure(self, entrant: Entrant) -> None:
         """Go through all cells of a scan; what fails stops nothing else."""
         bench = _tried(lambda: Bench(entrant.scan(), entrant.slice, self._plan(entrant)), self.listener.told)
         for rate, acs in product(entrant.rates, entrant.acs):
-            if isinstance(bench, str):
-                self._refuse(entrant, rate, acs, 'every method', bench)
-                continue
-            asked = _asked(bench, rate, acs, self.listener.told)
-            if isinstance(asked, str):
-                self._refuse(entrant, rate, acs, 'every method', asked)
+            asked = bench if isinstance(bench, str) else _asked(bench, rate, acs, self.listener.told)
+            if isinstance(bench, str) or isinstance(asked, str):
+                self._refuse(entrant, rate, acs, 'every method', str(asked))
+                for _ in self.contest.runs:
+                    self.watch.skip()
                 continue
             for task in self._tasks(asked):
                 self._do(bench, task, entrant, acs)
@@ -126,10 +126,8 @@ class Bout:
                 yield Task(name, with_seed(method, seed), asked)
 
     def _do(self, bench: Bench, task: Task, entrant: Entrant, acs: tuple[int, ...]) -> None:
-        number = len(self.found.rows) + len(self.found.refused) + 1
-
-        def progress_for(name: str) -> Callable[[int, int], None]:
-            return self.listener.progress_for(f'cell {number} of {self.n_cells}: {entrant.name}, {name}')
+        def progress_for(name: str) -> Steps:
+            return self.watch(f'{entrant.name}, {name}')
 
         source = self.contest.files.get(task.name, {}).get('sha256')
         key = cell_digest(slab_digest(bench, versions=versions_of(self.contest), source=source), task)
@@ -140,6 +138,8 @@ class Bout:
                 self._refuse(entrant, task.asked.rate, acs, task.name, row)
                 return
             self.kept.put(key, row)
+        else:
+            self.watch.skip()
         self.found.rows.append({'scan': entrant.name, **_flat(row)})
 
     def _refuse(self, entrant: Entrant, rate: Rate, acs: tuple[int, ...], method: str, reason: str) -> None:
@@ -175,10 +175,12 @@ def benchmark_scans(
     entrants, left_out = _entrants(words, contest, listener.told)
     for name, reason in left_out.items():
         listener.say(f'left out: {name}: {reason}')
-    n_cells = sum(len(each.rates) * len(each.acs) * contest.n_runs for each in entrants)
-    listener.say(f'{n_cells} cells: {len(entrants)} scan(s), {len(contest.methods)} methods')
-    with keeping(folder, n_cells) as kept:
-        bout, before = Bout(contest, kept, n_cells, listener), load()
+    n_cells = sum(len(each.rates) * len(each.acs) for each in entrants)
+    watch, runs = Watch.of(listener.progress_for), n_cells * contest.runs
+    listener.say(f'{len(runs)} cells: {len(entrants)} scan(s), {len(contest.methods)} methods')
+    watch.expect('cell', runs)
+    with keeping(folder, len(runs)) as kept:
+        bout, before = Bout(contest, kept, listener, watch), load()
         _warm_up(contest, listener.told)
         for entrant in entrants:
             bout.measure(entrant)

@@ -54,9 +54,9 @@ class Contest:
             raise UsageError(f'--replicas must be 0 or at least 2, got {self.n_replicas}')
 
     @property
-    def n_runs(self) -> int:
-        """How often a cell is reconstructed: once by every method, or once per seed."""
-        return sum(len(self.seeds) if has_seed(method) else 1 for method in self.methods.values())
+    def runs(self) -> list[str]:
+        """Methods in the order in which they reconstruct a cell: each once, or once per seed."""
+        return [name for name, method in self.methods.items() for _ in (self.seeds if has_seed(method) else (0,))]
 
 
 def methods_of(
@@ -67,7 +67,7 @@ def methods_of(
     Parameters
     ----------
     names
-        Methods, and outside references, of `raki compare`; None for all methods.
+        Of methods, or of peers; None for all methods.
     peers
         Of `raki.evaluation.peers.PEERS`, or `all`, or `none`.
     files
@@ -78,9 +78,11 @@ def methods_of(
     UsageError
         If there is nothing of a name, or two have the same.
     """
+    names = list(METHODS if names is None else names)
     with as_usage_error():
-        chosen = methods_named([name for name in (METHODS if names is None else names) if name != BASELINE])
-        asked = {name: known(PEERS, name, 'peer') for name in _peers_named(peers)}
+        chosen = methods_named([name for name in names if name != BASELINE and name not in PEERS])
+        others = [name for name in names if name in PEERS]
+        asked = {name: known(PEERS, name, 'peer') for name in (*others, *_peers_named(peers))}
     absent = [name for name, peer in asked.items() if peer.version is None]
     found = {BASELINE: PLAIN, **chosen, **{name: asked[name].baseline for name in asked if name not in absent}}
     origins: dict[str, dict[str, str]] = {}

@@ -85,16 +85,16 @@ def _resolution(figure: 'Figure') -> float:
     return ceil(DOTS_PER_INCH * inches / n_pixels) * n_pixels / inches
 
 
-def figure_of(sheet: Sheet) -> 'Figure':
+def figure_of(sheet: Sheet, kind: 'type[Figure] | None' = None) -> 'Figure':
     """Draw a sheet: columns are strips, rows are images, the zoomed region, errors and g-factors as far as there are.
 
-    Under them are figures of merit and the note.
+    Under them are figures of merit and the note. The figure is of a kind that may know more than matplotlib's own.
     """
     from matplotlib.figure import Figure
 
     layers = [layer for layer in _layers(sheet) if any(layer.of(strip) is not None for strip in sheet.strips)]
     paper = Paper(sheet, len(layers), has_bars=any(layer.unit for layer in layers))
-    figure = Figure((paper.width / MM_PER_INCH, paper.height / MM_PER_INCH), facecolor='white')
+    figure = (kind or Figure)((paper.width / MM_PER_INCH, paper.height / MM_PER_INCH), facecolor='white')
     canvas = _Canvas(paper, figure)
     for column, strip in enumerate(sheet.strips):
         at = paper.left(column) + paper.wide / 2, TITLE / 2

@@ -39,10 +39,10 @@ class PyGrappaFit:
 
     def fill(self, kspace: Tensor) -> Tensor:
         """Filled k-space, axes as `kspace`; measured samples come back bit for bit."""
-        measured = measured_of(kspace, self.sampling)
+        measured = measured_of(kspace, self.sampling).cpu()
         if torch.equal(measured, self.measured):
-            return self.filled
-        return _filled(measured, self.acs, self.sampling, self.settings, self.weights)[0]
+            return self.filled.to(kspace.device)
+        return _filled(measured, self.acs, self.sampling, self.settings, self.weights)[0].to(kspace.device)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,8 @@ PEERS: Mapping[str, Peer] = {
     'bart-pics': Peer(
         BASELINES['bart-pics'],
         'bart',
-        f'pics -l2 -i 100; {SENSE_WEIGHT}; maps: ecalib -m 1 -c 0.8, its defaults',
+        f'pics -l2 -i 100 -w 1; {SENSE_WEIGHT}; maps: its own, by ecalib -m 1 -c 0.8 of the same block of the ACS, one '
+        'set, else its defaults',
         ACS_NOISE,
         is_program=True,
     ),

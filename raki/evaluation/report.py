@@ -227,7 +227,7 @@ def _conditions(results: Mapping[str, Any]) -> list[str]:
 def _compared(shape: Mapping[str, int], slices: Sequence[int]) -> str:
     """Which slices were compared, and whether any were left out."""
     if 'kz' in shape:
-        return f'a volume, judged as a whole and shown in slice {slices[0]}'
+        return f'the volume judged as a whole and shown in slice {slices[0]}'
     if len(slices) == shape['slice']:
         return 'the only slice' if len(slices) == 1 else f'all {len(slices)} slices compared'
     return f'{len(slices)} of {shape["slice"]} slices compared: {_runs(slices)}; the others are left out'

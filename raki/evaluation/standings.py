@@ -42,7 +42,7 @@ class Standing:
 
     method: str
     fills: bool
-    """Whether it fills anything in."""
+    """Whether it fills anything in anywhere; a method may leave out what would do harm."""
     ratio: float | None
     """Geometric mean of its error over that of the baseline; None without any cell [1]."""
     ratios: Mapping[Label, float]
@@ -131,7 +131,7 @@ def _standing(
     labels = dict.fromkeys(label for each in priced for label in each)
     return Standing(
         name,
-        fills=all(row['energy_ratio'] is None or row['energy_ratio'] > 0 for row in rows),
+        fills=any(row['energy_ratio'] is None or row['energy_ratio'] > 0 for row in rows),
         ratio=_geometric_mean(ratio for ratio, _ in ratios),
         ratios={rate: ratio for rate, ratio in by_rate.items() if ratio},
         worst=worst,

@@ -21,7 +21,7 @@ LOST_POINTS, MORE_GHOSTS, MORE_BIAS = 0.1, 0.1, 0.1
 part of the baseline's error in the object [1]."""
 
 VISIBLE = 1.1
-"""Methods differ visibly where the largest error is so many times the smallest [1]."""
+"""Methods differ visibly where the error of the baseline is so many times the least [1]."""
 
 STAR, PRICED = '★', '☆'
 """Of the best value, and of one that has a price."""
@@ -116,7 +116,7 @@ def verdict_of(rows: Sequence[Mapping[str, Any]]) -> Verdict:
     cells.sort(key=lambda cell: (sizes(cell[0]), sizes(cell[1])))
     baseline = _baseline(rows)
     every = {cell: _scores([row for row in rows if (row['rate'], row['acs']) == cell], baseline) for cell in cells}
-    rate, acs = next((cell for cell in cells if _is_visible(every[cell])), cells[-1])
+    rate, acs = next((cell for cell in cells if _is_visible(every[cell], baseline)), cells[-1])
     scores = tuple(score for cell in cells for score in every[cell])
     return Verdict(_sentence(every, (rate, acs), baseline), rate, acs, baseline, scores)
 
@@ -181,9 +181,14 @@ def _prices(own: Mapping[str, float | None], baseline: Mapping[str, float | None
     return tuple(found)
 
 
-def _is_visible(scores: Sequence[Score]) -> bool:
-    errors = [error for score in scores if score.fills and (error := score.values['nrmse_object'])]
-    return len(errors) > 1 and max(errors) >= VISIBLE * min(errors)
+def _is_visible(scores: Sequence[Score], baseline: str) -> bool:
+    """Whether the best differs visibly from the baseline, or the baseline, if it is the best, from the next."""
+    errors = {score.method: error for score in scores if score.fills and (error := score.values['nrmse_object'])}
+    if len(errors) < 2:
+        return False
+    least, second, *_ = sorted(errors.values())
+    before = errors.get(baseline, second)
+    return (second if before == least else before) >= VISIBLE * least
 
 
 def _sentence(every: Mapping[tuple[Label, Label], Sequence[Score]], cell: tuple[Label, Label], baseline: str) -> str:
@@ -214,7 +219,8 @@ def _told_price(winner: Score, baseline: str) -> str:
 
 def _told_time(winner: Score, rival: Score) -> str:
     own, other = winner.values['seconds'], rival.values['seconds']
-    return '' if own is None or other is None else f'; {own:.2g} s a slice ({rival.method} {other:.2g} s)'
+    each = 'volume' if isinstance(winner.rate, str) else 'slice'
+    return '' if own is None or other is None else f'; {own:.2g} s a {each} ({rival.method} {other:.2g} s)'
 
 
 def _elsewhere(every: Mapping[tuple[Label, Label], Sequence[Score]], cell: tuple[Label, Label], winner: Score) -> str:

@@ -14,12 +14,15 @@ from raki.commands.compare import require_folder, require_room, write_report
 from raki.data.glance import picture_of, shown
 from raki.evaluation.pictures import image_of
 from raki.evaluation.report import Report, ShownCell, ShownSlice, render_report
+from raki.evaluation.sheet import sheet_of
 from raki.evaluation.verdict import COLUMNS, Score, Verdict, verdict_of
 from raki.extras import require_extra
 from raki.face.calls import in_python, restating
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+    from raki.face.plots import Drawing
 
 AMPLIFIED = (50, 20, 10, 5, 2, 1)
 """Errors are shown so many times as bright as images: the first of these that leaves them within the grey scale."""
@@ -84,6 +87,17 @@ class Comparison:
 
         plain = ({name: each for name, each in row.items() if not isinstance(each, list | tuple)} for row in self.rows)
         return DataFrame(list(plain))
+
+    def plot(self) -> 'Drawing':
+        """Draw the figure for papers of `raki compare --figure`, which Jupyter shows; `.savefig('x.pdf')` keeps it.
+
+        Reference and methods at the rate of the verdict, errors, g-factors, figures of merit. An ExtraError where
+        matplotlib is not installed.
+        """
+        require_extra('figure', 'plot()')
+        from raki.face.plots import paper_drawn
+
+        return paper_drawn(sheet_of(self.made))
 
     def report(self) -> Page:
         """The page that `raki compare` writes, which Jupyter shows where it is the value of a cell."""

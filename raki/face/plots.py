@@ -8,6 +8,9 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from raki.evaluation.figure import figure_of
+from raki.evaluation.sheet import Sheet
+
 MOST = 8
 """Images that are drawn where nobody says which."""
 
@@ -28,6 +31,13 @@ class Drawing(Figure):
         target = BytesIO()
         FigureCanvasAgg(self).print_png(target)
         return target.getvalue()
+
+
+def paper_drawn(sheet: Sheet) -> Drawing:
+    """Draw what a figure of a comparison shows, as `raki.evaluation.figure.figure_of`."""
+    figure = figure_of(sheet, Drawing)
+    assert isinstance(figure, Drawing)
+    return figure
 
 
 def images_drawn(images: np.ndarray, slices: Sequence[int] | None, title: str, pixel_aspect: float) -> Drawing:
