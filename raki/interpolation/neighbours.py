@@ -185,7 +185,7 @@ class Cells:
         wanted = self.anchors[:, None] + offsets
         low, high = wanted.amin((0, 1)), wanted.amax((0, 1))
         own, others = torch.zeros(len(self), dtype=torch.int64), torch.zeros(wanted.shape[:2], dtype=torch.int64)
-        for axis, size in enumerate((high - low + 1).tolist()):
+        for axis, size in enumerate(map(int, high - low + 1)):  # tolist() fails where torch 2.6 differentiates
             own = own * size + self.anchors[:, axis] - low[axis]
             others = others * size + wanted[..., axis] - low[axis]
         found = torch.searchsorted(own, others).clamp(max=len(own) - 1)
