@@ -334,8 +334,8 @@ def test_a_saved_result_is_what_the_command_line_writes(path: Path) -> None:
 
 def test_what_cannot_be_saved_is_said_of_the_call(tmp_path: Path) -> None:
     result = raki.reconstruct(HALF, 'zero-filled')
-    with pytest.raises(ValueError, match=r"save\('.*x\.jpg'\): .*x\.jpg: no format has this suffix: choose from"):
-        result.save(tmp_path / 'x.jpg')
+    with pytest.raises(ValueError, match=r"save\('.*\): .*x\.jpg: no format has this suffix: choose from"):
+        result.save(tmp_path / 'x.jpg')  # long paths are cut short in the call
     with pytest.raises(ValueError, match=r'PNG has no place for the filled k-space'):
         result.save(tmp_path / 'x.png', kspace=True)
     assert not list(tmp_path.iterdir())
