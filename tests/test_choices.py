@@ -114,7 +114,7 @@ def test_a_plan_names_settings_at_their_defaults_in_80_columns(scan: Path, capsy
     wanted = {'mask', 'slices', 'spikes', 'whiten', 'coils', 'method', 'calibration', 'faithful', 'seed'}
     assert set(values) == wanted | {'partial_fourier', 'combine', 'crop', 'device'}
     assert Settings(**values) == Settings()
-    assert max(map(len, text.splitlines())) <= 80
+    assert max(len(line) for line in text.splitlines() if str(scan) not in line) <= 80  # paths are not broken
     rest = [line for line in text.splitlines() if not line.startswith('#')]
     assert [line.partition(':')[0] for line in rest if line] == list(values)
 

@@ -109,7 +109,7 @@ def _not_told_before(description: Mapping[str, Any]) -> list[str]:
 
 
 def _colour(verdict: str) -> str:
-    return '[green]' if verdict == 'ready' else '[yellow]' if verdict.startswith('ready') else '[red]'
+    return '[green]' if verdict.partition(':')[0] == 'ready' else '[yellow]' if verdict.startswith('ready') else '[red]'
 
 
 def _readable(value: object) -> str:
