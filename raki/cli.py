@@ -222,7 +222,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv) or ['--help']
     is_debugging = '--debug' in arguments
     arguments = [argument for argument in arguments if argument != '--debug']
-    os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')  # idle threads that spin slow a busy machine down, 16 times
+    os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')  # idle threads that spin make a busy machine many times slower
     open_streams()
     try:
         with terminable():

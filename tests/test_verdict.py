@@ -92,6 +92,13 @@ def test_values_that_are_written_alike_share_the_star() -> None:
     assert [each.mark(ERROR) for each in verdict.scores] == [STAR, STAR]
 
 
+def test_points_that_come_back_higher_than_they_were_are_no_better() -> None:
+    points = next(column for column in COLUMNS if column.name == 'point_peak')
+    heights = {'grappa': 1.0, 'gated': 1.2, 'raki': 0.9}
+    verdict = verdict_of([row(name, 0.05, point_peak=height) for name, height in heights.items()])
+    assert [score(verdict, name).mark(points) for name in heights] == [STAR, STAR, '']
+
+
 def test_what_was_not_measured_is_neither_best_nor_a_price() -> None:
     verdict = verdict_of([row('grappa', 0.05, noise_bias=None, gfactor_mean=None), row('gated', 0.04, noise_bias=0.01)])
     assert score(verdict, 'gated').mark(ERROR) == STAR

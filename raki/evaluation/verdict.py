@@ -35,7 +35,7 @@ class Column:
     """Key of a row; `seconds` is the sum of fitting and filling in."""
     label: str
     better: str
-    """`low` or `high`."""
+    """`low`, or `high` up to 1: what comes back beyond that is no better."""
     digits: int
     about: str
 
@@ -165,8 +165,9 @@ def _best(every: Sequence[Mapping[str, float | None]], column: Column) -> tuple[
     known = [value for each in every if (value := each[column.name]) is not None]
     if len(known) < 2:
         return ()
-    best = min(known) if column.better == 'low' else max(known)
-    return tuple(value for value in known if column.written(value) == column.written(best))
+    best = min(known) if column.better == 'low' else min(1.0, max(known))
+    alike = {value: column.written(value if column.better == 'low' else min(1.0, value)) for value in known}
+    return tuple(value for value in known if alike[value] == column.written(best))
 
 
 def _prices(own: Mapping[str, float | None], baseline: Mapping[str, float | None]) -> tuple[Price, ...]:
