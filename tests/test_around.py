@@ -209,3 +209,18 @@ def test_info_tells_what_the_reader_did(capsys: Capture) -> None:
     assert found['verdict'] == f'ready with {len(found["cautions"])} cautions'
     assert any('taken as embedded' in caution for caution in found['cautions'])
     assert found['steps']['oversampling'] == 'readout oversampling removed: 192 to 96 samples'
+
+
+@pytest.mark.parametrize('name', ['walsh', 'espirit'])
+def test_what_is_weighted_by_noise_has_its_unit_and_the_rest_that_of_the_file(name: str) -> None:
+    """Of noise samples twice as strong, as `INTENSITY` says of these combinations and of none other."""
+    scan = raki.simulate(raki.Simulation((48, 40), n_coils=4, seed=2))
+    assert scan.noise is not None
+    louder = replace(scan, noise=2 * scan.noise)
+    once, twice, rss, same = (
+        raki.reconstruct(each, 'zero-filled', combine=combination).image
+        for combination in (name, 'rss')
+        for each in (scan, louder)
+    )
+    np.testing.assert_allclose(twice, once / 2, rtol=1e-4, atol=1e-4 * float(once.max()))  # single precision
+    np.testing.assert_array_equal(same, rss)
