@@ -296,7 +296,7 @@ def test_a_measurement_that_was_stopped_is_told() -> None:
         whole = [line(ky, repetition=repetition, slice=number) for repetition, number, ky in numbers]
         return whole[: len(whole) - N_LINES + n_last]
 
-    assert describe(opened(slices(N_LINES)))['verdict'].startswith('ready: nothing to fill in')
+    assert str(describe(opened(slices(N_LINES)))['verdict']).startswith('ready: nothing to fill in')
     assert 'slice 1, repetition 1 has lines 0 to 11, others 0 to 19' in str(describe(opened(slices(12)))['cautions'])
     assert 'left out: no lines in slices [1]' in str(describe(opened(slices(0)))['cautions'])
     shifted = [line(ky, repetition=number) for number in range(3) for ky in range(number, N_LINES, 3)]
