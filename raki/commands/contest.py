@@ -67,9 +67,9 @@ def methods_of(
     Parameters
     ----------
     names
-        Of methods, or of peers; None for all methods.
+        Of methods, or of peers, in any case; None for all methods.
     peers
-        Of `raki.evaluation.peers.PEERS`, or `all`, or `none`.
+        Of `raki.evaluation.peers.PEERS`, or `all`, or `none`, in any case.
     files
         Python files with methods, which are run.
 
@@ -78,7 +78,7 @@ def methods_of(
     UsageError
         If there is nothing of a name, or two have the same.
     """
-    names = list(METHODS if names is None else names)
+    names = [name.lower() for name in (METHODS if names is None else names)]
     with as_usage_error():
         chosen = methods_named([name for name in names if name != BASELINE and name not in PEERS])
         others = [name for name in names if name in PEERS]
@@ -96,6 +96,7 @@ def methods_of(
 
 
 def _peers_named(words: Sequence[str]) -> list[str]:
+    words = [word.lower() for word in words]
     if ALL in words:
         return list(PEERS)
     return [word for word in words if word != NONE]

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from raki.evaluation.metrics import sizes
 from raki.evaluation.rows import Label
-from raki.evaluation.verdict import COLUMNS, Verdict, verdict_of
+from raki.evaluation.verdict import COLUMNS, Verdict, is_filled, verdict_of
 
 BASELINE = 'plain-grappa'
 """What errors are divided by. `raki.evaluation.verdict` compares with it, too."""
@@ -89,6 +89,8 @@ class Standings:
     """Of every scan."""
     ratios: Mapping[Place, Mapping[str, float]]
     """Error over that of the baseline of every method (mean over seeds) in every cell that the baseline has."""
+    filled: Mapping[Place, frozenset[str]]
+    """Methods that fill anything in there, in each of these cells."""
     rates: tuple[Label, ...]
 
 
@@ -106,8 +108,11 @@ def standings_of(rows: Sequence[Mapping[str, Any]]) -> Standings:
     every.sort(key=lambda each: (each.ratio is None, each.ratio or 0.0))
     ratios = {place: {name: _ratio_at(rows, place, name, error) for name in methods} for place, error in errors.items()}
     known = {place: {name: value for name, value in each.items() if value} for place, each in ratios.items()}
+    filled = {
+        place: frozenset(row['method'] for row in rows if place_of(row) == place and is_filled(row)) for place in errors
+    }
     rates = tuple(sorted({row['rate'] for row in rows}, key=sizes))
-    return Standings(_sentence(every, errors), tuple(every), verdicts, known, rates)
+    return Standings(_sentence(every, errors), tuple(every), verdicts, known, filled, rates)
 
 
 def _timed(row: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -131,7 +136,7 @@ def _standing(
     labels = dict.fromkeys(label for each in priced for label in each)
     return Standing(
         name,
-        fills=any(row['energy_ratio'] is None or row['energy_ratio'] > 0 for row in rows),
+        fills=any(map(is_filled, rows)),
         ratio=_geometric_mean(ratio for ratio, _ in ratios),
         ratios={rate: ratio for rate, ratio in by_rate.items() if ratio},
         worst=worst,
