@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+import tomllib
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -106,7 +107,17 @@ def test_every_command_is_in_the_table_of_commands() -> None:
     table = PAGES['commands/index.md']
     commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     visible = {name for name, command in commands.items() if not command.hidden}
-    assert set(re.findall(r'\((\w+)\.md\)', table)) == visible
+    assert sorted(re.findall(r'\((\w+)\.md\)', table)) == sorted(visible)
+
+
+def test_every_extra_for_users_is_in_the_table_of_extras() -> None:
+    extras = tomllib.loads((ROOT / 'pyproject.toml').read_text(encoding='utf-8'))['project']['optional-dependencies']
+    table = PAGES['start.md'].split('## Extras')[1]
+    told = re.findall(r'^\| `(\w+)` \|', table, flags=re.MULTILINE)
+    assert sorted(told) == sorted(set(extras) - {'dev', 'docs'})
+    [whole] = extras['all']
+    before_all = told[: told.index('all')]
+    assert sorted(before_all) == sorted(whole.removeprefix('raki[').removesuffix(']').split(','))
 
 
 def test_every_method_is_in_the_table_of_methods() -> None:
@@ -166,7 +177,7 @@ def test_the_table_of_duels_is_what_was_measured(method: str) -> None:
 
 @pytest.mark.parametrize(
     ('cells', 'file'),
-    [('real, R = 3 to 6, ACS 16 to 32 (144)', 'ceiling'), ('structured phantoms', 'ceiling_structured')],
+    [('six scans, R = 3 to 6, ACS 16 to 32 (144)', 'ceiling'), ('structured phantoms', 'ceiling_structured')],
 )
 def test_the_table_of_own_calibration_is_what_was_measured(cells: str, file: str) -> None:
     summary = stored(file)['summary']
