@@ -413,6 +413,12 @@ def test_the_least_error_in_all_cells_wins_at_its_price() -> None:
     assert [each.method for each in found.methods] == ['zero', 'few', 'x', 'plain-grappa']
 
 
+def test_of_one_cell_there_is_no_mean_and_no_worst() -> None:
+    found = standings_of([row('plain-grappa', 0.1), row('x', 0.08, point_peak=0.5)])
+    least = 'x has the least error, 0.80 times that of plain-grappa'
+    assert found.sentence == f'Over 1 cell (1 scan, R = 4) {least}, at a price in small points.'
+
+
 def test_a_method_that_leaves_one_scan_as_it_is_may_win() -> None:
     rows = [row('plain-grappa', 0.1), row('x', 0.05), row('plain-grappa', 0.1, 'b')]
     found = standings_of([*rows, row('x', 0.1, 'b', energy_ratio=0.0)])

@@ -179,12 +179,16 @@ def _sentence(every: Sequence[Standing], errors: Mapping[Place, float]) -> str:
     if winner.method == BASELINE:
         return f'{over} none of {len(whole)} methods has less error than {BASELINE}.'
     least = f'{winner.ratio:.2f} times that of {BASELINE}'
-    worst = f'(geometric mean; worst {winner.worst:.2f}: {winner.worst_place})'
+    worst = f' (geometric mean; worst {winner.worst:.2f}: {winner.worst_place})' if n_cells > 1 else ''
     price = 'at no price in small points, ghosts or bias beyond the limits'
     if winner.n_priced:
         named = ', '.join(f'{label} in {number}' for label, number in winner.prices.items())
-        price = f'at a price in {winner.n_priced} of them ({named})'
-    return f'{over} {winner.method} has the least error, {least} {worst}, {price}.'
+        price = (
+            f'at a price in {winner.n_priced} of them ({named})'
+            if n_cells > 1
+            else f'at a price in {", ".join(winner.prices)}'
+        )
+    return f'{over} {winner.method} has the least error, {least}{worst}, {price}.'
 
 
 def _counted(number: int, what: str) -> str:
