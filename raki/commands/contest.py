@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from raki.commands.catalogue import METHODS, known, methods_named
+from raki.commands.catalogue import COMPARABLE, METHODS, known, methods_named
 from raki.commands.inputs import RATE, SIZES, UsageError, as_usage_error
 from raki.commands.method_files import methods_in
 from raki.data.digests import sum_of
@@ -15,14 +15,10 @@ from raki.evaluation.baseline import Baseline
 from raki.evaluation.compare import has_seed
 from raki.evaluation.peers import PEERS
 from raki.evaluation.standings import BASELINE
-from raki.grappa.method import Grappa
 from raki.interpolation.calibration import Method
 
 ALL, NONE = 'all', 'none'
 """Words for every peer, and for no peer."""
-
-PLAIN = Grappa(calibration='measured')
-"""What every error is divided by: GRAPPA that learns from the measured ACS alone, its ridge and kernel chosen by it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,15 +76,15 @@ def methods_of(
     """
     names = [name.lower() for name in (METHODS if names is None else names)]
     with as_usage_error():
-        chosen = methods_named([name for name in names if name != BASELINE and name not in PEERS])
+        chosen = methods_named([BASELINE, *(name for name in names if name not in PEERS)])
         others = [name for name in names if name in PEERS]
         asked = {name: known(PEERS, name, 'peer') for name in (*others, *_peers_named(peers))}
     absent = [name for name, peer in asked.items() if peer.version is None]
-    found = {BASELINE: PLAIN, **chosen, **{name: asked[name].baseline for name in asked if name not in absent}}
+    found = {**chosen, **{name: asked[name].baseline for name in asked if name not in absent}}
     origins: dict[str, dict[str, str]] = {}
     for path in files:
         for name, method in methods_in(path).items():
-            if name in {**found, **METHODS, **PEERS}:
+            if name in {**found, **COMPARABLE, **PEERS}:
                 raise UsageError(f'{path} defines {name!r}, but there is a method of this name: choose another')
             found[name] = method
             origins[name] = {'file': path.name, 'sha256': sum_of(path)}
