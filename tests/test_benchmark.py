@@ -434,6 +434,16 @@ def test_an_image_that_stays_as_it_was_measured_is_never_the_best_of_a_cell() ->
     assert {place.scan: names for place, names in best_of(found).items()} == {'a': {'x'}, 'b': {'other'}}
 
 
+def test_means_are_of_what_was_filled_in() -> None:
+    """Ghosts of an image that stays as it was measured are those of undersampling; of zero filling they are its own."""
+    idle = {'energy_ratio': 0.0, 'ghost_index': 1.0, 'point_peak': 0.0, 'seconds_cpu': 4.0}
+    rows = [row('plain-grappa', 0.1), row('plain-grappa', 0.1, 'b', **idle), row('zero-filled', 0.3, **idle)]
+    found = {each.method: each.values for each in standings_of(rows).methods}
+    plain = {name: found['plain-grappa'][name] for name in ('ghost_index', 'point_peak', 'seconds')}
+    assert plain == pytest.approx({'ghost_index': 0.1, 'point_peak': 0.9, 'seconds': 3.0})
+    assert found['zero-filled']['ghost_index'] == 1.0
+
+
 def test_cells_without_the_baseline_have_no_ratio() -> None:
     found = standings_of([row('plain-grappa', 0.1), row('x', 0.05), row('x', 0.001, 'b')])
     ours = next(each for each in found.methods if each.method == 'x')

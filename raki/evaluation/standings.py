@@ -57,7 +57,8 @@ class Standing:
     prices: Mapping[str, int]
     """In how many each of them is, by label."""
     values: Mapping[str, float | None]
-    """Means over cells, by the names of `raki.evaluation.verdict.COLUMNS`; error left out."""
+    """Means by the names of `raki.evaluation.verdict.COLUMNS`, error left out: over the cells in which it fills in
+    anything, since an image that stays as it was measured has the ghosts of undersampling; seconds over all."""
 
     @property
     def told(self) -> dict[str, Any]:
@@ -126,6 +127,7 @@ def _standing(
     name: str, rows: Sequence[Mapping[str, Any]], errors: Mapping[Place, float], verdicts: Mapping[str, Verdict]
 ) -> Standing:
     known = [row for row in rows if errors.get(place_of(row))]
+    filled = [row for row in rows if is_filled(row)]
     ratios = [(row['nrmse_object'] / errors[place_of(row)], place_of(row)) for row in known]
     rates = sorted({place.rate for _, place in ratios}, key=sizes)
     by_rate = {rate: _geometric_mean(ratio for ratio, place in ratios if place.rate == rate) for rate in rates}
@@ -136,7 +138,7 @@ def _standing(
     labels = dict.fromkeys(label for each in priced for label in each)
     return Standing(
         name,
-        fills=any(map(is_filled, rows)),
+        fills=bool(filled),
         ratio=_geometric_mean(ratio for ratio, _ in ratios),
         ratios={rate: ratio for rate, ratio in by_rate.items() if ratio},
         worst=worst,
@@ -144,7 +146,9 @@ def _standing(
         n_cells=len({place for _, place in ratios}),
         n_priced=sum(map(bool, priced)),
         prices={label: sum(label in each for each in priced) for label in labels},
-        values={column.name: _mean(rows, column.name) for column in COLUMNS[1:]},
+        values={
+            each.name: _mean(rows if each.name == 'seconds' else filled or rows, each.name) for each in COLUMNS[1:]
+        },
     )
 
 
