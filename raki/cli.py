@@ -33,7 +33,7 @@ from raki.streams import UNREAD, flush_output, open_streams, say, warn
 
 OUTPUT_HELP = 'A .h5, .nii.gz, .dcm, .png, .cfl or .mrd.h5; default: SCAN.raki.h5 here.'
 VERSION = typer.Option('--version', help='Show the version and exit.', callback=starting.version, is_eager=True)
-COMPARED = ['zero-filled', 'grappa', 'gated', 'raki']
+COMPARED = ['zero-filled', 'plain-grappa', 'grappa', 'gated', 'raki']
 
 
 app = typer.Typer(

@@ -38,7 +38,7 @@ from raki.interpolation.fit import Interpolator
 from raki.partial_fourier.methods import PARTIAL_FOURIER, PartialFourier
 from raki.pipeline import COMBINATIONS, Reconstruction
 
-COMPARED = ('zero-filled', 'grappa', 'gated')
+COMPARED = ('zero-filled', 'plain-grappa', 'grappa', 'gated')
 """Methods of a comparison where nobody names any."""
 
 

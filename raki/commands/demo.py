@@ -15,7 +15,8 @@ from raki.evaluation.plan import Plan
 SCAN = Simulation((160, 128), n_coils=8, noise=0.003)
 """As `raki simulate` makes it by default."""
 
-QUICK, FULL = ('zero-filled', 'grappa', 'gated'), ('zero-filled', 'grappa', 'gated', 'raki')
+QUICK = ('zero-filled', 'plain-grappa', 'grappa', 'gated')
+FULL = (*QUICK, 'raki')
 """Methods that are compared: what takes a minute, and what takes some."""
 
 RATES, ACS = ('2', '3', '4', '5'), ('24',)
