@@ -140,6 +140,8 @@ def test_noise_and_separate_calibration_are_those_of_the_scan() -> None:
         KSPACE[0], every_other, noise=FULL.noise.numpy(), calibration=KSPACE[0][:, 12:28], voxel_size=(2e-3, 1e-3)
     )
     assert scan.calibration is not None
+    assert repr(scan).endswith('20 of 40 lines, R = 2, separate ACS 16, noise)')
+    assert 'R = 2, separate ACS 16' in repr(raki.reconstruct(scan, 'grappa'))
     assert tuple(scan.calibration.shape) == (1, 4, 16, 32)
     direct = raki.Scan(
         FULL.kspace[:1] * torch.from_numpy(every_other)[:, None],
@@ -203,6 +205,7 @@ CALL = r'raki\.reconstruct\(kspace \(4, 40, 32\), mask \(40,\), \'grappa\'\): '
         (KSPACE[:0], MASK, r'kspace is empty, its size is \(0, 4, 40, 32\)$'),
         (KSPACE[0].real, MASK, CALL + r'kspace must be complex, got float32: .* kspace\[\.\.\., 0\] \+ 1j \*'),
         (KSPACE[0, 0], MASK, r'kspace must have axes \(coil, ky, kx\) or .*, got 2 axes$'),
+        (Path('scan.h5'), None, r'kspace must be an array, got a path: raki\.load_scan\(path\) reads a file'),
         (['k', 's'], MASK, r"^raki\.reconstruct\(\['k', 's'\], .*\): kspace must be an array of numbers, got list"),
         (KSPACE[0] * np.nan, MASK, CALL + 'kspace holds NaN or infinite values'),
         (1e-99 * KSPACE[0].astype(complex), MASK, r'kspace has samples up to \d\.\de-\d+, .* range of single'),
@@ -393,7 +396,9 @@ def test_what_cannot_be_saved_is_said_of_the_call(tmp_path: Path) -> None:
         result.save(tmp_path / 'x.jpg')  # long paths are cut short in the call
     with pytest.raises(ValueError, match=r'PNG has no place for the filled k-space'):
         result.save(tmp_path / 'x.png', kspace=True)
-    assert not list(tmp_path.iterdir())
+    (tmp_path / 'x.png').mkdir()
+    with pytest.raises(ValueError, match=r'x\.png.*\): wanted is a file, but .*x\.png is a folder$'):
+        result.save(tmp_path / 'x.png')
 
 
 def test_fits_of_a_result_fill_in_the_next_scan(tmp_path: Path) -> None:
@@ -517,6 +522,7 @@ def test_a_volume_is_compared_at_rates_of_two_axes() -> None:
         ([2, 'grappa'], {'acs': 80}, r"'grappa', acs=80\): an ACS of 80 lines does not fit"),
         ([4, 'grappa'], {'acs': 3}, r'needs an ACS of at least .*leave out that rate$'),
         ([2, 'spirit'], {'mask': 'radial'}, "no way to draw lines 'radial': choose from equispaced_fraction"),
+        ([2, 'spirit'], {'mask': MASK}, r'mask \(40,\)\): mask is the name of a way to draw lines: choose from equi'),
         ([2, 'spirit'], {'mask': 'random', 'acs': 16}, 'has a centre of its own.*: leave out acs'),
         ([2, 'grappa'], {'slices': [7]}, 'no slice 7; the file has slices 0 to 0'),
     ],

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -101,6 +102,10 @@ def array_of(values: Array | Positions, name: str) -> Tensor:
     if isinstance(values, Tensor):
         dense = values.detach() if values.layout == torch.strided else values.detach().to_dense()
         return dense.cpu().resolve_conj().resolve_neg()
+    if isinstance(values, str | Path):
+        raise ScanError(
+            f'{name} must be an array, got a path: raki.load_scan(path) reads a file, raki.open_scan a part'
+        )
     found = np.asarray(values)
     if found.dtype.kind not in 'biufc':
         raise ScanError(f'{name} must be an array of numbers, got {type(values).__name__} of {found.dtype}')

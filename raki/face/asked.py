@@ -84,6 +84,8 @@ def _with_name(method: AnyMethod) -> tuple[str, Method | Baseline]:
 
 def drawn_by(mask: str | None, acs: Sequence[str] | None) -> Drawn | None:
     """How lines are drawn, by a name, or name:seed; None for lattices."""
+    if not isinstance(mask, str | None):
+        raise ValueError(f'mask is the name of a way to draw lines: choose from {", ".join(MASKS)}')
     found = inputs.drawn_mask(mask, acs)
     if mask is not None and found is None:
         known(MASKS, mask, 'way to draw lines')

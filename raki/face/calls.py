@@ -38,6 +38,8 @@ PYTHON = {
     'name the axes in their order with --dataset NAME --axes, ky and kx the other way': (
         'wanted are axes (coil, ky, kx): exchange the last two, kspace.swapaxes(-2, -1)'
     ),
+    '-o must name': 'wanted is',
+    ' for -o': '',
     'raki reconstruct': 'raki.reconstruct',
     'add them as dataset "acs"': 'give them by raki.scan_of(..., calibration=acs)',
     'the file is damaged, or was written incompletely': 'they are missing',

@@ -104,7 +104,7 @@ class Result(Glimpsed):
         n_images, height, width = self.reconstruction.image.shape
         size = f'image {height} x {width}' if n_images == 1 else f'{n_images} images {height} x {width}'
         warned = [f'{len(self.warnings)} warning{"s" * (len(self.warnings) > 1)}'] * bool(self.warnings)
-        facts = [self.name, size, *sampling_of(self.scan.mask), *warned]
+        facts = [self.name, size, *sampling_of(self.scan.mask, self.scan.calibration), *warned]
         middle, seconds = self.reconstruction.image[n_images // 2], [f'{sum(self.seconds):.2g} s']
         return Glance('Result', facts, lambda: (seconds, middle), 'the middle slice, filled in', self.warnings)
 
@@ -128,7 +128,9 @@ class Result(Glimpsed):
 
         with restating('reconstruct(...).plot', {'slices': slices}):
             images, size = self.reconstruction.image, self.scan.voxel_size
-            title = f'{self.name}, {", ".join(sampling_of(self.scan.mask)[1:]) or "fully sampled"}'
+            title = (
+                f'{self.name}, {", ".join(sampling_of(self.scan.mask, self.scan.calibration)[1:]) or "fully sampled"}'
+            )
             chosen = None if slices is None else numbers(slices)
             return images_drawn(images.numpy(), chosen, title, 1.0 if size is None else size[-2] / size[-1])
 
