@@ -31,7 +31,7 @@ test: setup
 # one, because its lowest comes with 3 GB of CUDA where there is no index of builds for the CPU: make lowest TORCH=2.6
 # Old libraries warn that parts of newer ones go away; that is no error here.
 TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
-TESTS_OF_LIBRARIES := bounds cli espirit extras fastmri_and_generic inline_commands ismrmrd metrics outputs public save_and_simulate twix
+TESTS_OF_LIBRARIES := bounds choices cli espirit extras fastmri_and_generic figure fits inline_commands ismrmrd metrics outputs public save_and_simulate twix
 
 lowest:
 	$(PYTHON) -m venv $(LOWEST)

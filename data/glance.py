@@ -107,8 +107,11 @@ def matrix_of(shape: Sequence[int]) -> list[str]:
     ]
 
 
-def sampling_of(mask: Tensor) -> list[str]:
-    """Say which lines were measured, boolean (ky,) or (kz, ky): how many, R, and the size of the ACS."""
+def sampling_of(mask: Tensor, calibration: Tensor | None = None) -> list[str]:
+    """Say which lines were measured, boolean (ky,) or (kz, ky): how many, R, and the size of the ACS.
+
+    That may have been measured separately, axes (slab, coil, ky, kx) or (slab, coil, kz, ky, kx).
+    """
     if bool(mask.all()):
         return ['fully sampled']
     pattern, n_lines = pattern_of(mask.cpu()), int(mask.sum())
@@ -118,8 +121,9 @@ def sampling_of(mask: Tensor) -> list[str]:
         rate = f'no lattice, R_net = {pattern.net_acceleration:.2f}'
     else:
         rate = f'gaps that differ, R_net = {pattern.net_acceleration:.2f}'
-    acs = ' x '.join(str(len(side)) for side in pattern.acs)
-    return [f'{n_lines} of {mask.numel()} lines', rate, f'ACS {acs}' if all(pattern.acs) else 'no ACS']
+    sizes = [len(side) for side in pattern.acs] if calibration is None else list(calibration.shape[2:-1])
+    acs = f'{"separate " * (calibration is not None)}ACS {" x ".join(map(str, sizes))}' if all(sizes) else 'no ACS'
+    return [f'{n_lines} of {mask.numel()} lines', rate, acs]
 
 
 def picture_of(image: Tensor, side: int = LARGEST_SIDE) -> bytes:

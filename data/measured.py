@@ -61,7 +61,7 @@ def stated_lines(kspace: Tensor, mask: Tensor | None, name: str) -> Tensor:
     Raises as `lines_in_file` does.
     """
     held = (kspace != 0).any(dim=-1)
-    if mask is None:
+    if mask is None or bool((held.any(dim=0) & ~mask).any()):  # else axes that are swapped contradict the mask
         _require_phase_axes(kspace, held, name)
     stated = measured_lines(kspace, held.any(dim=0) if mask is None else mask, name)
     if mask is not None:
@@ -191,6 +191,8 @@ def lines_with_samples(held: Tensor, mask: Tensor | None, path: str) -> Tensor:
     positions, within = held.nonzero(), torch.zeros_like(held)
     within[tuple(map(slice, positions.amin(0).tolist(), (positions.amax(0) + 1).tolist()))] = True
     stated = within if mask is None else mask & within
+    if not bool(stated.any()):
+        raise ScanError(f'{path}: the mask calls no line measured that holds samples: it belongs to another scan')
     empty: list[object] = (stated & ~held).nonzero().squeeze(-1).tolist()
     lines = 'lines' if held.ndim == 1 else 'lines (kz, ky)'
     if empty:

@@ -105,14 +105,15 @@ class Scan(Glimpsed):
     @property
     def glance(self) -> Glance:
         """What is said of it in few words."""
-        there = [name for name in ('calibration', 'noise', 'reference') if getattr(self, name) is not None]
-        facts = [*matrix_of(self.kspace.shape), *sampling_of(self.mask), *there]
+        there = [name for name in ('noise', 'reference') if getattr(self, name) is not None]
+        facts = [*matrix_of(self.kspace.shape), *sampling_of(self.mask, self.calibration), *there]
         return Glance('Scan', facts, lambda: ((), self.seen[1]), UNFILLED)
 
     @property
     def seen(self) -> Seen:
         """Sampling in words, and an image (y, x) of what was measured in the middle slice, in an arbitrary unit."""
-        return sampling_of(self.mask), measured_image(self.kspace[self.n_slabs // 2], self.mask, self.image_shape)
+        words = sampling_of(self.mask, self.calibration)
+        return words, measured_image(self.kspace[self.n_slabs // 2], self.mask, self.image_shape)
 
     @property
     def n_slabs(self) -> int:
@@ -273,8 +274,7 @@ class ScanFile(Glimpsed):
 
     def place(self, slice_index: int, frame: int = 0) -> Place:
         """Where an image of a frame belongs."""
-        n_along = max(1, self.n_slices // self.shape[0])
-        slab, along = divmod(slice_index, n_along)
+        slab, along = divmod(slice_index, n_along := max(1, self.n_slices // self.shape[0]))
         if not self.geometries:
             return Place(slice_index, self.frames[frame])
         return Place(slice_index, self.frames[frame], self.geometries[slab].partition(along - n_along // 2))

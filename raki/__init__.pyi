@@ -4,10 +4,10 @@ from .consistency.spirit import Spirit
 from .data.generic import DatasetLayout
 from .data.lattice import Lattice
 from .data.load import load_scan, open_scan
-from .data.sampling import Sampling, undersample
+from .data.sampling import Sampling
 from .data.scan import Scan, ScanFile
 from .data.simulate import Simulation, simulate
-from .errors import CalibrationError, ResourceError, SamplingError, ScanError, TrainingError
+from .errors import CalibrationError, ExtraError, ResourceError, SamplingError, ScanError, TrainingError
 from .face.arrays import scan_of
 from .face.comparison import Comparison
 from .face.result import Result
@@ -22,7 +22,7 @@ from .networks.raki import RAKI_2019, RAKI_COMPLEX, Raki
 from .networks.residual import ResidualRaki
 from .partial_fourier.methods import Homodyne, Pocs
 from .pipeline import Reconstruction
-from .public import compare, fit, load_fits, reconstruct, save_fits
+from .public import compare, fit, load_fits, reconstruct, save_fits, undersample
 
 __all__ = [
     'RAKI_2019',
@@ -31,6 +31,7 @@ __all__ = [
     'CoilTransform',
     'Comparison',
     'DatasetLayout',
+    'ExtraError',
     'Fits',
     'Gated',
     'Grappa',

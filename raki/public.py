@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import SupportsIndex
 
 import numpy as np
 import torch
@@ -16,25 +17,29 @@ from raki.commands.catalogue import method_named, name_of, with_settings
 from raki.commands.compare import compared, feasible
 from raki.commands.fits import Kept, number_of
 from raki.commands.origin import versions
+from raki.data import sampling as patterns
 from raki.data.blocks import Positions
 from raki.data.damage.examine import POLICIES, Policy
+from raki.data.lattice import Offset
 from raki.data.masks import Pattern
+from raki.data.sampling import Sampling
 from raki.data.save import replacing
 from raki.data.scan import Scan, ScanFile
 from raki.evaluation.compare import ProgressFor
-from raki.evaluation.outside import Baseline
 from raki.evaluation.plan import Plan
 from raki.face import asked
 from raki.face.arrays import Array, array_of, in_memory, scan_from
-from raki.face.asked import Size
+from raki.face.asked import AnyMethod, Size
 from raki.face.calls import restating
 from raki.face.comparison import Comparison
+from raki.face.earlier import earlier_of
 from raki.face.result import Result
 from raki.fits.likeness import moments_of
 from raki.fits.stored import Fit, Fits, read_fits
 from raki.interpolation import fit as interpolation
 from raki.interpolation.calibration import Method, Progress, silent
 from raki.interpolation.fit import Interpolator
+from raki.networks.gated import Gated
 from raki.partial_fourier.methods import PARTIAL_FOURIER, PartialFourier
 from raki.pipeline import COMBINATIONS, Reconstruction
 
@@ -52,7 +57,7 @@ def reconstruct(
     partial_fourier: PartialFourier | str = 'zero-fill',
     coils: int | None = None,
     progress: Progress = silent,
-    fitted: Sequence[Interpolator] = (),
+    fitted: Fits | Sequence[Interpolator] = (),
     spikes: Policy | str = 'warn',
 ) -> Result:
     """Fill in what was not measured, and combine the coils.
@@ -81,7 +86,8 @@ def reconstruct(
     progress
         Told how far the training of each slice or volume is.
     fitted
-        What to fill every slice or volume in with, from an earlier scan of the same pattern; by default it is learnt.
+        What to fill every slice or volume in with, from an earlier scan of the same lines: what `load_fits` gives, or
+        `.interpolators` of an earlier result; by default it is learnt.
     spikes
         What is done about damaged samples: `warn`, `drop`, `keep`.
 
@@ -96,10 +102,14 @@ def reconstruct(
         If arrays do not fit together, there is no such name, or the scan does not allow the method: the errors of
         `raki.pipeline.reconstruct`. All of them restate the call.
     """
-    if isinstance(mask, str) or hasattr(mask, 'learn'):  # the second argument is the method
-        mask, method = None, method or mask  # type: ignore[assignment]
     with restating('reconstruct', {'kspace': scan, 'mask': mask, 'method': method}):
-        measured, found, where = scan_from(scan, mask), method_named(method or 'gated'), asked.where(device)  # type: ignore[arg-type]
+        if isinstance(mask, str) or hasattr(mask, 'learn'):  # the second argument is the method
+            if method is not None:
+                raise ValueError('two methods, and no mask between them: wanted is (kspace, mask, method)')
+            mask, method = None, mask  # type: ignore[assignment]
+        own = None if method is None else asked.method_of(method)
+        measured, found, where = scan_from(scan, mask), own or Gated(), asked.where(device)  # type: ignore[arg-type]
+        earlier = earlier_of(fitted, measured, own, where)
         reconstruction = pipeline.reconstruct(
             measured,
             found,
@@ -108,24 +118,26 @@ def reconstruct(
             partial_fourier=asked.named(PARTIAL_FOURIER, partial_fourier, 'partial Fourier'),
             coils=coils,
             progress=progress,
-            fitted=fitted,
+            fitted=earlier.interpolators,
             spikes=asked.named(POLICIES, spikes, 'way to treat spikes'),
         )
     others = {'combine': combine, 'partial_fourier': partial_fourier, 'coils': coils, 'spikes': spikes}
-    options = asked.told({'method': name_of(found), **others, 'device': where, 'is_fitted': bool(fitted)})
+    named = {'method': earlier.about.get('method', name_of(found))}
+    options = asked.told({**named, **others, 'device': where, 'is_fitted': bool(earlier.interpolators)})
     is_one_slice = not isinstance(scan, Scan | ScanFile) and np.ndim(scan) == 3
-    return Result(reconstruction, measured, found, options, is_one_slice, scan if isinstance(scan, ScanFile) else None)
+    file = scan if isinstance(scan, ScanFile) else None
+    return Result(reconstruction, measured, None if earlier.about else found, options, is_one_slice, file, earlier)
 
 
 def compare(
     scan: Scan | ScanFile | Array,
     rates: Sequence[Size] | Size | None = None,
-    methods: Sequence[str | Method | Baseline] | Mapping[str, Method | Baseline] | str = COMPARED,
+    methods: Sequence[AnyMethod] | Mapping[str, AnyMethod] | AnyMethod = COMPARED,
     *,
     acs: Sequence[Size] | Size | None = None,
     mask: str | None = None,
-    slices: Sequence[int] | None = None,
-    seeds: Sequence[int] = (0,),
+    slices: Sequence[SupportsIndex] | SupportsIndex | None = None,
+    seeds: Sequence[SupportsIndex] | SupportsIndex = 0,
     replicas: int = 100,
     refit: bool = False,
     coils: int | None = None,
@@ -152,7 +164,7 @@ def compare(
     mask
         How lines are drawn instead, see `raki.data.masks.MASKS`, such as 'random', or 'random:1' for another seed.
     slices
-        Which, counted from 0; by default the middle one.
+        Which one or ones, counted from 0; by default the middle one.
     seeds
         Of methods that have one.
     replicas
@@ -174,13 +186,13 @@ def compare(
         If the scan is not fully sampled, or rates, ACS and methods do not fit it. All errors restate the call.
     """
     said = None if methods is COMPARED else methods
-    with restating('compare', {'kspace': scan, 'rates': rates, 'methods': said, 'acs': acs, 'mask': mask}):
+    with restating('compare', {'kspace': scan, 'rates': rates, 'methods': said, 'acs=': acs, 'mask=': mask}):
         file = scan if isinstance(scan, ScanFile) else in_memory(scan_from(scan, None))
         plan = Plan(
             with_settings(asked.methods_by_name(methods), calibration, faithful),
             inputs.rates_for(file, asked.words(rates)),
             inputs.acs_for(file, asked.words(acs)),
-            list(map(inputs.seed_for, seeds)),
+            list(map(inputs.seed_for, asked.numbers(seeds))),
             replicas,
             asked.where(device),
             coils,
@@ -188,10 +200,38 @@ def compare(
             None if object_mask is None else array_of(object_mask, 'object_mask') != 0,
             asked.drawn_by(mask, asked.words(acs)),
         )
-        chosen = [file.n_slices // 2] if slices is None else list(slices)
+        chosen = [file.n_slices // 2] if slices is None else asked.numbers(slices)
+        if not chosen:
+            raise ValueError('no slice was asked for: leave slices out for the middle one')
         plan, first = feasible(file, plan, chosen)
         _, report = compared(file, plan, chosen, first, progress)
     return Comparison(report)
+
+
+def undersample(
+    measured: Array, rate: Sequence[int] | int, acs: Sequence[int] | int, shift: int = 0, first: Offset | None = None
+) -> Sampling:
+    """Keep a lattice and a central ACS block of a fully sampled scan.
+
+    `raki.undersample(numpy.ones(96), 3, 24)`: its `.mask`, or all of it, is what `reconstruct` takes for a mask.
+
+    Parameters
+    ----------
+    measured
+        Not zero at the positions there are, axes (ky,) or (kz, ky).
+    rate, acs
+        Spacing and size of the ACS [line]; of a volume one for each axis, (Rz, Ry).
+    shift, first
+        See `raki.data.sampling.undersample`.
+
+    Raises
+    ------
+    SamplingError
+        If the scan is not fully sampled, or too small for the request. It restates the call.
+    """
+    with restating('undersample', {'measured': measured, 'rate': rate, 'acs': acs}):
+        there = array_of(measured, 'measured') != 0
+        return patterns.undersample(there, asked.several(rate), asked.several(acs), shift, first)
 
 
 def save_fits(
@@ -233,7 +273,7 @@ def save_fits(
 def load_fits(path: str | Path) -> Fits:
     """Read what `save_fits`, or `raki reconstruct --save-fit`, stored: see `raki.fits.stored.read_fits`.
 
-    `raki.reconstruct(scan, fitted=load_fits(path).interpolators)` fills in with it.
+    `raki.reconstruct(scan, fitted=load_fits(path))` fills in with it.
     """
     return read_fits(path)
 

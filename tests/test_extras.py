@@ -1,9 +1,11 @@
 """Optional parts of the package: what a base install does without them, and what it says."""
 
+import runpy
 import sys
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from raki.cli import main
@@ -80,3 +82,14 @@ def test_a_part_that_is_installed_is_found_without_importing_it() -> None:
 def test_the_extra_of_everything_names_all_that_users_may_want() -> None:
     extras = SETTINGS['optional-dependencies']
     assert extras['all'] == [f'raki[{",".join(sorted(set(extras) - {"all", "dev", "docs", "peers"}))}]']
+
+
+def test_the_size_of_an_installation_counts_what_requirements_need_in_turn() -> None:
+    script = runpy.run_path(str(Path(__file__).parents[1] / 'benchmarks' / 'install_size.py'))
+    found = script['closure'](
+        ['h5py>=3', 'there-is-no-such-package; python_version > "3"', 'torch; python_version < "3"']
+    )
+    assert set(found) == {'h5py', 'numpy', 'there-is-no-such-package'}
+    assert found['there-is-no-such-package'] is None
+    assert script['size_of'](found['numpy']).bytes > Path(np.__file__).stat().st_size
+    assert set(script['EXTRAS']) == set(SETTINGS['optional-dependencies']) - {'all', 'dev', 'docs', 'peers'}

@@ -169,6 +169,8 @@ def test_swapped_axes_are_told_by_a_lattice_along_the_readout(tmp_path: Path) ->
     for mask in (None, 'zeros'):
         with pytest.raises(ScanError, match='readout and phase encoding seem swapped'):
             load_scan(written(tmp_path / 'a.h5', lattice), mask=mask)
+    with pytest.raises(ScanError, match='readout and phase encoding seem swapped'):
+        load_scan(written(tmp_path / 'masked.h5', lattice, mask=MASK))
     asymmetric = np.where(np.arange(10) > 3, KSPACE, 0)
     assert bool(load_scan(written(tmp_path / 'b.h5', asymmetric)).mask.all())
 

@@ -15,6 +15,7 @@ import torch
 
 import raki
 from raki.cli import main
+from raki.commands.reconstruct import NOT_FILLED
 from raki.commands.verify import verify_paths
 from raki.data.images.outputs import WRITERS
 from raki.data.result import open_reconstruction
@@ -48,8 +49,24 @@ Make = Callable[[np.ndarray], Any]
         torch.from_numpy,
         lambda kspace: torch.from_numpy(kspace).to(torch.complex128).requires_grad_(),
         lambda kspace: torch.from_numpy(kspace.conj()).conj(),
+        lambda kspace: torch.from_numpy(kspace).to_sparse(),
+        lambda kspace: np.stack([kspace, kspace], -1)[..., 1],
+        lambda kspace: np.frombuffer(kspace.tobytes(), kspace.dtype).reshape(kspace.shape),
     ],
-    ids=['single', 'double', 'long double', 'big endian', 'Fortran', 'list', 'torch', 'torch double', 'conjugate view'],
+    ids=[
+        'single',
+        'double',
+        'long double',
+        'big endian',
+        'Fortran',
+        'list',
+        'torch',
+        'torch double',
+        'conjugate view',
+        'sparse',
+        'strided',
+        'read-only',
+    ],
 )
 def test_arrays_of_any_kind_give_the_same_image(make: Make) -> None:
     found = raki.reconstruct(make(KSPACE[0]), MASK, 'grappa', device='cpu')
@@ -69,9 +86,10 @@ def test_arrays_of_any_kind_give_the_same_image(make: Make) -> None:
         torch.from_numpy(MASK).double(),
         np.repeat(MASK[:, None], 32, 1),
         MASK[None, None, :, None],
+        KSPACE[0] * MASK[:, None] != 0,
         raki.undersample(FULL.mask, (2,), (16,)),
     ],
-    ids=['list', 'bytes', 'integers', 'single', 'torch double', 'with readout', 'broadcast', 'sampling'],
+    ids=['list', 'bytes', 'integers', 'single', 'torch double', 'with readout', 'broadcast', 'as k-space', 'sampling'],
 )
 def test_masks_of_any_kind_give_the_same_image(mask: Any) -> None:
     assert np.array_equal(raki.reconstruct(KSPACE[0], mask, 'grappa').image, EXPECTED.image[0].numpy())
@@ -122,6 +140,8 @@ def test_noise_and_separate_calibration_are_those_of_the_scan() -> None:
         KSPACE[0], every_other, noise=FULL.noise.numpy(), calibration=KSPACE[0][:, 12:28], voxel_size=(2e-3, 1e-3)
     )
     assert scan.calibration is not None
+    assert repr(scan).endswith('20 of 40 lines, R = 2, separate ACS 16, noise)')
+    assert 'R = 2, separate ACS 16' in repr(raki.reconstruct(scan, 'grappa'))
     assert tuple(scan.calibration.shape) == (1, 4, 16, 32)
     direct = raki.Scan(
         FULL.kspace[:1] * torch.from_numpy(every_other)[:, None],
@@ -147,7 +167,17 @@ def test_a_way_to_combine_may_be_named(name: str) -> None:
     assert np.array_equal(found.image, expected.image)
 
 
+def test_arrays_are_undersampled_as_tensors_are() -> None:
+    for measured in (np.ones(40), torch.ones(40, dtype=torch.bool), [1] * 40):
+        assert np.array_equal(raki.undersample(measured, 2, 16).mask, MASK)
+    with pytest.raises(raki.SamplingError, match=r'^raki\.undersample\(measured \(40,\), 2, 80\): an ACS of 80 lines'):
+        raki.undersample(np.ones(40), 2, 80)
+
+
 CHANGING = MASK[:, None] & (np.arange(32) != 3)
+BY_COIL = np.array([True, True, True, False])[:, None, None] & MASK[:, None]
+SQUARE = KSPACE[0, :, :32] * MASK[:32, None]
+COILS_LAST = np.moveaxis(KSPACE[0], 0, -1)
 CALL = r'raki\.reconstruct\(kspace \(4, 40, 32\), mask \(40,\), \'grappa\'\): '
 
 
@@ -161,10 +191,21 @@ CALL = r'raki\.reconstruct\(kspace \(4, 40, 32\), mask \(40,\), \'grappa\'\): '
         ),
         (KSPACE[0], MASK[:32], r'entries for ky of 40: axes are \(coil, ky, kx\), the readout last; kspace\.swapaxes'),
         (KSPACE[0], CHANGING, r'the mask \(40, 32\) changes along kx, the readout, but lines are measured whole'),
+        (KSPACE[0], np.broadcast_to(BY_COIL, (4, 40, 32)), r'the mask \(4, 40, 32\) changes .* from coil to coil'),
+        (
+            COILS_LAST,
+            MASK,
+            r'has 40 entries, the size of axis 0 of kspace, but ky, .*, has 32: .*kspace, -1, 0\) moves',
+        ),
+        (COILS_LAST, None, r'kspace would have 40 coils and 4 samples along kx, .*np\.moveaxis\(kspace, -1, 0\) moves'),
+        (np.swapaxes(SQUARE, 1, 2), MASK[:32], r'exchange the last two, kspace\.swapaxes\(-2, -1\)$'),
         (KSPACE, np.ones((3, 5)), r'fits no lines: wanted are axes \(ky,\) of size 40, or \(kz, ky\) .*\(4, 40\)$'),
         (KSPACE[0], np.full(40, np.nan), 'the mask holds NaN'),
+        (KSPACE[0], np.zeros(40), 'the mask calls no line measured that holds samples'),
+        (KSPACE[:0], MASK, r'kspace is empty, its size is \(0, 4, 40, 32\)$'),
         (KSPACE[0].real, MASK, CALL + r'kspace must be complex, got float32: .* kspace\[\.\.\., 0\] \+ 1j \*'),
         (KSPACE[0, 0], MASK, r'kspace must have axes \(coil, ky, kx\) or .*, got 2 axes$'),
+        (Path('scan.h5'), None, r'kspace must be an array, got a path: raki\.load_scan\(path\) reads a file'),
         (['k', 's'], MASK, r"^raki\.reconstruct\(\['k', 's'\], .*\): kspace must be an array of numbers, got list"),
         (KSPACE[0] * np.nan, MASK, CALL + 'kspace holds NaN or infinite values'),
         (1e-99 * KSPACE[0].astype(complex), MASK, r'kspace has samples up to \d\.\de-\d+, .* range of single'),
@@ -173,7 +214,11 @@ CALL = r'raki\.reconstruct\(kspace \(4, 40, 32\), mask \(40,\), \'grappa\'\): '
         (np.swapaxes(KSPACE[0] * MASK[:, None], 1, 2), None, r'exchange the last two, kspace\.swapaxes\(-2, -1\)$'),
         (KSPACE * np.stack([MASK, ~MASK])[:, None, :, None], None, r'slices must have the same lines, but slice 0 has'),
         (VOLUME.kspace[0] * LATTICE.mask[..., None], None, r'if this is a volume .*, give its mask \(kz, ky\)$'),
-        (np.ones((3, 6, 6, 6), complex), np.ones((6, 6)), r'may be \(kz, ky\) of a volume or \(ky, kx\) of slices'),
+        (
+            np.ones((3, 6, 6, 6), complex),
+            np.ones((6, 6)),
+            r'give \(ky,\) for slices, of size 6, or \(kz, ky\) for a vol',
+        ),
         (KSPACE[0], np.arange(40) % 4 == 0, r'no ACS.*give them by raki\.scan_of\(\.\.\., calibration=acs\)$'),
     ],
 )
@@ -190,8 +235,13 @@ def test_what_does_not_fit_is_said_of_the_call(kspace: Any, mask: Any, message: 
     [
         ({'method': 'grapa'}, r"mask \(40,\), 'grapa'\): no method 'grapa': choose from zero-filled, grappa"),
         ({'combine': 'sum'}, "no combination 'sum': choose from rss, walsh, espirit"),
+        ({'combine': None}, 'no combination None: choose from rss, walsh, espirit'),
+        ({'fitted': EXPECTED}, r'fitted is what load_fits gives, or \.interpolators of a result, got Reconstruction'),
         ({'spikes': 'no'}, "no way to treat spikes 'no': choose from warn, drop, keep"),
         ({'device': 'abacus'}, "no device 'abacus' .*: leave device out"),
+        ({'device': torch.device('cuda:99')}, "no device 'cuda:99' .*: leave device out"),
+        ({'method': raki.Grappa}, r'Grappa is a class: wanted is a method, such as raki\.Grappa\(\)'),
+        ({'method': 4}, r'a method is its name, or an object such as raki\.Grappa\(\), got int'),
         ({'coils': 9}, r'can be compressed to 2 to 4 virtual coils, got 9'),
     ],
 )
@@ -201,7 +251,15 @@ def test_options_that_there_are_not_are_said_of_the_call(options: dict[str, Any]
     assert str(caught.value).startswith('raki.reconstruct(kspace (4, 40, 32), mask (40,)')
 
 
+def test_two_methods_and_no_mask_are_refused() -> None:
+    with pytest.raises(
+        ValueError, match=r"^raki\.reconstruct\(kspace .*, 'gated', 'grappa'\): two methods, and no mask"
+    ):
+        raki.reconstruct(KSPACE[0], 'gated', 'grappa')
+
+
 def test_options_of_the_command_line_are_named_as_in_python() -> None:
+    assert in_python('cannot write /a--b/--c/x.h5') == 'cannot write /a--b/--c/x.h5'
     advice = '--spikes drop replaces them, or use another --partial-fourier; leave --device out'
     assert in_python(advice) == "spikes='drop' replaces them, or use another partial_fourier; leave device out"
 
@@ -338,16 +396,50 @@ def test_what_cannot_be_saved_is_said_of_the_call(tmp_path: Path) -> None:
         result.save(tmp_path / 'x.jpg')  # long paths are cut short in the call
     with pytest.raises(ValueError, match=r'PNG has no place for the filled k-space'):
         result.save(tmp_path / 'x.png', kspace=True)
-    assert not list(tmp_path.iterdir())
+    (tmp_path / 'x.png').mkdir()
+    with pytest.raises(ValueError, match=r'x\.png.*\): wanted is a file, but .*x\.png is a folder$'):
+        result.save(tmp_path / 'x.png')
 
 
 def test_fits_of_a_result_fill_in_the_next_scan(tmp_path: Path) -> None:
     result = raki.reconstruct(HALF, 'grappa', coils=3)
     raki.save_fits(tmp_path / 'fit.safetensors', result)
-    again = raki.reconstruct(HALF, fitted=raki.load_fits(tmp_path / 'fit.safetensors').interpolators)
-    assert np.array_equal(again.image, result.image)
+    fits = raki.load_fits(tmp_path / 'fit.safetensors')
+    for fitted in (fits, fits.interpolators):
+        again = raki.reconstruct(HALF, fitted=fitted)
+        assert np.array_equal(again.image, result.image)
+        with pytest.raises(ValueError, match='save_fits needs the scan and the method'):
+            raki.save_fits(tmp_path / 'again.safetensors', again)
     with pytest.raises(ValueError, match='save_fits needs the scan and the method'):
         raki.save_fits(tmp_path / 'fit.safetensors', result.reconstruction)
+
+
+def test_what_fits_filled_in_tells_their_method_and_doubts(tmp_path: Path) -> None:
+    """As `raki reconstruct --fit` does: nothing says that the default method was used."""
+    raki.save_fits(tmp_path / 'fit.safetensors', raki.reconstruct(HALF, 'grappa'))
+    fits = raki.load_fits(tmp_path / 'fit.safetensors')
+    assert repr(raki.reconstruct(HALF, fitted=fits.interpolators)).startswith('Result(of an earlier scan, ')
+    brighter = raki.reconstruct(3 * KSPACE[0], MASK, fitted=fits)
+    assert repr(brighter).startswith('Result(grappa, ')
+    assert 'the scan is 3 times as bright as that of the fit' in brighter.warnings[0]
+    assert 'nothing was learnt from this scan: fit.safetensors' in brighter.notes[0]
+    assert (brighter.manifest['method'], brighter.options['method']) == ('grappa', 'grappa')
+    assert brighter.manifest['fit']['sha256'] == fits.digest
+    assert json.dumps(brighter.manifest['settings']) == json.dumps(
+        raki.reconstruct(HALF, 'grappa').manifest['settings']
+    )
+    with pytest.raises(
+        ValueError, match=r'the fits fit\.safetensors are of grappa, not of gated: leave the method out$'
+    ):
+        raki.reconstruct(HALF, 'gated', fitted=fits)
+    with pytest.raises(
+        raki.ScanError, match=r'^raki\.reconstruct\(.*\): slice 0 has 3 x 40 x 32 .* the fit is for 4 x 40'
+    ):
+        raki.reconstruct(KSPACE[0, 1:], MASK, fitted=fits)
+
+
+def test_a_full_scan_says_that_nothing_was_filled_in() -> None:
+    assert raki.reconstruct(KSPACE[0]).notes == (NOT_FILLED,)
 
 
 # Comparisons
@@ -423,10 +515,14 @@ def test_a_volume_is_compared_at_rates_of_two_axes() -> None:
     [
         (['2x2'], {}, r"^raki\.compare\(kspace \(4, 40, 32\), '2x2'\): .*slices need rates such as 4, got rates 2x2"),
         ([2, 'grapa'], {}, "no method 'grapa'"),
+        ([2, raki.Grappa], {}, 'Grappa is a class'),
+        ([2, 'grappa'], {'slices': []}, 'no slice was asked for'),
+        ([[], 'grappa'], {}, 'an empty list of rates or ACS'),
         ([2, [raki.Gated(), raki.Gated(faithful=0.9), raki.Gated(faithful=0.8)]], {}, 'two methods are called Gated'),
-        ([2, 'grappa'], {'acs': 80}, 'an ACS of 80 lines does not fit'),
+        ([2, 'grappa'], {'acs': 80}, r"'grappa', acs=80\): an ACS of 80 lines does not fit"),
         ([4, 'grappa'], {'acs': 3}, r'needs an ACS of at least .*leave out that rate$'),
         ([2, 'spirit'], {'mask': 'radial'}, "no way to draw lines 'radial': choose from equispaced_fraction"),
+        ([2, 'spirit'], {'mask': MASK}, r'mask \(40,\)\): mask is the name of a way to draw lines: choose from equi'),
         ([2, 'spirit'], {'mask': 'random', 'acs': 16}, 'has a centre of its own.*: leave out acs'),
         ([2, 'grappa'], {'slices': [7]}, 'no slice 7; the file has slices 0 to 0'),
     ],
@@ -435,6 +531,29 @@ def test_what_cannot_be_compared_is_said_of_the_call(arguments: Any, options: An
     with pytest.raises(ValueError, match=message) as caught:
         raki.compare(KSPACE[0], *arguments, **options)
     assert str(caught.value).startswith('raki.compare(kspace (4, 40, 32), ')
+
+
+def test_one_or_several_of_anything_may_be_compared() -> None:
+    """Numbers of NumPy, names in any case."""
+    found = raki.compare(
+        FULL, np.int64(2), 'GRAPPA', acs=list(np.arange(16, 17)), slices=np.int64(1), seeds=np.int64(3), replicas=0
+    )
+    assert [(row['method'], row['rate'], row['acs'], row['slice']) for row in found.rows] == [('grappa', 2, 16, 1)]
+    json.dumps(found.results)
+    mine = raki.compare(KSPACE[0], [2], {'mine': raki.Grappa(), 'theirs': 'gated'}, acs=16, replicas=0)
+    assert [row['method'] for row in mine.rows] == ['mine', 'theirs']
+
+
+def test_seeds_are_whole_numbers() -> None:
+    """Others were looked for among all that there are, without an end."""
+    with pytest.raises(TypeError, match=r"^raki\.compare\(.*\): 'str' object cannot be interpreted as an integer"):
+        raki.compare(KSPACE[0], 2, 'grappa', acs=16, seeds='a')  # type: ignore[arg-type]
+
+
+def test_a_missing_reference_is_said_of_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, 'sigpy', None)
+    with pytest.raises(raki.ExtraError, match=r"^raki\.compare\(.*\): espirit needs sigpy, .*'raki\[references\]'$"):
+        raki.compare(KSPACE[0], 2, 'espirit', acs=16)
 
 
 def test_an_undersampled_scan_cannot_be_compared() -> None:

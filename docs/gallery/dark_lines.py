@@ -24,8 +24,8 @@ from dataclasses import replace
 import torch
 
 import raki
-from raki.evaluation.metrics import energy_ratio, nrmse_object
-from scene import panels, simulated, thumbnail
+from raki.evaluation.metrics import energy_ratio
+from scene import error_in_object, panels, simulated, thumbnail
 
 full, reference, truth = simulated()
 sampling = raki.undersample(full.mask, rate=(3,), acs=(24,))
@@ -33,10 +33,10 @@ kspace = full.kspace.clone()
 kspace[0, :4, 70:79] = 0  # axes (slice, coil, ky, kx)
 scan = replace(full, kspace=kspace, mask=sampling.mask)
 damaged = raki.reconstruct(scan, 'gated')
-panels({'truth': truth, 'nine lines lost': damaged.reconstruction.image[0]})
+panels({'truth': truth, 'nine lines lost': damaged.image[0]})
 
 # %% tags=["remove-cell"]
-thumbnail('dark_lines', damaged.reconstruction.image[0], 0.9 * float(truth.max()))
+thumbnail('dark_lines', damaged.image[0], 0.9 * float(truth.max()))
 
 # %% [markdown]
 # ## How raki tells
@@ -54,13 +54,13 @@ print(*damaged.warnings, sep='\n')
 # lost samples by what the other coils and lines around predict.
 
 # %%
-mended = raki.reconstruct(scan, 'gated', spikes='drop').reconstruction.image[0]
+mended = raki.reconstruct(scan, 'gated', spikes='drop').image[0]
 panels({'truth': truth, "spikes='drop'": mended, '|error| x 10': 10 * (mended - truth)})
 for name, image in {
-    'damaged': damaged.reconstruction.image[0],
+    'damaged': damaged.image[0],
     'mended': mended,
 }.items():
-    print(f'{name:10s} error in the object {nrmse_object(image, truth):.3f}')
+    print(f'{name:10s} error in the object {error_in_object(image, truth):.3f}')
 
 # %% [markdown]
 # It needs coils that kept their samples. A line that *all* coils lost is better
@@ -83,7 +83,7 @@ for name, pattern in {
     ratio = energy_ratio(
         result.reconstruction.kspace[0], reference, pattern.inside & ~pattern.mask
     )
-    images[f'{name}\nenergy {ratio:.2f}'] = result.reconstruction.image[0]
+    images[f'{name}\nenergy {ratio:.2f}'] = result.image[0]
     print(name, *result.warnings, sep=': ')
 panels(images)
 
@@ -93,7 +93,5 @@ panels(images)
 
 # %% tags=["remove-cell"]
 assert 'lost block' in damaged.warnings[0]
-assert nrmse_object(mended, truth) < 0.2 * nrmse_object(
-    damaged.reconstruction.image[0], truth
-)
+assert error_in_object(mended, truth) < 0.2 * error_in_object(damaged.image[0], truth)
 assert torch.equal(full.mask, torch.ones(160, dtype=torch.bool))

@@ -23,17 +23,16 @@ from dataclasses import replace
 import torch
 
 import raki
-from raki.coils.combine import root_sum_of_squares, walsh
+from raki.coils.combine import walsh
 from raki.coils.noise import noise_covariance
-from raki.evaluation.metrics import nrmse_object
 from raki.fourier import image_from_kspace
-from scene import panels, simulated, thumbnail
+from scene import error_in_object, image_of, panels, simulated, thumbnail
 
 full, reference, _ = simulated()
 sampling = raki.undersample(full.mask, rate=(3,), acs=(24,))
 others = [coil for coil in range(full.n_coils) if coil != 3]
 of_others = image_from_kspace(reference[others])
-truth = root_sum_of_squares(of_others)
+truth = image_of(reference[others])
 
 
 def with_coil_3(kspace: torch.Tensor, noise: torch.Tensor) -> raki.Scan:
@@ -69,7 +68,7 @@ panels({f'coil {number}': image for number, image in enumerate(coils)})
 # %%
 result = raki.reconstruct(dead, 'gated')
 print(*result.warnings, sep='\n')
-error = nrmse_object(result.reconstruction.image[0], truth)
+error = error_in_object(result.image[0], truth)
 print(f'error in the object, against what the other coils see: {error:.3f}')
 
 # %% [markdown]
@@ -78,7 +77,7 @@ print(f'error in the object, against what the other coils see: {error:.3f}')
 # the root sum of squares, where all coils count alike.
 
 # %%
-alike = raki.reconstruct(noisy, 'gated').reconstruction.image[0]
+alike = raki.reconstruct(noisy, 'gated').image[0]
 panels(
     {
         'the other coils': truth,
@@ -100,9 +99,9 @@ thumbnail('dead_coil', alike, 0.7 * float(truth.max()))
 
 # %%
 silent = replace(noisy, kspace=noisy.kspace[:, others], noise=noisy.noise[others])
-left_out = raki.reconstruct(silent, 'gated').reconstruction.image[0]
-weighted = raki.reconstruct(noisy, 'gated', combine=walsh).reconstruction.image[0]
-weighted_truth = walsh(of_others, noise_covariance(silent.noise))
+left_out = raki.reconstruct(silent, 'gated').image[0]
+weighted = raki.reconstruct(noisy, 'gated', combine='walsh').image[0]
+weighted_truth = walsh(of_others, noise_covariance(silent.noise)).numpy()
 scale = float(truth.max() / weighted_truth.max())
 panels(
     {
@@ -117,9 +116,9 @@ judged = {
     'walsh': (weighted, weighted_truth),
 }
 for name, pair in judged.items():
-    print(f'{name:12s} error in the object {nrmse_object(*pair):.3f}')
+    print(f'{name:12s} error in the object {error_in_object(*pair):.3f}')
 
 # %% tags=["remove-cell"]
 assert result.warnings[0].startswith('coil 3 is dead')
-assert nrmse_object(left_out, truth) < 0.5 * nrmse_object(alike, truth)
-assert nrmse_object(weighted, weighted_truth) < 0.5 * nrmse_object(alike, truth)
+assert error_in_object(left_out, truth) < 0.5 * error_in_object(alike, truth)
+assert error_in_object(weighted, weighted_truth) < 0.5 * error_in_object(alike, truth)

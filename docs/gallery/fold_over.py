@@ -27,16 +27,13 @@ import h5py
 import torch
 
 import raki
-from raki.coils.combine import root_sum_of_squares
-from raki.evaluation.metrics import nrmse_object
-from raki.fourier import image_from_kspace
-from scene import panels, simulated, thumbnail
+from scene import error_in_object, image_of, panels, simulated, thumbnail
 
 full, reference, truth = simulated()
 sampling = raki.undersample(full.mask, rate=(2,), acs=(0,))
 # axes (slice, coil, ky, kx)
 kspace = torch.where(sampling.mask[:, None], full.kspace, 0)
-folded = root_sum_of_squares(image_from_kspace(kspace[0]))
+folded = image_of(kspace[0])
 panels({'truth': truth, 'Fourier transform only': folded})
 
 # %% tags=["remove-cell"]
@@ -69,10 +66,10 @@ with TemporaryDirectory() as folder:
 # into the file ([every format](../formats/index.md)). Then the missing lines are filled in.
 
 # %%
-image = raki.reconstruct(scan, 'gated').reconstruction.image[0]
+image = raki.reconstruct(scan, 'gated').image[0]
 panels({'truth': truth, 'filled in': image, '|error| x 10': 10 * (image - truth)})
 for name, each in {'folded': folded, 'filled in': image}.items():
-    print(f'{name:10s} error in the object {nrmse_object(each, truth):.3f}')
+    print(f'{name:10s} error in the object {error_in_object(each, truth):.3f}')
 
 # %% [markdown]
 # ## If the copies stay
@@ -84,5 +81,5 @@ for name, each in {'folded': folded, 'filled in': image}.items():
 #   or swap phase encoding and readout.
 
 # %% tags=["remove-cell"]
-assert nrmse_object(image, truth) < 0.2 * nrmse_object(folded, truth)
+assert error_in_object(image, truth) < 0.2 * error_in_object(folded, truth)
 assert torch.equal(scan.mask, sampling.mask)

@@ -21,24 +21,23 @@
 # %%
 from dataclasses import replace
 
-import torch
+import numpy as np
 
 import raki
 from raki.evaluation.fidelity import ghost_index
-from raki.evaluation.metrics import nrmse_object
-from scene import panels, simulated, thumbnail
+from scene import error_in_object, panels, simulated, thumbnail
 
 full, reference, truth = simulated()
 PLAIN = raki.Grappa(calibration='measured')
 
 
-def ghosts(method: raki.Method | str, n_acs: int) -> tuple[torch.Tensor, str]:
+def ghosts(method: raki.Method | str, n_acs: int) -> tuple[np.ndarray, str]:
     """An image at R = 4, and what is wrong with it."""
     sampling = raki.undersample(full.mask, rate=(4,), acs=(n_acs,))
     result = raki.reconstruct(replace(full, mask=sampling.mask), method)
     index = ghost_index(result.reconstruction.kspace[0], reference, sampling)
-    image = result.reconstruction.image[0]
-    return image, f'error {nrmse_object(image, truth):.3f}, ghosts {index:.2f}'
+    image = result.image[0]
+    return image, f'error {error_in_object(image, truth):.3f}, ghosts {index:.2f}'
 
 
 short, told = ghosts(PLAIN, 12)
@@ -92,9 +91,9 @@ n_lines = [
 ]
 assert n_lines[1] - n_lines[0] == 9
 assert (
-    nrmse_object(both, truth)
-    < nrmse_object(longer, truth)
-    < 0.6 * nrmse_object(short, truth)
+    error_in_object(both, truth)
+    < error_in_object(longer, truth)
+    < 0.6 * error_in_object(short, truth)
 )
-assert nrmse_object(own, truth) < 0.8 * nrmse_object(short, truth)
+assert error_in_object(own, truth) < 0.8 * error_in_object(short, truth)
 assert 'not filled in' in refused.warnings[0]

@@ -23,13 +23,12 @@
 from dataclasses import replace
 
 import raki
-from raki.evaluation.metrics import nrmse_object
-from scene import panels, simulated, thumbnail
+from scene import error_in_object, panels, simulated, thumbnail
 
 full, reference, truth = simulated()
 sampling = raki.undersample(full.mask, rate=(3,), acs=(0,))
 scan = replace(full, mask=sampling.mask)
-folded = raki.reconstruct(scan, 'zero-filled').reconstruction.image[0]
+folded = raki.reconstruct(scan, 'zero-filled').image[0]
 panels({'truth': truth, 'R = 3 without ACS, zero-filled': folded})
 
 # %% tags=["remove-cell"]
@@ -62,7 +61,7 @@ except raki.CalibrationError as error:
 prescan = simulated(noise=0.006).full
 lines = prescan.kspace[:, :, 68:92]  # axes (slice, coil, ky, kx)
 measured_apart = replace(scan, calibration=lines)
-image = raki.reconstruct(measured_apart, 'gated').reconstruction.image[0]
+image = raki.reconstruct(measured_apart, 'gated').image[0]
 panels(
     {
         'truth': truth,
@@ -77,19 +76,17 @@ panels(
 
 # %%
 inside = raki.undersample(full.mask, rate=(3,), acs=(24,))
-integrated = raki.reconstruct(
-    replace(full, mask=inside.mask), 'gated'
-).reconstruction.image[0]
+integrated = raki.reconstruct(replace(full, mask=inside.mask), 'gated').image[0]
 for name, each in {
     'zero-filled': folded,
     'ACS from a prescan': image,
     'ACS inside the scan': integrated,
 }.items():
-    print(f'{name:20s} error in the object {nrmse_object(each, truth):.3f}')
+    print(f'{name:20s} error in the object {error_in_object(each, truth):.3f}')
 
 # %% tags=["remove-cell"]
 assert (
-    nrmse_object(integrated, truth)
-    < nrmse_object(image, truth)
-    < 0.2 * nrmse_object(folded, truth)
+    error_in_object(integrated, truth)
+    < error_in_object(image, truth)
+    < 0.2 * error_in_object(folded, truth)
 )

@@ -27,12 +27,12 @@ import torch
 import raki
 from raki.coils.noise import noise_covariance
 from raki.evaluation.fidelity import point_response
-from raki.evaluation.metrics import nrmse_object, object_mask
+from raki.evaluation.metrics import object_mask
 from raki.evaluation.noise_maps import replica_noise_map
-from scene import panels, simulated, thumbnail
+from scene import error_in_object, panels, simulated, thumbnail
 
 full, reference, truth = simulated(noise=0.01)
-inside = object_mask(truth)
+inside = object_mask(torch.from_numpy(truth))
 sampling = raki.undersample(full.mask, rate=(4,), acs=(24,))
 scan = replace(full, mask=sampling.mask)
 methods = {
@@ -42,15 +42,13 @@ methods = {
 }
 results = {name: raki.reconstruct(scan, method) for name, method in methods.items()}
 MIDDLE = slice(40, 120), slice(30, 98)
-images = {'truth': truth} | {
-    name: result.reconstruction.image[0] for name, result in results.items()
-}
+images = {'truth': truth} | {name: result.image[0] for name, result in results.items()}
 panels({name: image[MIDDLE] for name, image in images.items()})
 
 # %% tags=["remove-cell"]
 thumbnail(
     'noise_band',
-    results['plain GRAPPA'].reconstruction.image[0][30:130, 24:104],
+    results['plain GRAPPA'].image[0][30:130, 24:104],
     0.9 * float(truth.max()),
 )
 
@@ -90,7 +88,7 @@ for name, result in results.items():
         fills[name], kspace, result.reconstruction.kspace[0], *truths
     ).retained.mean()
     error, g = (
-        nrmse_object(result.reconstruction.image[0], truth),
+        error_in_object(result.image[0], truth),
         gfactors[name][inside].mean(),
     )
     print(f'{name:14s}{error:8.3f}{g:8.2f}{points:14.2f}')
@@ -101,7 +99,5 @@ for name, result in results.items():
 # them. [Which method when](which_method.py) has this for real scans.
 
 # %% tags=["remove-cell"]
-errors = [
-    nrmse_object(result.reconstruction.image[0], truth) for result in results.values()
-]
+errors = [error_in_object(result.image[0], truth) for result in results.values()]
 assert errors == sorted(errors, reverse=True)

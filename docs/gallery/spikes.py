@@ -23,8 +23,7 @@
 from dataclasses import replace
 
 import raki
-from raki.evaluation.metrics import nrmse_object
-from scene import panels, simulated, thumbnail
+from scene import error_in_object, panels, simulated, thumbnail
 
 full, reference, truth = simulated()
 sampling = raki.undersample(full.mask, rate=(3,), acs=(24,))
@@ -33,10 +32,10 @@ spike = 0.2 * kspace.abs().max()
 kspace[0, 2, 30, 90] = kspace[0, 5, 99, 20] = spike  # axes (slice, coil, ky, kx)
 scan = replace(full, kspace=kspace, mask=sampling.mask)
 striped = raki.reconstruct(scan, 'gated')
-panels({'truth': truth, 'two spikes': striped.reconstruction.image[0]})
+panels({'truth': truth, 'two spikes': striped.image[0]})
 
 # %% tags=["remove-cell"]
-thumbnail('spikes', striped.reconstruction.image[0], 0.9 * float(truth.max()))
+thumbnail('spikes', striped.image[0], 0.9 * float(truth.max()))
 
 # %% [markdown]
 # ## How raki tells
@@ -62,19 +61,17 @@ clean = raki.reconstruct(scan, 'gated', spikes='drop')
 panels(
     {
         'truth': truth,
-        "spikes='drop'": clean.reconstruction.image[0],
-        '|error| x 10': 10 * (clean.reconstruction.image[0] - truth),
+        "spikes='drop'": clean.image[0],
+        '|error| x 10': 10 * (clean.image[0] - truth),
     }
 )
-undamaged = raki.reconstruct(
-    replace(full, mask=sampling.mask), 'gated'
-).reconstruction.image[0]
+undamaged = raki.reconstruct(replace(full, mask=sampling.mask), 'gated').image[0]
 for name, image in {
-    'two spikes': striped.reconstruction.image[0],
-    'dropped': clean.reconstruction.image[0],
+    'two spikes': striped.image[0],
+    'dropped': clean.image[0],
     'never there': undamaged,
 }.items():
-    print(f'{name:12s} error in the object {nrmse_object(image, truth):.4f}')
+    print(f'{name:12s} error in the object {error_in_object(image, truth):.4f}')
 
 # %% [markdown]
 # Spikes that come back in every scan are a matter for the service, not for software.
@@ -82,9 +79,5 @@ for name, image in {
 
 # %% tags=["remove-cell"]
 assert striped.warnings[0].startswith('2 sample(s)')
-assert nrmse_object(clean.reconstruction.image[0], truth) < 1.05 * nrmse_object(
-    undamaged, truth
-)
-assert nrmse_object(striped.reconstruction.image[0], truth) > 3 * nrmse_object(
-    undamaged, truth
-)
+assert error_in_object(clean.image[0], truth) < 1.05 * error_in_object(undamaged, truth)
+assert error_in_object(striped.image[0], truth) > 3 * error_in_object(undamaged, truth)

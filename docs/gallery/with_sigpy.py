@@ -17,8 +17,8 @@
 # | | raki | sigpy |
 # |---|---|---|
 # | arrays | torch or NumPy | NumPy or CuPy |
-# | k-space | (slice, coil, ky, kx), missing lines zero | (coil, ky, kx), missing lines zero |
-# | what was measured | `mask`, axes (ky,) | `weights`, axes (ky, kx), or samples that are not zero |
+# | k-space | (coil, ky, kx), or with a first axis of slices, missing lines zero | (coil, ky, kx), missing lines zero |
+# | what was measured | `mask`, axes (ky,), or samples that are not zero | `weights`, axes (ky, kx), or samples that are not zero |
 # | Fourier transform | centred, zero frequency at n//2, orthonormal | the same: `sigpy.ifft(kspace, axes=(-2, -1))` |
 # | noise covariance | mean over samples | `sigpy.mri.util.get_cov`: sum over samples |
 #
@@ -33,9 +33,8 @@ import torch
 from sigpy.mri import app, util
 
 import raki
-from raki.evaluation.metrics import nrmse_object
 from raki.fourier import image_from_kspace
-from scene import panels, simulated
+from scene import error_in_object, panels, simulated
 
 full, reference, truth = simulated()
 sampling = raki.undersample(full.mask, rate=(3,), acs=(24,))
@@ -56,18 +55,18 @@ sense = app.SenseRecon(kspace, maps, lamda=1e-3, weights=weights, show_pbar=Fals
 
 # %%
 result = raki.reconstruct(scan, 'gated')
-filled = result.reconstruction.kspace[0].numpy()
+filled = result.kspace[0]
 maps = app.EspiritCalib(filled, crop=0, show_pbar=False).run()
 combined = (maps.conj() * sigpy.ifft(filled, axes=(-2, -1))).sum(0)
 images = {
     'truth': truth,
-    'SENSE by sigpy': torch.from_numpy(np.abs(sense)),
-    'gated': result.reconstruction.image[0],
-    'gated, combined by sigpy': torch.from_numpy(np.abs(combined)),
+    'SENSE by sigpy': np.abs(sense),
+    'gated': result.image[0],
+    'gated, combined by sigpy': np.abs(combined),
 }
 panels(images)
 for name, image in images.items():
-    print(f'{name:26s} error in the object {nrmse_object(image, truth):.3f}')
+    print(f'{name:26s} error in the object {error_in_object(image, truth):.3f}')
 
 # %% [markdown]
 # SENSE is regularised by `lamda` here, one value that was not tuned; `raki compare
@@ -76,14 +75,12 @@ for name, image in images.items():
 #
 # ## From sigpy
 #
-# Add the slice axis, and say what was measured. Arrays of zeros and samples have no
-# mask: lines without any sample were not measured.
+# Arrays go in as they are. Without a mask, lines of zeros were not measured.
 
 # %%
-mask = torch.from_numpy(np.abs(kspace).any((0, 2)))
-back = raki.Scan(kspace=torch.from_numpy(kspace)[None], mask=mask)
+back = raki.scan_of(kspace)
 assert torch.equal(back.mask, scan.mask)
-print(raki.reconstruct(back, 'gated').image.shape)
+print(raki.reconstruct(kspace, 'gated').image.shape)
 
 # %% [markdown]
 # ## Noise samples
@@ -98,12 +95,12 @@ whitened = util.whiten(scan.noise.numpy(), covariance)
 np.testing.assert_allclose(np.cov(whitened), np.eye(scan.n_coils), atol=1e-4)
 
 # %% [markdown]
-# Give raki k-space as it was measured and the noise samples beside it, `Scan(...,
-# noise=...)`: it whitens by itself, and gives images back in the units of the scan.
+# Give raki k-space as it was measured and the noise samples beside it,
+# `raki.scan_of(kspace, noise=...)`: it whitens by itself, and gives images back in the units of the scan.
 # k-space that sigpy has whitened has no such units any more.
 
 # %% tags=["remove-cell"]
 sample = scan.noise.numpy().copy() + 1
 util.get_cov(sample)
 assert abs(sample.mean()) < 1e-5
-assert nrmse_object(images['gated, combined by sigpy'], truth) < 0.05
+assert error_in_object(images['gated, combined by sigpy'], truth) < 0.05

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -50,7 +51,8 @@ def scan_of(
         (volume, coil, kz, ky, kx); DC at n//2 on all but slices and coils.
     mask
         Which lines were measured, not zero where they were: axes (ky,), or (kz, ky) of a volume; a further last axis kx
-        along which it is constant is taken, too, and axes of size 1. Without one, lines of zeros were not measured.
+        along which it is constant is taken, too, axes of size 1, and all axes of k-space if it is constant along the
+        others. Without one, lines of zeros were not measured.
     noise
         Samples of noise alone, axes (coil, sample), as large as in a sample of k-space.
     calibration
@@ -67,6 +69,7 @@ def scan_of(
     """
     samples = complex_of(kspace, 'kspace', (3, 4, 5))
     slabs, lines = _slabs_and_lines(samples, None if mask is None else array_of(mask, 'mask'), N_PHASE[samples.ndim])
+    _require_coils(slabs)
 
     def with_slabs(values: Array | None, name: str) -> Tensor | None:
         found = None if values is None else complex_of(values, name, (samples.ndim,))
@@ -82,12 +85,27 @@ def scan_of(
     )
 
 
+def _require_coils(slabs: Tensor) -> None:
+    """Refuse k-space (slab, coil, *phase, kx) of more coils than readout samples: coils are on another axis."""
+    n_coils, n_readout = slabs.shape[1], slabs.shape[-1]
+    if n_coils > n_readout > 1:
+        raise ScanError(
+            f'kspace would have {n_coils} coils and {n_readout} samples along kx, the readout: axes are '
+            '(coil, ky, kx), and np.moveaxis(kspace, -1, 0) moves coils from the end; raki.Scan takes it if it is so'
+        )
+
+
 def array_of(values: Array | Positions, name: str) -> Tensor:
     """Values as a tensor, of torch's or of NumPy's, in either order of bytes; a ScanError if they are no numbers."""
     if isinstance(values, Positions):
         return values.mask
     if isinstance(values, Tensor):
-        return values.detach().cpu().resolve_conj().resolve_neg()
+        dense = values.detach() if values.layout == torch.strided else values.detach().to_dense()
+        return dense.cpu().resolve_conj().resolve_neg()
+    if isinstance(values, str | Path):
+        raise ScanError(
+            f'{name} must be an array, got a path: raki.load_scan(path) reads a file, raki.open_scan a part'
+        )
     found = np.asarray(values)
     if found.dtype.kind not in 'biufc':
         raise ScanError(f'{name} must be an array of numbers, got {type(values).__name__} of {found.dtype}')
@@ -115,6 +133,8 @@ def complex_of(values: Array, name: str, n_axes: Sequence[int]) -> Tensor:
     if found.ndim not in n_axes:
         wanted = ' or '.join(AXES.get(n, '(coil, sample)') for n in n_axes)
         raise ScanError(f'{name} must have axes {wanted}, got {found.ndim} axes')
+    if not found.numel():
+        raise ScanError(f'{name} is empty, its size is {tuple(found.shape)}')
     _require_single(largest(found.to(torch.complex64) if found.dtype == torch.complex32 else found), name)
     return found.to(torch.complex64)
 
@@ -192,42 +212,61 @@ def _stated(mask: Tensor, kspace: Tensor, possible: Sequence[int]) -> tuple[int,
     """
     if mask.is_floating_point() and not bool(mask.isfinite().all()):
         raise ScanError('the mask holds NaN or infinite values: wanted is 1 where lines were measured')
-    every = {n: found for n in possible if (found := _lines_of(mask != 0, kspace.shape[-1 - n :])) is not None}
+    every = {n: found for n in possible if (found := _lines_of(mask != 0, kspace.shape, n)) is not None}
     if len(every) == 1:
         return next(iter(every.items()))
     if every:
         raise ScanError(
-            f'the mask {tuple(mask.shape)} may be (kz, ky) of a volume or (ky, kx) of slices: give (ky,) for slices'
+            f'the mask {tuple(mask.shape)} may be that of slices or of a volume: give (ky,) for slices, of size '
+            f'{kspace.shape[-2]}, or (kz, ky) for a volume'
         )
     raise ScanError(_misfit(mask, kspace))
 
 
-def _lines_of(mask: Tensor, shape: Sequence[int]) -> Tensor | None:
-    """Lines of a mask on (*phase axes, kx), which may have an axis kx along which it is constant; None if it misfits.
+def _lines_of(mask: Tensor, shape: Sequence[int], n_phase: int) -> Tensor | None:
+    """Lines of a mask of k-space of this shape, on its phase axes; None if it misfits.
 
-    Axes of size 1 do not count.
+    It may have the axis kx, or all axes of k-space, if it is constant along those that are no phase axes. Otherwise
+    axes of size 1 do not count.
     """
-    phase, found = tuple(shape[:-1]), mask.squeeze()
+    phase, found = tuple(shape[-1 - n_phase : -1]), mask.squeeze()
     wanted = tuple(size for size in phase if size > 1)
     if tuple(found.shape) == wanted:
         return found.reshape(phase)
-    if tuple(found.shape) == (*wanted, shape[-1]) and bool((found.any(-1) == found.all(-1)).all()):
-        return found.any(-1).reshape(phase)
-    return None
+    if tuple(found.shape) == (*wanted, shape[-1]):
+        lines = _constant(found, (-1,))
+    elif tuple(mask.shape) == tuple(shape):
+        lines = _constant(mask, (*range(mask.ndim - n_phase - 1), -1))
+    else:
+        return None
+    return None if lines is None else lines.reshape(phase)
+
+
+def _constant(mask: Tensor, axes: Sequence[int]) -> Tensor | None:
+    """The mask without axes along which it is constant; None if it is not."""
+    lines = mask.any(tuple(axes))
+    return lines if torch.equal(lines, mask.all(tuple(axes))) else None
 
 
 def _misfit(mask: Tensor, kspace: Tensor) -> str:
     """Why a mask fits neither slices nor a volume."""
     n_lines, n_readout, shape = kspace.shape[-2], kspace.shape[-1], tuple(mask.squeeze().shape)
-    if shape == (n_lines, n_readout) or (kspace.ndim > 3 and shape == tuple(kspace.shape[-3:])):
+    if shape == (n_lines, n_readout) or (len(shape) > 2 and shape == tuple(kspace.shape[-len(shape) :])):
+        along = 'along kx, the readout' + ', or from coil to coil' * (len(shape) > 2)
         return (
-            f'the mask {tuple(mask.shape)} changes along kx, the readout, but lines are measured whole: give one entry '
-            'per line, such as mask.any(-1), or exchange axes if the readout is not the last'
+            f'the mask {tuple(mask.shape)} changes {along}, but lines are measured whole: give one entry per line, '
+            '(ky,), or exchange axes if the readout is not the last'
         )
     if shape == (n_readout,):
         return (
             f'the mask has {n_readout} entries for ky of {n_lines}: axes are {AXES[kspace.ndim]}, the readout last; '
             'kspace.swapaxes(-2, -1) exchanges ky and kx'
+        )
+    if len(shape) == 1 and shape[0] in kspace.shape:
+        return (
+            f'the mask has {shape[0]} entries, the size of axis {kspace.shape.index(shape[0])} of kspace, but ky, the '
+            f'last axis but one, has {n_lines}: axes are {AXES[kspace.ndim]}; np.moveaxis(kspace, -1, 0) moves coils '
+            'from the end'
         )
     if len(shape) == 1:
         return f'the mask has {shape[0]} entries for ky of {n_lines}: wanted is one per line, not zero where measured'

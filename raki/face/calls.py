@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from reprlib import Repr
 
 import numpy as np
 from torch import Tensor
@@ -10,10 +11,11 @@ from torch import Tensor
 from raki.commands.inputs import UsageError
 from raki.data.blocks import Positions
 from raki.data.scan import Scan, ScanFile
-from raki.errors import CalibrationError, ResourceError, SamplingError, ScanError, TrainingError
+from raki.errors import CalibrationError, ExtraError, ResourceError, SamplingError, ScanError, TrainingError
 
 RESTATED = (
     CalibrationError,
+    ExtraError,
     ResourceError,
     SamplingError,
     ScanError,
@@ -27,12 +29,17 @@ RESTATED = (
 LONGEST = 60
 """An argument that takes more characters is shortened."""
 
+SHORTENED = Repr()
+SHORTENED.maxstring = SHORTENED.maxother = LONGEST
+
 PYTHON = {
     '--spikes drop': "spikes='drop'",
     '--mask zeros': 'mask=None',
     'name the axes in their order with --dataset NAME --axes, ky and kx the other way': (
         'wanted are axes (coil, ky, kx): exchange the last two, kspace.swapaxes(-2, -1)'
     ),
+    '-o must name': 'wanted is',
+    ' for -o': '',
     'raki reconstruct': 'raki.reconstruct',
     'add them as dataset "acs"': 'give them by raki.scan_of(..., calibration=acs)',
     'the file is damaged, or was written incompletely': 'they are missing',
@@ -41,10 +48,10 @@ PYTHON = {
 
 
 def in_python(text: str) -> str:
-    """Advice for the command line as advice for Python."""
+    """Advice for the command line as advice for Python; dashes within paths stay."""
     for there, here in PYTHON.items():
         text = text.replace(there, here)
-    return re.sub(r'--([a-z][a-z-]*)', lambda option: option[1].replace('-', '_'), text)
+    return re.sub(r'(?<![\w./-])--([a-z][a-z-]*)', lambda option: option[1].replace('-', '_'), text)
 
 
 @contextmanager
@@ -59,7 +66,7 @@ def restating(function: str, arguments: Mapping[str, object]) -> Iterator[None]:
 
 
 def call_of(function: str, arguments: Mapping[str, object]) -> str:
-    """A call in one line: arrays as their shapes."""
+    """A call in one line: arrays as their shapes; names that end with = stand before their values."""
     told = [_told(name, value) for name, value in arguments.items() if value is not None]
     return f'raki.{function}({", ".join(told)})'
 
@@ -68,10 +75,11 @@ def _told(name: str, value: object) -> str:
     if isinstance(value, Positions):
         value = value.mask
     if isinstance(value, np.ndarray | Tensor):
-        return f'{name} {tuple(value.shape)}'
+        return f'{name.removesuffix("=")} {tuple(value.shape)}'
     if isinstance(value, Scan):
         return f'scan {tuple(value.kspace.shape)}'
     if isinstance(value, ScanFile):
         return f'file {tuple(value.shape)}'
-    text = repr(value)
-    return text if len(text) <= LONGEST else f'{text[: LONGEST - 3]}...'
+    text = SHORTENED.repr(value).replace('\n', ' ')
+    shown = text if len(text) <= LONGEST else f'{text[: LONGEST - 3]}...'
+    return f'{name}{shown}' if name.endswith('=') else shown

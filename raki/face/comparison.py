@@ -1,6 +1,6 @@
 """What a comparison gives to people: the verdict, a table, pictures, rows, the report, files."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from math import prod
@@ -126,11 +126,16 @@ class Comparison:
         return f'Comparison({self.verdict.sentence})'
 
     def _repr_html_(self) -> str:
-        verdict, warned = self.verdict, f'<br>{len(self.warnings)} warnings: .warnings' if self.warnings else ''
+        verdict, warned = self.verdict, _count(self.warnings)
         montage = _montage(self.made, verdict)
         picture = shown(picture_of(montage.image, PICTURE_WIDTH), montage.about, PICTURE_SIDE)
         below = f'<small>R = {verdict.rate}, ACS {verdict.acs}: {escape(montage.about)}{warned}</small>'
         return f'<p><b>{escape(verdict.sentence)}</b></p>{_table(verdict)}{picture}<br>{below}'
+
+
+def _count(warnings: Sequence[str]) -> str:
+    """That there are warnings, and where."""
+    return f'<br>{len(warnings)} warning{"s" * (len(warnings) > 1)}, see .warnings' if warnings else ''
 
 
 def _table(verdict: Verdict) -> str:

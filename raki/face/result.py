@@ -11,6 +11,7 @@ import torch
 from raki.commands.catalogue import name_of
 from raki.commands.inputs import require_output
 from raki.commands.origin import inputs_of, versions
+from raki.commands.reconstruct import NOT_FILLED
 from raki.commands.settings import Reading
 from raki.data.glance import Glance, Glimpsed, sampling_of
 from raki.data.images.outputs import output_of, reconstruction_writer
@@ -21,7 +22,9 @@ from raki.data.sampling import Sampling
 from raki.data.save import OutputImage
 from raki.data.scan import Scan, ScanFile
 from raki.extras import require_extra
+from raki.face.asked import numbers
 from raki.face.calls import in_python, restating
+from raki.face.earlier import Earlier
 from raki.interpolation.calibration import Method
 from raki.interpolation.fit import Interpolator
 from raki.pipeline import INTENSITY, Reconstruction
@@ -38,14 +41,21 @@ class Result(Glimpsed):
     """The same as tensors, with what was fitted."""
     scan: Scan
     """What was reconstructed."""
-    method: Method
-    """How."""
+    method: Method | None
+    """How; None where fits of an earlier scan filled it in, of which `.name` tells the method."""
     options: Mapping[str, object] = field(default_factory=dict)
     """What else was asked for, by the names of `raki.reconstruct`."""
     is_one_slice: bool = False
     """Whether it came without an axis of slices, and images go without one."""
     file: ScanFile | None = None
     """Where the scan came from, if a file was given."""
+    earlier: Earlier = Earlier()
+    """What filled it in instead of learning."""
+
+    @property
+    def name(self) -> str:
+        """Name of the method."""
+        return str(self.earlier.about['method']) if self.method is None else name_of(self.method)
 
     @property
     def image(self) -> np.ndarray:
@@ -79,12 +89,14 @@ class Result(Glimpsed):
     @property
     def notes(self) -> tuple[str, ...]:
         """What was done, one sentence each."""
-        return self.reconstruction.notes
+        pattern = pattern_of(self.scan.mask)
+        is_whole = bool(pattern.mask[pattern.inside].all())
+        return *self.earlier.notes, *self.reconstruction.notes, *([NOT_FILLED] if is_whole else [])
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """Why it may be worse than usual, one sentence each."""
-        return tuple(map(in_python, self.reconstruction.warnings))
+        return tuple(dict.fromkeys(map(in_python, (*self.earlier.warnings, *self.reconstruction.warnings))))
 
     @property
     def glance(self) -> Glance:
@@ -92,17 +104,17 @@ class Result(Glimpsed):
         n_images, height, width = self.reconstruction.image.shape
         size = f'image {height} x {width}' if n_images == 1 else f'{n_images} images {height} x {width}'
         warned = [f'{len(self.warnings)} warning{"s" * (len(self.warnings) > 1)}'] * bool(self.warnings)
-        facts = [name_of(self.method), size, *sampling_of(self.scan.mask), *warned]
+        facts = [self.name, size, *sampling_of(self.scan.mask, self.scan.calibration), *warned]
         middle, seconds = self.reconstruction.image[n_images // 2], [f'{sum(self.seconds):.2g} s']
         return Glance('Result', facts, lambda: (seconds, middle), 'the middle slice, filled in', self.warnings)
 
-    def plot(self, slices: Sequence[int] | None = None) -> 'Drawing':
+    def plot(self, slices: Sequence[int] | int | None = None) -> 'Drawing':
         """Draw images in a figure of matplotlib, which Jupyter shows; elsewhere `.savefig('x.png')` keeps it.
 
         Parameters
         ----------
         slices
-            Which, counted from 0; by default all, or eight evenly spaced of more.
+            Which one or ones, counted from 0; by default all, or eight evenly spaced of more.
 
         Raises
         ------
@@ -116,8 +128,11 @@ class Result(Glimpsed):
 
         with restating('reconstruct(...).plot', {'slices': slices}):
             images, size = self.reconstruction.image, self.scan.voxel_size
-            title = f'{name_of(self.method)}, {", ".join(sampling_of(self.scan.mask)[1:]) or "fully sampled"}'
-            return images_drawn(images.numpy(), slices, title, 1.0 if size is None else size[-2] / size[-1])
+            title = (
+                f'{self.name}, {", ".join(sampling_of(self.scan.mask, self.scan.calibration)[1:]) or "fully sampled"}'
+            )
+            chosen = None if slices is None else numbers(slices)
+            return images_drawn(images.numpy(), chosen, title, 1.0 if size is None else size[-2] / size[-1])
 
     def save(self, path: str | Path, *, kspace: bool = False) -> Path:
         """Write images, and what made them with sums of all files, as `raki reconstruct -o` does; give the path back.
@@ -137,7 +152,7 @@ class Result(Glimpsed):
         OSError
             If the file cannot be written.
         """
-        path, about = Path(path), {'path': str(path), 'kspace': kspace or None}
+        path, about = Path(path), {'path': str(path), 'kspace=': kspace or None}
         with restating('reconstruct(...).save', about):
             require_output(path, Path(self.file.path) if self.file else None, keeps_kspace=kspace)
             keeps_kspace = kspace or output_of(path).is_kspace
@@ -171,10 +186,10 @@ class Result(Glimpsed):
         transforms = [each.transform for each in found.interpolators]
         return {
             **dict(columns(self._places)),
-            'method': name_of(self.method),
+            'method': self.name,
             'command': 'raki.reconstruct',
             'options': dict(self.options),
-            'settings': asdict(self.method),  # type: ignore[call-overload]
+            'settings': {} if self.method is None else asdict(self.method),  # type: ignore[call-overload]
             'combine': self.options.get('combine', 'rss'),
             'virtual_coils': self.options.get('coils'),
             'energy_in_virtual_coils': [1.0 if each is None else each.energy for each in transforms],
@@ -186,9 +201,10 @@ class Result(Glimpsed):
             'input': [] if file is None else inputs_of(file.path, Reading()),
             'scanner': {} if file is None else scanner_of(file),
             'acceleration': list(pattern.lattice.spacing) if isinstance(pattern, Sampling) else [],
-            'notes': [*(file.notes if file else ()), *found.notes],
+            'notes': [*(file.notes if file else ()), *self.notes],
             'warnings': list(self.warnings),
             'versions': versions(),
             'device': str(self.options.get('device', 'cpu')),
             'n_threads': torch.get_num_threads(),
+            **self.earlier.about,
         }
