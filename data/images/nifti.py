@@ -37,10 +37,20 @@ Stack = list[list[int]]
 """Numbers of the images of one file: of every frame, its slices in order."""
 
 
+def sidecar_beside(path: Path) -> Path:
+    """`NAME.json` beside `NAME.nii` or `NAME.nii.gz`, where BIDS wants it."""
+    return path.with_name(f'{_split(path)[0]}.json')
+
+
+def _split(path: Path) -> tuple[str, str]:
+    """Name and suffix."""
+    suffix = next(suffix for suffix in SUFFIXES if path.name.lower().endswith(suffix))
+    return path.name[: -len(suffix)], path.name[-len(suffix) :]
+
+
 def write_nifti(path: Path, images: Gathered, new_file: NewFiles) -> None:
     """Write every map of images, `NAME_gfactor.nii` beside `NAME.nii`, and the sidecar `NAME.json`."""
-    suffix = next(suffix for suffix in SUFFIXES if path.name.lower().endswith(suffix))
-    name, suffix = path.name[: -len(suffix)], path.name[-len(suffix) :]
+    name, suffix = _split(path)
     stacks = _stacks(images)
     for kind, pixels in images.maps:
         for stack in stacks:
@@ -48,7 +58,7 @@ def write_nifti(path: Path, images: Gathered, new_file: NewFiles) -> None:
             target = path.with_name(f'{name}{kind}{label}{suffix}')
             with _opened(new_file(target), is_compressed=suffix.lower() == '.nii.gz') as file:
                 _write(file, images, pixels, stack)
-    new_file.describe(path.with_name(f'{name}.json'), sidecar_of(images))
+    new_file.describe(sidecar_beside(path), sidecar_of(images))
 
 
 @contextmanager
