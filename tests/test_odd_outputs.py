@@ -279,16 +279,21 @@ sys.exit(main(words))
 
 
 @pytest.mark.parametrize(
-    ('number', 'said'),
-    [(signal.SIGINT, 'interrupted'), (signal.SIGTERM, 'terminated'), (signal.SIGHUP, 'hung up')],
+    ('number', 'said', 'code'),
+    [
+        (signal.SIGINT, 'interrupted', 130),
+        (signal.SIGTERM, 'terminated', 143),
+        (signal.SIGHUP, 'hung up', 129),
+        (signal.SIGXCPU, 'out of CPU time (ulimit -t)', 5),
+    ],
 )
-def test_a_signal_ends_a_command_in_one_line(place: Path, number: int, said: str) -> None:
+def test_a_signal_ends_a_command_in_one_line(place: Path, number: int, said: str, code: int) -> None:
     before = state(place)
     found = subprocess.run(
         [sys.executable, '-c', SIGNALLED, str(int(number)), 'once', *RECONSTRUCT, 'out.h5'],
         check=False, capture_output=True, text=True,
     )  # fmt: skip
-    assert (found.returncode, found.stderr.strip()) == (128 + number, f'raki: {said}, nothing was written')
+    assert (found.returncode, found.stderr.strip()) == (code, f'raki: {said}, nothing was written')
     assert state(place) == before
 
 
