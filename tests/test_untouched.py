@@ -9,7 +9,15 @@ import h5py
 import pytest
 
 from raki.cli import app, main
+from raki.commands.job import Job
+from raki.commands.reconstruct import reconstruct_file
+from raki.commands.settings import Settings
+from raki.data.load import open_scan
+from raki.data.save import OutputImage
+from raki.data.scan import Scan
 from raki.data.simulate import Simulation
+from raki.errors import ScanError
+from raki.interpolation.calibration import silent
 
 Capture = pytest.CaptureFixture[str]
 
@@ -258,3 +266,16 @@ def test_a_demonstration_replaces_no_scan_of_others(place: Path, capsys: Capture
     assert main(['demo', '-o', 'made']) == 2
     assert 'scan.h5 is there, and carries no sum of raki' in capsys.readouterr().err
     assert state(place) == before
+
+
+@pytest.mark.parametrize('change', ['written', 'gone'])
+def test_a_scan_that_changes_while_it_is_read_gives_no_image(place: Path, change: str) -> None:
+    """Slices would be of two scans, and the sum in the manifest that of neither."""
+
+    def watch(_scan: Scan, _image: OutputImage) -> None:
+        os.utime(place / 'half.h5', ns=(0, 0)) if change == 'written' else (place / 'half.h5').unlink()
+
+    job = Job(Settings(method='zero-filled'))
+    with pytest.raises(ScanError, match=r'half.h5: was changed while it was read'):
+        reconstruct_file(open_scan('half.h5'), Path('made/out.h5'), job, lambda _name: silent, watch=watch)
+    assert [path.name for path in (place / 'made').iterdir()] == ['mine.h5']
