@@ -202,7 +202,7 @@ def open_file(
     with as_usage_error():
         words = axes.split(',') if axes else ()
         layout = DatasetLayout(dataset or 'kspace', tuple(words), CONVENTIONS[fft or 'centred']) if words else None
-    if centre is not None and not re.fullmatch(r'\d+(,\d+)?', centre):
+    if centre is not None and not re.fullmatch(r'\d{1,5}(,\d{1,5})?', centre):
         raise UsageError(f'--centre needs the counter of a line, or of line and partition, such as 64,32, got {centre}')
     choice = RawChoice(measurement, tuple(map(int, centre.split(','))) if centre else ())
     file = scan_apart(scan, lambda: open_scan(scan, layout, mask, choice))
