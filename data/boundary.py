@@ -5,6 +5,7 @@ some more: so the boundary lists no classes. What says that memory does not suff
 """
 
 import errno
+import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,6 +48,11 @@ def lacks_memory(error: BaseException) -> bool:
     return is_known or is_system or any(word in str(error).lower() for word in LACKING)
 
 
+def _is_limited(error: BaseException) -> bool:
+    """Whether a limit on files is in the way; torch tells that in words only."""
+    return (isinstance(error, OSError) and error.errno in EXHAUSTED) or os.strerror(errno.EMFILE) in str(error)
+
+
 @contextmanager
 def reading(path: str | Path, kind: str = '') -> Iterator[None]:
     """Let errors of ours pass; others become a ScanError that names the file, or a ResourceError where memory lacks.
@@ -61,7 +67,7 @@ def reading(path: str | Path, kind: str = '') -> Iterator[None]:
         raise ScanError(f'{path}: another program is writing it: try again when it is complete') from error
     except Exception as error:  # no list of classes is complete, and a damaged file must get one line
         reason = said(error)
-        if isinstance(error, OSError) and error.errno in EXHAUSTED and not lacks_memory(error):
+        if _is_limited(error) and not lacks_memory(error):
             raise ResourceError(
                 f'{path}: cannot be read{kind}, a limit is in the way ({reason}): raise those on open files, on their '
                 'size and on memory (ulimit), or make room on the disk'

@@ -75,8 +75,8 @@ class Role:
 
 READER = Role(
     'cannot be read, the process that read it ended: read the file again',
-    'the process that read it was killed, as systems do when memory runs out: use a larger machine, or raise the limit '
-    'on memory',
+    'the process that read it was killed, as systems do when memory runs out: use a larger machine, or raise the '
+    'limits on memory and CPU time',
     'cannot be read, the library for it crashed ({}): the file is damaged',
     reading,
 )
@@ -150,7 +150,7 @@ def _prepare(*, dies_with_thread: bool) -> None:
     gc.freeze()  # what is garbage in the parent is not ours to finalize
     faulthandler.disable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to all; the parent ends us
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGXCPU, signal.SIGALRM):
         signal.signal(number, signal.SIG_DFL)
     if dies_with_thread:
         die_with_parent()
@@ -194,7 +194,7 @@ def _death(name: str, role: Role, status: int | None) -> Exception:
     if status is None or not os.WIFSIGNALED(status):
         return ScanError(f'{name}: {role.ended}')
     number = os.WTERMSIG(status)
-    if number == signal.SIGKILL:
+    if number in (signal.SIGKILL, getattr(signal, 'SIGXCPU', None)):
         return ResourceError(f'{name}: {role.killed}')
     known = signal.Signals(number).name if number in set(signal.Signals) else f'signal {number}'
     return ScanError(f'{name}: {role.crashed.format(known)}')

@@ -13,6 +13,12 @@ Direction = tuple[float, float, float]
 ORTHONORMAL = 1e-3
 """How far directions from a file may be from unit length and from each other's perpendicular [1]."""
 
+VOXELS = 1e-8, 10.0
+"""Sizes that voxels can have, from microscopy on; whatever a header says beyond is none [m]."""
+
+FARTHEST = 1e3
+"""No place in a scanner is further from its middle along an axis [m]."""
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Frame:
@@ -83,8 +89,10 @@ class Geometry:
         products = [_dot(axes[i], axes[j]) - (i == j) for i in range(3) for j in range(i, 3)]
         if not all(abs(product) <= ORTHONORMAL for product in products):
             raise ScanError(f'directions must be perpendicular unit vectors (LPS), got {axes}')
-        if not min(self.voxel_size) > 0:
+        if not all(map(is_voxel, self.voxel_size)):
             raise ScanError(f'voxels must have a size along (slice, phase, readout) [m], got {self.voxel_size}')
+        if not all(abs(each) <= FARTHEST for each in self.position):
+            raise ScanError(f'the middle of the field of view must be in the scanner [m], got {self.position}')
 
     def partition(self, offset: float) -> 'Geometry':
         """Place of the slice so many voxels along `slice_dir` from the middle one."""
@@ -98,6 +106,11 @@ class Geometry:
         axes = zip(self.position, self.phase_dir, self.read_dir, strict=True)
         moved = [at + along_y * phase + along_x * read for at, phase, read in axes]
         return (moved[0], moved[1], moved[2])
+
+
+def is_voxel(size: float) -> bool:
+    """Whether a voxel can be so large [m]; NaN is no size."""
+    return VOXELS[0] <= size <= VOXELS[1]
 
 
 def _dot(one: Direction, other: Direction) -> float:

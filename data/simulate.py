@@ -6,10 +6,12 @@ its noise is correlated between coils of unequal noise.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import prod
 
 import torch
 from torch import Generator, Tensor
 
+from raki.data.memory import COMPLEX64_BYTES, require_memory
 from raki.data.phantoms import bars, birdcage_maps, compartments, head
 from raki.data.scan import Scan
 from raki.fourier import centre_crop, image_from_kspace, kspace_from_image
@@ -27,6 +29,12 @@ PHANTOMS = ('head', *STRUCTURED)
 """Names of all."""
 
 N_NOISE_SAMPLES = 4096
+
+COPIES = 8
+"""How often what is simulated is in memory, at most [1]."""
+
+MOST_NOISE = 1e6
+"""Of noise [1]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +62,10 @@ class Simulation:
     def __post_init__(self) -> None:
         if len(self.matrix) not in (2, 3):
             raise ValueError(f'the matrix must have 2 sizes (ky, kx), or 3 of a volume, got {self.matrix}')
-        if min(*self.matrix, self.n_coils, self.n_slices) < 1 or self.noise < 0:
-            raise ValueError(f'matrix, coils and slices must be positive and noise not negative, got {self}')
+        if min(*self.matrix, self.n_coils, self.n_slices) < 1 or not 0 <= self.noise <= MOST_NOISE:
+            raise ValueError(
+                f'matrix, coils and slices must be positive, and noise from 0 to {MOST_NOISE:g}, got {self}'
+            )
         if len(self.matrix) == 3 and self.n_slices > 1:
             raise ValueError(f'a volume has partitions instead of slices, got {self.n_slices} slices')
         if self.phantom not in PHANTOMS:
@@ -63,9 +73,20 @@ class Simulation:
         if len(self.matrix) == 3 and self.phantom in STRUCTURED:
             raise ValueError(f'volumes are simulated of a head only, got the phantom {self.phantom!r}')
 
+    @property
+    def n_bytes(self) -> int:
+        """Of k-space, of one slab that is finer than its matrix, of noise samples and their covariance [byte]."""
+        n_samples, fine = prod(self.matrix), FINER ** len(self.matrix)
+        per_coil = self.n_slices * n_samples + N_NOISE_SAMPLES + self.n_coils
+        return COMPLEX64_BYTES * (self.n_coils * per_coil + fine * n_samples)
+
 
 def simulate(settings: Simulation = Simulation()) -> Scan:
-    """Simulate a fully sampled scan with noise samples and its noise-free truth in `reference`."""
+    """Simulate a fully sampled scan with noise samples and its noise-free truth in `reference`.
+
+    A ResourceError if memory does not suffice.
+    """
+    require_memory(settings.n_bytes, 'the simulation', COPIES)
     generator = Generator().manual_seed(settings.seed)
     reference = torch.stack([_noise_free(settings, index, generator) for index in range(settings.n_slices)])
     axes = tuple(range(-len(settings.matrix), 0))

@@ -73,7 +73,7 @@ def reconstruct(
     from raki.device import choose_device
 
     output = output or Path(f'{scan.stem}.raki.h5')
-    inputs.require_output(output, scan, keeps_kspace=settings.kspace)
+    inputs.require_output(output, scan, settings.mask, keeps_kspace=settings.kspace)
     inputs.require_fits(save_fit, settings.fit, scan)
     with as_usage_error():
         job = Job(settings, choose_device(settings.device))
@@ -102,7 +102,7 @@ def convert(
     """Write raw data in another format, and say what that cannot hold."""
     from raki.commands.convert import convert_file, require_target, told
 
-    require_target(output, scan)
+    require_target(output, scan, reading.mask)
     report = convert_file(reading.open(scan), output, reading, keep_phi=keep_phi)
     print(json.dumps(report, indent=1) if as_json else shown('\n'.join(told(report))))
 

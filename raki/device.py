@@ -12,7 +12,7 @@ def choose_device(name: str | None = None) -> torch.device:
         return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
+        torch.zeros(1, device=device).item()  # some devices compute nothing
     except (RuntimeError, AssertionError) as error:
         raise ValueError(
             f'no device {name!r} on this machine ({str(error).splitlines()[0]}): leave --device out'

@@ -45,7 +45,7 @@ COMBINATION_WEIGHTS: Mapping[str, Combination] = {
 
 ZERO_FILL = ZeroFill()
 
-INTENSITY = 'orthonormal inverse Fourier transform; units of the file, of walsh and espirit with noise samples of noise'
+INTENSITY = 'orthonormal inverse Fourier transform of k-space in the units of the file, which combined coils keep'
 """What the values of an image mean, in words."""
 
 

@@ -18,6 +18,7 @@ import torch
 
 from raki.cli import main
 from raki.data.apart import array_apart, reconstruction_apart, scan_apart
+from raki.data.boundary import reading
 from raki.data.child import Child, Patience
 from raki.data.load import open_scan
 from raki.data.result import open_reconstruction
@@ -384,6 +385,12 @@ def test_what_is_no_file_is_refused_at_once(
     assert str(path) in said
     assert command == 'mask' or wanted[kind.removeprefix('link to a ')] in said
     assert not Path(output).exists()
+
+
+def test_a_limit_that_a_library_tells_in_words_is_one() -> None:
+    """As torch does of the memory in which samples come from the child."""
+    with pytest.raises(ResourceError, match='scan: cannot be read, a limit is in the way'), reading('scan'):
+        raise RuntimeError('unable to open file </dev/fd/5> in read-only mode: Too many open files (24)')
 
 
 @pytest.mark.parametrize('number', [errno.EFBIG, errno.ENOSPC, errno.EDQUOT, errno.EMFILE])

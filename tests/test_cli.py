@@ -256,7 +256,7 @@ def test_a_scan_after_a_list_is_told_from_its_values(
 
 def test_names_may_be_in_any_case_and_mean_the_same(half: Path, tmp_path: Path) -> None:
     """So that outputs have the same bytes."""
-    words = ['--combine', 'walsh', '--partial-fourier', 'pocs']
+    words = ['--combine', 'walsh', '--partial-fourier', 'pocs', '--spikes', 'drop', '--calibration', 'measured']
     assert main(['reconstruct', str(half), '-o', str(tmp_path / 'a.h5'), '--method', 'grappa', *words]) == 0
     words = [word if word.startswith('-') else word.upper() for word in words]
     assert main(['reconstruct', str(half), '-o', str(tmp_path / 'b.h5'), '--method', 'Grappa', *words]) == 0
@@ -461,6 +461,7 @@ def test_the_proposed_axes_read_a_scan_with_the_coils_last(tmp_path: Path) -> No
         (['--method', 'grapa'], "no method 'grapa': choose from zero-filled, grappa"),
         (['--combine', 'sum'], "no combination 'sum': choose from rss, walsh, espirit"),
         (['--device', 'tpu9'], "no device 'tpu9' on this machine"),
+        (['--device', 'meta'], "no device 'meta' on this machine"),
         (['--axes', 'coil,ky,kx'], '--dataset and --axes belong together'),
         (['--dataset', 'kspace'], '--dataset and --axes belong together'),
         (['--fft', 'unshifted'], '--fft is centred or unshifted, and goes with --axes'),

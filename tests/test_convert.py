@@ -257,6 +257,17 @@ def test_what_cannot_be_found_again_is_refused(tmp_path: Path) -> None:
     assert [torch.equal(found.read([slab]).mask, held.masks[slab]) for slab in (0, 1)] == [True, True]
 
 
+def test_no_frame_replaces_the_scan_itself(tmp_path: Path) -> None:
+    path = tmp_path / 'a_repetition001.h5'
+    path.write_bytes(b'scan')
+    file = replace(Held(torch.ones(2, N_LINES, dtype=torch.bool)).file(), path=str(path))
+    with pytest.raises(
+        ScanError, match=r'a_repetition001.h5: frame 1 would replace the scan itself: choose another name'
+    ):
+        convert(file, tmp_path / 'a.h5')
+    assert [each.read_bytes() for each in tmp_path.iterdir()] == [b'scan']
+
+
 @pytest.mark.parametrize('suffix', TARGETS)
 def test_identities_are_left_out_unless_asked_for(tmp_path: Path, suffix: str) -> None:
     file = SCANS['accelerated, noise'].file(identity=PATIENT, facts={'protocol': 'head of Doe^Jane'})

@@ -155,6 +155,20 @@ def test_dropping_brings_the_clean_image_back() -> None:
     assert raw.findings == clean.findings == ()
 
 
+@pytest.mark.parametrize(('line', 'most'), [(24, 0.05), (29, 0.3), (31, 0.85), (36, 1.1), (12, 1.1)])
+def test_what_all_coils_lost_is_predicted_where_the_next_line_was_measured(line: int, most: float) -> None:
+    """In the ACS, at its end, and between lines three apart, where guessing made images worse than zeros do."""
+    scan = undersampled()
+    kspace = scan.kspace[0].clone()
+    kspace[:, line, 10:30] = 0
+    found = dropped(kspace, scan.mask, None)
+    after, before = ((each - scan.kspace[0]).norm() for each in (found.kspace, kspace))
+    assert after < most * before, float(after / before)
+    stays = bool((found.kspace[:, line] == 0).any())
+    assert stays == (most > 1)
+    assert any('stay zero: all coils lost them' in text for text in found.findings) == stays
+
+
 def test_undamaged_samples_stay_bit_for_bit_and_arguments_unchanged() -> None:
     scan = undersampled()
     kspace = scan.kspace[0].clone()

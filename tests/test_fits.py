@@ -457,6 +457,18 @@ def test_where_a_fit_goes_is_checked_first(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_without_images_there_is_no_fit(scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a format that is written when all images are there, on a disk that fills up then."""
+
+    def full(*_: object) -> None:
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr('raki.data.images.nifti._write', full)
+    words = ['-o', str(tmp_path / 'out.nii'), '--save-fit', str(tmp_path / 'fit.safetensors'), '--method', 'grappa']
+    assert main(['reconstruct', str(scans / 'scan.h5'), *words]) == 5
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_damaged_fit_is_bad_input(scans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     damaged = tmp_path / 'damaged.safetensors'
     damaged.write_bytes((scans / 'fit.safetensors').read_bytes()[:-7])

@@ -13,6 +13,7 @@ from raki.coils.combine import root_sum_of_squares
 from raki.commands.info import describe
 from raki.data.load import load_scan
 from raki.data.mrd.acquisitions import Acquisitions, HeldSamples
+from raki.data.mrd.description import Description, header_xml
 from raki.data.mrd.header import Encoding, Header, Space, header_from
 from raki.data.mrd.layout import ACQUISITION, bit
 from raki.data.mrd.scan import scan_file_of
@@ -533,6 +534,19 @@ def test_a_header_without_sizes_that_others_have_is_read() -> None:
     """Converters of other vendors leave out the field of view, or what images should be."""
     header = header_from(XML.format(fov='', recon=''), 'a')
     assert (header.image_shape(2), header.voxel_size(2)) == ((20, 16), None)
+
+
+@pytest.mark.parametrize('size', ['1e-300', '1e-12', '-5', '0', '1e12', '1e300'])
+def test_a_size_that_no_voxel_has_is_not_told(size: str) -> None:
+    """Formats of images have no place for it, and would be refused or wrong."""
+    fov = f'<fieldOfView_mm><x>{size}</x><y>{size}</y><z>{size}</z></fieldOfView_mm>'
+    assert header_from(XML.format(fov=fov, recon=''), 'a').voxel_size(2) is None
+
+
+@pytest.mark.parametrize('field', ['nan', 'inf', '1e400', 'three'])
+def test_a_field_strength_that_is_no_number_gives_no_frequency(field: str) -> None:
+    described = Description((1, 4, 4), (0.01, 0.01, 0.01), scanner={'field strength [T]': field})
+    assert '<H1resonanceFrequency_Hz>0<' in header_xml(described)
 
 
 @pytest.mark.parametrize('rate', [1, 2])

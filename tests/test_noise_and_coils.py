@@ -209,6 +209,15 @@ def test_weights_have_unit_norm(weigh: Callable[[Tensor], Tensor]) -> None:
 
 
 @pytest.mark.parametrize('combine', [walsh, espirit])
+@pytest.mark.parametrize('power', [1e-30, 0.25, 1e20])
+def test_equal_and_independent_noise_changes_no_combination(combine: Callable[..., Tensor], power: float) -> None:
+    """To the unit of the image: what is white already stays as it is."""
+    images = birdcage_maps(4, (24, 20)) + 0.05 * random_kspace(4, 24, 20)
+    covariance = power * torch.eye(4, dtype=torch.complex128)
+    torch.testing.assert_close(combine(images, covariance), combine(images), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize('combine', [walsh, espirit])
 def test_combination_does_not_depend_on_the_coils_gains_once_they_are_whitened(combine: Callable[..., Tensor]) -> None:
     gain = torch.tensor([1.0, 3.0, 0.2, 1.0], dtype=torch.complex64)
     images = birdcage_maps(4, (24, 20)) + 0.05 * random_kspace(4, 24, 20)

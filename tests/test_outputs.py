@@ -416,6 +416,20 @@ def test_the_sidecar_has_the_names_of_bids(scan: Path, tmp_path: Path) -> None:
     assert found['Reconstruction']['source_file'] == 'scan.h5'
 
 
+@pytest.mark.parametrize('field', ['nan', '1e400'])
+def test_a_sidecar_is_json_whatever_the_scanner_says(tmp_path: Path, field: str) -> None:
+    manifest = MANIFEST | {'scanner': {'field strength [T]': field}}
+    written(tmp_path / 'a.nii', [OutputImage(torch.ones(3, 4), Place(0))], manifest)
+    assert 'MagneticFieldStrength' not in json.loads((tmp_path / 'a.json').read_text(), parse_constant=pytest.fail)
+
+
+@pytest.mark.parametrize(('suffix', 'size'), [('.nii', 32768), ('.dcm', 65536), ('.mrd.h5', 65536)])
+def test_more_pixels_than_a_format_has_place_for_are_refused(tmp_path: Path, suffix: str, size: int) -> None:
+    with pytest.raises(ScanError, match=f'holds up to {size - 1} pixels along an axis, got .*: choose .h5'):
+        written(tmp_path / f'a{suffix}', [OutputImage(torch.ones(1, size), Place(0))])
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize('name', ['scan', 'volume'])
 def test_bart_makes_our_image_of_our_kspace(scan: Path, tmp_path: Path, name: str) -> None:
     """Its inverse Fourier transform and root sum of squares, of every slice."""

@@ -206,6 +206,13 @@ def test_less_than_half_of_k_space_stays_zero_and_is_said() -> None:
     )
 
 
+@pytest.mark.parametrize(('lines', 'is_told'), [(range(15), True), (range(17, 32), True), (range(16, 31), False)])
+def test_without_the_centre_of_k_space_there_is_a_warning(lines: range, is_told: bool) -> None:
+    known, acquired = cut(random_kspace(2, 32, 24), lines, range(24))
+    warnings = complete(ZeroFill(), known, acquired)[1].warnings
+    assert [text.startswith('the centre of k-space along ky was not acquired') for text in warnings] == [True] * is_told
+
+
 def test_what_was_acquired_is_read_off_lines_and_samples() -> None:
     """R = 2 with ACS and partial Fourier, and an asymmetric echo, whatever stands in lines that were not measured."""
     mask = torch.zeros(40, dtype=torch.bool)

@@ -32,11 +32,19 @@ def test_partitions_lie_along_the_slice_direction() -> None:
         (((2, 0, 0), (0, 1, 0), (0, 0, 1)), (1, 1, 1)),
         (((float('nan'), 0, 0), (0, 1, 0), (0, 0, 1)), (1, 1, 1)),
         (((1, 0, 0), (0, 1, 0), (0, 0, 1)), (0, 1, 1)),
+        (((1, 0, 0), (0, 1, 0), (0, 0, 1)), (1, 1e-12, 1)),
+        (((1, 0, 0), (0, 1, 0), (0, 0, 1)), (1, 1, float('inf'))),
     ],
 )
 def test_impossible_geometries_are_refused(axes: tuple[Direction, Direction, Direction], voxel: Direction) -> None:
     with pytest.raises(ScanError, match=r'perpendicular|voxels must'):
         Geometry((0, 0, 0), *axes, voxel)
+
+
+@pytest.mark.parametrize('at', [float('nan'), float('inf'), -1e30])
+def test_a_place_outside_every_scanner_is_none(at: float) -> None:
+    with pytest.raises(ScanError, match='must be in the scanner'):
+        Geometry((0, at, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (0.1, 0.1, 0.1))
 
 
 def test_slices_of_a_volume_have_places_of_their_own() -> None:

@@ -10,7 +10,7 @@ from raki.coils.noise import noise_covariance
 from raki.data.phantoms import birdcage_maps
 from raki.data.scan import Scan
 from raki.data.simulate import Simulation, simulate
-from raki.errors import SamplingError, ScanError
+from raki.errors import ResourceError, SamplingError, ScanError
 from raki.fourier import image_from_kspace
 from tests.toys import random_kspace
 
@@ -67,8 +67,11 @@ def test_coils_are_those_of_sigpy(n_coils: int, shape: tuple[int, ...]) -> None:
 @pytest.mark.parametrize(
     ('wrong', 'message'),
     [
-        ({'matrix': (0, 4, 4)}, 'must be positive and noise not negative'),
+        ({'matrix': (0, 4, 4)}, 'must be positive, and noise from 0'),
         ({'matrix': (4, 4, 4), 'n_slices': 2}, 'a volume has partitions instead of slices, got 2 slices'),
+        ({'noise': float('nan')}, 'noise from 0 to 1e'),
+        ({'noise': float('inf')}, 'noise from 0 to 1e'),
+        ({'noise': -1.0}, 'noise from 0 to 1e'),
         ({'matrix': (4,)}, r'must have 2 sizes \(ky, kx\), or 3'),
     ],
 )
@@ -77,7 +80,13 @@ def test_settings_without_sense_are_refused(wrong: dict, message: str) -> None:
         Simulation(**wrong)
 
 
-@pytest.mark.parametrize('matrix', [(23, 18, 1), (1, 20, 16), (3, 4, 5), (2, 3)])
+@pytest.mark.parametrize('large', [{'n_coils': 10**9}, {'n_slices': 10**9}, {'matrix': (10**20, 9)}])
+def test_what_memory_does_not_hold_is_not_begun(large: dict[str, Any]) -> None:
+    with pytest.raises(ResourceError, match=r'the simulation needs .* GB at once'):
+        simulate(Simulation(**large))
+
+
+@pytest.mark.parametrize('matrix', [(23, 18, 1), (1, 20, 16), (3, 4, 5), (2, 3), (1, 1)])
 def test_matrices_may_be_tiny(matrix: tuple[int, ...]) -> None:
     """A plane of hybrid space has a readout of one sample."""
     scan = simulate(Simulation(matrix, n_coils=3))

@@ -9,7 +9,15 @@ import h5py
 import pytest
 
 from raki.cli import app, main
+from raki.commands.job import Job
+from raki.commands.reconstruct import reconstruct_file
+from raki.commands.settings import Settings
+from raki.data.load import open_scan
+from raki.data.save import OutputImage
+from raki.data.scan import Scan
 from raki.data.simulate import Simulation
+from raki.errors import ScanError
+from raki.interpolation.calibration import silent
 
 Capture = pytest.CaptureFixture[str]
 
@@ -211,3 +219,63 @@ def test_an_output_that_is_the_input_is_refused(place: Path, command: str, alias
     if alias != 'hard link':  # another name, which may be put elsewhere without a change to the scan
         assert code == 2
         assert after == before
+
+
+def test_a_mask_that_is_read_is_no_output(place: Path, capsys: Capture) -> None:
+    with h5py.File(place / 'half.h5') as scan, h5py.File(place / 'lines.h5', 'w') as lines:
+        lines['mask'] = scan['mask'][()]  # pyright: ignore[reportIndexIssue]
+    before = state(place)
+    for words in (['reconstruct', 'half.h5', '-o', 'lines.h5'], ['convert', 'half.h5', 'made/../lines.h5']):
+        capsys.readouterr()
+        assert main([*words, '--mask', 'lines.h5']) == 2
+        assert 'lines.h5 is the input: choose another name' in capsys.readouterr().err
+    assert state(place) == before
+
+
+@pytest.mark.parametrize('suffix', ['.nii', '.nii.gz'])
+def test_a_sidecar_of_somebody_else_stays(place: Path, suffix: str, capsys: Capture) -> None:
+    """In data sets of BIDS a JSON of this name may be there, with what the scanner said; our own is replaced."""
+    sidecar = place / 'made' / 'T1w.json'
+    sidecar.write_text('{"EchoTime": 0.01}')
+    words = ['reconstruct', 'half.h5', '-o', f'made/T1w{suffix}', '--method', 'zero-filled']
+    before = state(place)
+    capsys.readouterr()
+    assert main(words) == 2
+    assert 'T1w.json is there, and carries no sum of raki' in capsys.readouterr().err
+    assert state(place) == before
+    sidecar.unlink()
+    assert main(words) == 0
+    assert main(words) == 0
+
+
+@pytest.mark.parametrize('command', ['compare', 'benchmark'])
+def test_results_of_others_stay(place: Path, command: str, capsys: Capture) -> None:
+    name = 'results.json' if command == 'compare' else 'benchmark.json'
+    (place / 'made' / name).write_text('{"mine": 1}')
+    before = state(place)
+    words = ['made' if word == 'made/out' else word for word in COMMANDS[command][0]]
+    assert main(words) == 2
+    assert f'{name} is there, and carries no sum of raki' in capsys.readouterr().err
+    assert state(place) == before
+
+
+def test_a_demonstration_replaces_no_scan_of_others(place: Path, capsys: Capture) -> None:
+    with h5py.File(place / 'made' / 'scan.h5', 'w') as file:
+        file['kspace'] = 3
+    before = state(place)
+    assert main(['demo', '-o', 'made']) == 2
+    assert 'scan.h5 is there, and carries no sum of raki' in capsys.readouterr().err
+    assert state(place) == before
+
+
+@pytest.mark.parametrize('change', ['written', 'gone'])
+def test_a_scan_that_changes_while_it_is_read_gives_no_image(place: Path, change: str) -> None:
+    """Slices would be of two scans, and the sum in the manifest that of neither."""
+
+    def watch(_scan: Scan, _image: OutputImage) -> None:
+        os.utime(place / 'half.h5', ns=(0, 0)) if change == 'written' else (place / 'half.h5').unlink()
+
+    job = Job(Settings(method='zero-filled'))
+    with pytest.raises(ScanError, match=r'half.h5: was changed while it was read'):
+        reconstruct_file(open_scan('half.h5'), Path('made/out.h5'), job, lambda _name: silent, watch=watch)
+    assert [path.name for path in (place / 'made').iterdir()] == ['mine.h5']

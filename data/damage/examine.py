@@ -21,6 +21,7 @@ REMEDY = '--spikes drop replaces them by what their neighbours predict'
 LOST = 'are exactly zero, in a row, where the scan has samples (a lost block)'
 MISPLACED = 'are not what the other coils hold there (a block of another place, or of another coil)'
 REPEATED = 'are in runs that occur twice, bit for bit, which no receiver delivers (a block that was overwritten)'
+STAY_ZERO = '{} damaged sample(s) stay zero: all coils lost them, and the lines next to theirs were not measured'
 ANEW = 'fetch the file from where it came from again'
 
 
@@ -56,11 +57,13 @@ def dropped(kspace: Tensor, mask: Tensor, noise: Tensor | None) -> Examined:
     """Replace damaged samples by what those around them predict, and tell so."""
     lines = MeasuredLines.of(kspace, mask)
     damage = _Damage.of(lines)
-    findings = (*damage.told('replaced by what their neighbours predict'), *_about_all(damage, noise))
+    found, left = damage.told('replaced by what their neighbours predict'), list[str]()
     if bool(damage.every.any()):
+        mended = repaired(lines, damage.every)
+        left = [STAY_ZERO.format(n)] if (n := int((damage.every & (mended == 0)).sum())) else []
         kspace = kspace.clone()
-        kspace[:, mask.to(kspace.device)] = repaired(lines, damage.every)
-    return Examined(kspace, findings)
+        kspace[:, mask.to(kspace.device)] = mended
+    return Examined(kspace, (*found, *left, *_about_all(damage, noise)))
 
 
 def kept(kspace: Tensor, mask: Tensor, noise: Tensor | None) -> Examined:

@@ -47,3 +47,11 @@ class MeasuredLines:
         """Values (coil, measured line, kx) of the neighbour in this column of `beside`, `absent` without one."""
         other = self.beside[:, column]
         return torch.where((other >= 0)[:, None], values[:, other.clamp(min=0)], absent)
+
+    def away(self, step: int) -> Tensor:
+        """Number of the measured line so many positions further in the same partition, axes (measured line,), or -1."""
+        numbers = torch.full(self.shape, -1, device=self.positions.device)
+        numbers[tuple(self.positions.mT)] = torch.arange(len(self.positions), device=self.positions.device)
+        moved = self.positions[:, -1] + step
+        there = numbers[(*self.positions[:, :-1].mT, moved.clamp(0, self.shape[-1] - 1))]
+        return torch.where((moved >= 0) & (moved < self.shape[-1]), there, -1)

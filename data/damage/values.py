@@ -108,7 +108,6 @@ def _other_noise(samples: Tensor, noise: Tensor | None) -> list[str]:
     less = (
         ((ratio < LEAST_NOISE) & ~is_dead & (deviation > 0) & ((held != 0).double().mean(1) > 0.8))
         .cpu()
-        .cpu()
         .nonzero()
         .flatten()
         .tolist()

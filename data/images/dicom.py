@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from raki.data.images.gathered import Gathered, Waiting
+from raki.data.images.gathered import Gathered, Waiting, require_sizes
 from raki.data.place import Geometry
 from raki.data.save import NewFiles
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 MM = 1000.0
 LARGEST = (1 << 16) - 1
+"""Value of a pixel, and number of pixels along an axis [1]."""
 WINDOW = 0.999
 
 RESEARCH_ONLY = 'research only, not for diagnosis'
@@ -179,6 +180,7 @@ def _add_pixels(found: 'FileDataset', image: np.ndarray, peak: float) -> None:
     """16 bit, with what scales them back; one scale for the whole series."""
     slope = _decimal(peak / LARGEST or 1.0)
     stored = np.clip(np.rint(image / float(slope)), 0, LARGEST).astype('<u2')
+    require_sizes(stored.shape, LARGEST, 'DICOM')
     found.Rows, found.Columns = stored.shape
     found.SamplesPerPixel, found.PhotometricInterpretation, found.PixelRepresentation = 1, 'MONOCHROME2', 0
     found.BitsAllocated, found.BitsStored, found.HighBit = 16, 16, 15

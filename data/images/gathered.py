@@ -12,7 +12,7 @@ import torch
 
 from raki.data.place import LABELS, Geometry, Place
 from raki.data.save import NewFiles, OutputImage, replacing_all, require_replaceable
-from raki.errors import TrainingError
+from raki.errors import ScanError, TrainingError
 
 IMAGE = 'reconstruction'
 """Name of images among the maps, as in HDF5."""
@@ -103,6 +103,14 @@ class Gathered:
         if geometry is not None:
             return geometry.voxel_size[1:]
         return None if stated is None else (stated[0], stated[1])
+
+
+def require_sizes(sizes: Sequence[int], most: int, kind: str) -> None:
+    """Raise a ScanError if a format has no place for so many pixels along an axis."""
+    if max(sizes) > most:
+        raise ScanError(
+            f'{kind} holds up to {most} pixels along an axis, got {" x ".join(map(str, sizes))}: choose .h5'
+        )
 
 
 Finish = Callable[[Path, Gathered, NewFiles], None]

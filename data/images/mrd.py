@@ -10,11 +10,14 @@ from typing import Any
 import h5py
 import numpy as np
 
-from raki.data.images.gathered import Gathered, Waiting
+from raki.data.images.gathered import Gathered, Waiting, require_sizes
 from raki.data.mrd.description import MM, Description, header_xml
 from raki.data.mrd.image import attributes_of_method, image_attributes, image_header
 from raki.data.place import Geometry
 from raki.data.save import NewFiles, describe_in, hdf5_in
+
+LARGEST = (1 << 16) - 1
+"""Size of an image along an axis [pixel]."""
 
 DIRECTIONS = ('read_dir', 'phase_dir', 'slice_dir')
 
@@ -60,6 +63,7 @@ def _attributes(images: Gathered, kind: str) -> Mapping[str, Any]:
 def _header(images: Gathered, index: int, pixels: Waiting, series: int, n_characters: int) -> np.ndarray:
     place, size = images.places[index], images.pixel_size(index)
     (height, width), geometry = pixels.shape, place.geometry
+    require_sizes((height, width), LARGEST, 'MRD')
     thickness = 0.0 if geometry is None else geometry.voxel_size[0]
     extent = (0.0, 0.0) if size is None else (MM * width * size[1], MM * height * size[0])
     labels = {name: value for name, value in place.labels().items() if name in _COUNTERS}

@@ -5,6 +5,7 @@ a file each. Geometry is LPS here and RAS there: the first two axes change their
 """
 
 import gzip
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from raki.data.images.gathered import Gathered, Waiting
+from raki.data.images.gathered import Gathered, Waiting, require_sizes
 from raki.data.place import Geometry
 from raki.data.save import NewFiles
 from raki.errors import ScanError
@@ -24,6 +25,9 @@ RAS = np.diag([-1.0, -1.0, 1.0])
 
 MM = 1000.0
 
+LARGEST = (1 << 15) - 1
+"""Size along an axis [voxel]."""
+
 ALIGNED = 0.01
 """How far a slice may be from its place in a stack, relative to the size of a voxel [1]."""
 
@@ -33,10 +37,20 @@ Stack = list[list[int]]
 """Numbers of the images of one file: of every frame, its slices in order."""
 
 
+def sidecar_beside(path: Path) -> Path:
+    """`NAME.json` beside `NAME.nii` or `NAME.nii.gz`, where BIDS wants it."""
+    return path.with_name(f'{_split(path)[0]}.json')
+
+
+def _split(path: Path) -> tuple[str, str]:
+    """Name and suffix."""
+    suffix = next(suffix for suffix in SUFFIXES if path.name.lower().endswith(suffix))
+    return path.name[: -len(suffix)], path.name[-len(suffix) :]
+
+
 def write_nifti(path: Path, images: Gathered, new_file: NewFiles) -> None:
     """Write every map of images, `NAME_gfactor.nii` beside `NAME.nii`, and the sidecar `NAME.json`."""
-    suffix = next(suffix for suffix in SUFFIXES if path.name.lower().endswith(suffix))
-    name, suffix = path.name[: -len(suffix)], path.name[-len(suffix) :]
+    name, suffix = _split(path)
     stacks = _stacks(images)
     for kind, pixels in images.maps:
         for stack in stacks:
@@ -44,7 +58,7 @@ def write_nifti(path: Path, images: Gathered, new_file: NewFiles) -> None:
             target = path.with_name(f'{name}{kind}{label}{suffix}')
             with _opened(new_file(target), is_compressed=suffix.lower() == '.nii.gz') as file:
                 _write(file, images, pixels, stack)
-    new_file.describe(path.with_name(f'{name}.json'), sidecar_of(images))
+    new_file.describe(sidecar_beside(path), sidecar_of(images))
 
 
 @contextmanager
@@ -64,8 +78,10 @@ def _write(file: IO[bytes], images: Gathered, pixels: Waiting, stack: Stack) -> 
 
     header, (height, width) = Nifti1Header(), pixels.shape
     affine, is_known = affine_of(images, stack[0], (height, width))
+    sizes = (width, height, len(stack[0]), len(stack))[: 3 + (len(stack) > 1)]
+    require_sizes(sizes, LARGEST, 'NIfTI')
     header.set_data_dtype(np.float32)
-    header.set_data_shape((width, height, len(stack[0]), len(stack))[: 3 + (len(stack) > 1)])
+    header.set_data_shape(sizes)
     for set_form in (header.set_qform, header.set_sform):
         set_form(affine, code=int(is_known))
     header.set_zooms((*np.linalg.norm(affine[:3, :3], axis=0), 1.0)[: 3 + (len(stack) > 1)])
@@ -159,6 +175,7 @@ def sidecar_of(images: Gathered) -> dict[str, Any]:
 
 def _number(text: str | None) -> float | None:
     try:
-        return None if text is None else float(text)
+        found = math.nan if text is None else float(text)
     except ValueError:
         return None
+    return found if math.isfinite(found) else None  # JSON has no others

@@ -9,7 +9,7 @@ from raki.data.images.dicom import write_dicom
 from raki.data.images.gathered import Finish, GatheringWriter
 from raki.data.images.hdf5 import ReconstructionWriter
 from raki.data.images.mrd import write_mrd_images
-from raki.data.images.nifti import write_nifti
+from raki.data.images.nifti import sidecar_beside, write_nifti
 from raki.data.images.png import write_png
 from raki.data.place import Place
 from raki.data.save import Writer, by_suffix
@@ -39,6 +39,9 @@ class Output:
     can_hold_identity: bool = False
     """Whether who the patient is has a place in it."""
 
+    beside: Callable[[Path], Path] | None = None
+    """Gives another file that is written and that others may have put there, as its name does not tell whose it is."""
+
     def shortcomings(self, places: Sequence[Place], *, is_identity_wanted: bool) -> list[str]:
         """What is not as its readers, or those who asked for identities, may expect, one sentence each."""
         is_unknown = self.is_placed and any(place.geometry is None for place in places)
@@ -58,8 +61,8 @@ WRITERS: Mapping[str, Output] = {
     '.h5': HDF5,
     '.hdf5': HDF5,
     '.hdf': HDF5,
-    '.nii': Output('NIfTI', _gathering(write_nifti), is_placed=True),
-    '.nii.gz': Output('NIfTI, compressed', _gathering(write_nifti), is_placed=True),
+    '.nii': Output('NIfTI', _gathering(write_nifti), is_placed=True, beside=sidecar_beside),
+    '.nii.gz': Output('NIfTI, compressed', _gathering(write_nifti), is_placed=True, beside=sidecar_beside),
     '.dcm': Output('DICOM', _gathering(write_dicom), is_placed=True, can_hold_identity=True),
     '.png': Output('PNG', _gathering(write_png)),
     '.cfl': Output('filled k-space of BART', _gathering(write_cfl_images), can_hold_kspace=True, is_kspace=True),

@@ -1,5 +1,6 @@
 """The XML header that an MRD file (version 1) must have, written: of raw data, and of images."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from xml.etree import ElementTree
@@ -108,6 +109,7 @@ _ORDER = ('systemVendor', 'systemModel', 'systemFieldStrength_T', 'relativeRecei
 def _resonance(described: Description) -> float:
     """Frequency of the proton [Hz], which every header must state; zero where the field is not known."""
     try:
-        return LARMOR * float(described.scanner.get('field strength [T]', 0))
+        found = LARMOR * float(described.scanner.get('field strength [T]', 0))
     except ValueError:
         return 0.0
+    return found if math.isfinite(found) else 0.0

@@ -11,6 +11,7 @@ from defusedxml.ElementTree import fromstring
 
 from raki.data.hdf5 import dataset, text_of, whole
 from raki.data.mrd.layout import XYZ
+from raki.data.place import is_voxel
 from raki.errors import ScanError
 
 ROUNDED = 0.01
@@ -85,10 +86,10 @@ class Encoding:
         return tuple(self._wanted_size(axis) for axis in reversed(range(n_axes)))
 
     def voxel_size(self, n_axes: int) -> tuple[float, ...] | None:
-        """Size (y, x), or (z, y, x) of 3 axes, of a voxel of the encoded matrix [m]."""
+        """Size (y, x), or (z, y, x) of 3 axes, of a voxel of the encoded matrix [m]; None where it is none."""
         space = self.encoded
         sizes = tuple(space.field_of_view[axis] / space.matrix[axis] for axis in reversed(range(n_axes)))
-        return sizes if min(sizes) > 0 else None
+        return sizes if all(map(is_voxel, sizes)) else None
 
     def with_readout(self, n_samples: int) -> 'Encoding':
         """The same voxels along a readout of `n_samples`: the field of view grows with it."""

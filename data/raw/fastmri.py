@@ -3,6 +3,7 @@
 A volume names its axes (coil, kz, ky, kx) in an attribute. Frames are files of their own, as M4Raw has repetitions.
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +33,8 @@ def write_fastmri_raw(
     places = [Place(0, frame) for frame in scan.frames]
     for number in range(scan.n_frames):
         target = path.with_name(f'{path.stem}{label_of(places, number)}{path.suffix}')
+        if os.path.realpath(target) == os.path.realpath(scan.path):
+            raise ScanError(f'{target}: frame {number} would replace the scan itself: choose another name')
         temporary = new_file(target)
         with hdf5_in(temporary) as file:
             lost += _write_frame(_Growing(temporary, file, scan.shape[0]), scan, number, subject)

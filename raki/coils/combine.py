@@ -116,8 +116,13 @@ def espirit(images: Tensor, covariance: Tensor | None = None) -> Tensor:
 
 
 def _whitened(weights: Callable[[Tensor], Tensor], images: Tensor, covariance: Tensor | None) -> Tensor:
-    """Conjugate weights of coil images for those that are found for white noise between coils."""
+    """Conjugate weights of coil images for those that are found for white noise between coils.
+
+    White noise is as strong as that of the median coil, so that images keep the unit of the file, whatever that of its
+    noise samples.
+    """
     if covariance is None:
         return weights(images).conj()
-    whitening = whitening_matrix(covariance).to(images)
+    gain = covariance.diagonal().real.sqrt()
+    whitening = (gain[gain > 0].median() * whitening_matrix(covariance)).to(images)
     return torch.tensordot(whitening.mT, weights(torch.tensordot(whitening, images, dims=1)).conj(), dims=1)

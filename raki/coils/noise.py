@@ -20,10 +20,11 @@ def noise_covariance(noise: Tensor) -> Tensor:
 
 
 def known_covariance(noise: Tensor | None) -> Tensor | None:
-    """Covariance of noise (coil, sample) where there are enough samples to tell coils apart by it, else None."""
-    if noise is None or noise.shape[1] < SAMPLES_PER_COIL * len(noise) or not bool(noise.any()):
+    """Covariance of noise (coil, sample) where enough samples that differ tell coils apart by it, else None."""
+    if noise is None or noise.shape[1] < SAMPLES_PER_COIL * len(noise):
         return None
-    return noise_covariance(noise)
+    covariance = noise_covariance(noise)
+    return covariance if bool(covariance.diagonal().any()) else None
 
 
 def whitening_matrix(covariance: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from shutil import disk_usage
 import torch
 
 from raki.commands.figures import draw_figures
-from raki.commands.inputs import UsageError, by, sizes_by_axis
+from raki.commands.inputs import UsageError, by, require_ours, sizes_by_axis
 from raki.commands.inputs import shown as printable
 from raki.commands.origin import versions
 from raki.commands.progress import Watch
@@ -50,7 +50,7 @@ def require_folder(folder: Path, files: Sequence[str] = FILES) -> None:
     Raises
     ------
     UsageError
-        If it is not a folder, or something other than files is in their place.
+        If it is not a folder, or something other than files is in their place, or a manifest, the last, of others.
     OSError
         If it may not be written.
     """
@@ -59,6 +59,7 @@ def require_folder(folder: Path, files: Sequence[str] = FILES) -> None:
     for path in (folder / name for name in files):
         if kind := kind_of(path):
             raise UsageError(f'{path} is {kind}, which is never replaced: choose another folder for -o')
+    require_ours(folder / files[-1])
     if (kind := kind_of(folder / KEPT)) not in ('', 'a folder') or (not kind and (folder / KEPT).exists()):
         raise UsageError(f'{folder / KEPT} is {kind or "a file"}, but cells are kept there: remove it')
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())

@@ -10,9 +10,9 @@ from raki.data.raw.conversion import convert, target_of
 from raki.data.scan import ScanFile
 
 
-def require_target(output: Path, source: Path) -> None:
+def require_target(output: Path, *sources: Path | str | None) -> None:
     """Raise a UsageError unless raw data can be put there, in the format that the suffix asks for."""
-    require_writable(output, source)
+    require_writable(output, *sources)
     with as_usage_error():
         target_of(output)
 

@@ -201,7 +201,7 @@ def open_file(
     with as_usage_error():
         words = axes.split(',') if axes else ()
         layout = DatasetLayout(dataset or 'kspace', tuple(words), CONVENTIONS[fft or 'centred']) if words else None
-    if centre is not None and not re.fullmatch(r'\d+(,\d+)?', centre):
+    if centre is not None and not re.fullmatch(r'\d{1,5}(,\d{1,5})?', centre):
         raise UsageError(f'--centre needs the counter of a line, or of line and partition, such as 64,32, got {centre}')
     choice = RawChoice(measurement, tuple(map(int, centre.split(','))) if centre else ())
     file = scan_apart(scan, lambda: open_scan(scan, layout, mask, choice))
@@ -210,11 +210,11 @@ def open_file(
     return file
 
 
-def require_writable(output: Path, source: Path | None = None) -> None:
-    """Raise a UsageError unless a file can be put there, and it is not the input."""
+def require_writable(output: Path, *sources: Path | str | None) -> None:
+    """Raise a UsageError unless a file can be put there, and it is none of those that are read."""
     from raki.data.save import kind_of
 
-    if source is not None and _base(output) == _base(source):
+    if any(source is not None and _base(output) == _base(Path(source)) for source in sources):
         raise UsageError(f'the output {output} is the input: choose another name')
     if kind := kind_of(output):
         raise UsageError(f'-o must name a file, but {output} is {kind}')
@@ -230,16 +230,31 @@ def _base(path: Path) -> Path:
     return found.with_name(re.sub('_(noise|acs|reference|gfactor)$', '', found.stem))
 
 
-def require_output(output: Path, source: Path | None, *, keeps_kspace: bool) -> None:
+def require_output(output: Path, *sources: Path | str | None, keeps_kspace: bool) -> None:
     """Raise a UsageError unless a reconstruction can be put there, in the format that its suffix asks for."""
     from raki.data.images.outputs import WRITERS, output_of
 
-    require_writable(output, source)
+    require_writable(output, *sources)
     with as_usage_error():
         found = output_of(output)
     if keeps_kspace and not found.can_hold_kspace:
         able = ', '.join(suffix for suffix, each in WRITERS.items() if each.can_hold_kspace)
         raise UsageError(f'{found.name} has no place for the filled k-space: leave --kspace out, or choose from {able}')
+    if found.beside is not None:
+        require_ours(found.beside(output))
+
+
+def require_ours(path: Path) -> None:
+    """Raise a UsageError if there is something that nobody named for replacing, and that carries no sum of raki."""
+    from raki.data.digests import is_whole
+    from raki.data.save import kind_of
+
+    kind = kind_of(path)
+    if kind or (path.exists() and is_whole(path) is None):
+        raise UsageError(
+            f'{path} is {kind or "there"}, and carries no sum of raki, so that it may be of others: choose another '
+            'name for -o, or move it away'
+        )
 
 
 def require_fits(save: Path | None, given: Path | None, source: Path) -> None:

@@ -1,6 +1,7 @@
 """Where an output comes from: what its manifest says so that it can be made again."""
 
 import platform
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from raki.commands.inputs import shown
 from raki.commands.settings import Reading
 from raki.data.cfl import files_of_cfl, is_cfl
 from raki.data.digests import described
+from raki.errors import ScanError
 
 PATHS = ('mask', 'fit')
 """Options that may name a file."""
@@ -16,9 +18,30 @@ PATHS = ('mask', 'fit')
 
 def inputs_of(source: str | Path, asked: Reading) -> list[dict[str, Any]]:
     """Name, size [byte] and sha256 of all files that are read: those of a scan, and those that options name."""
+    return [{'name': shown(each.name), **described(each)} for each in _read(source, asked)]
+
+
+def _read(source: str | Path, asked: Reading) -> list[Path]:
     path = Path(source)
-    read = [*(files_of_cfl(path) if is_cfl(path) else [path]), *_files(asked).values()]
-    return [{'name': shown(each.name), **described(each)} for each in read if each.is_file()]
+    every = [*(files_of_cfl(path) if is_cfl(path) else [path]), *_files(asked).values()]
+    return [each for each in every if each.is_file()]
+
+
+def stamps_of(source: str | Path, asked: Reading) -> dict[Path, tuple[int, int]]:
+    """Size [byte] and time of the last change [ns] of all files that are read."""
+    return {each: _stamp(each) for each in _read(source, asked)}
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
+
+
+def require_unchanged(stamps: Mapping[Path, tuple[int, int]]) -> None:
+    """Raise a ScanError unless files are what they were: slabs are read one by one, and could be of several files."""
+    for path, stamp in stamps.items():
+        if not path.is_file() or _stamp(path) != stamp:
+            raise ScanError(f'{path}: was changed while it was read: try again when nobody writes it any more')
 
 
 def named(asked: Reading) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import torch
 from raki.commands.fits import Given, Kept, keeping
 from raki.commands.inputs import shown
 from raki.commands.job import Job
-from raki.commands.origin import inputs_of, named, versions
+from raki.commands.origin import inputs_of, named, require_unchanged, stamps_of, versions
 from raki.commands.parts import Done, Part, Wanted, done_with, parts_of
 from raki.commands.progress import Left, Watch
 from raki.commands.workers import each_done
@@ -49,9 +49,10 @@ def reconstruct_file(
     slices.
 
     What was learnt of the first frame of every slice goes to `save_fit`, where that is given. `watch` is shown
-    every image that is written, and the scan of which it is one. Workers are processes with one thread each.
+    every image that is written, and the scan of which it is one. Workers are processes with one thread each. A
+    ScanError if a file that is read changes meanwhile.
     """
-    given = Given.of(job.settings)
+    given, stamps = Given.of(job.settings), stamps_of(file.path, job.settings)
     if given:
         job = replace(job, settings=given.settled(job.settings))
     asked, kept, kind, numbers, course = job.settings, Kept(), output_of(output), count(), Watch.of(progress_for)
@@ -70,7 +71,7 @@ def reconstruct_file(
             fitted, manifest['warnings'] = (interpolator,), [*manifest['warnings'], *doubts]
         return lambda progress: done_with(part, job, progress, wanted, fitted)
 
-    with reconstruction_writer(output, len(places)) as writer, keeping(save_fit) as fits:
+    with keeping(save_fit) as fits, reconstruction_writer(output, len(places)) as writer:  # images come first
         parts, wholes = _expected(parts_of(file, slices, frames, job), course, len(places), asked.method), list[bool]()
         for part, done in each_done(parts, prepared, n_workers, course, asked.method):
             kept.add(done.fit)
@@ -80,6 +81,7 @@ def reconstruct_file(
                 writer.put(next(numbers), placed)
                 watch(part.scan, placed)
             manifest |= _grown(manifest, done)
+        require_unchanged(stamps)
         manifest['notes'] += _not_filled(wholes)
         kept_manifest = {name: value for name, value in manifest.items() if name not in TIMES}
         if fits:

@@ -19,10 +19,18 @@ from raki.data.signals import handled
 
 STOPPED = {
     getattr(signal, name): word
-    for name, word in {'SIGINT': 'interrupted', 'SIGTERM': 'terminated', 'SIGHUP': 'hung up'}.items()
+    for name, word in {
+        'SIGINT': 'interrupted',
+        'SIGTERM': 'terminated',
+        'SIGHUP': 'hung up',
+        'SIGXCPU': 'out of CPU time (ulimit -t)',
+    }.items()
     if hasattr(signal, name)
 }
 """What signals that end a command do to it."""
+
+REPEATED = ('SIGHUP', 'SIGXCPU')
+"""Those that come again by themselves."""
 
 
 class BatchLines(Watcher):
@@ -100,8 +108,8 @@ class Stopped(BaseException):
 
     @property
     def exit_code(self) -> int:
-        """130 interrupted, 143 terminated, 129 hung up."""
-        return 128 + self.number
+        """130 interrupted, 143 terminated, 129 hung up; 5 where time does not suffice."""
+        return 5 if signal.Signals(self.number).name == 'SIGXCPU' else 128 + self.number
 
     def __str__(self) -> str:
         return f'{STOPPED[self.number]}, {"; ".join(getattr(self, "__notes__", ())) or "nothing was written"}'
@@ -111,13 +119,13 @@ class Stopped(BaseException):
 def terminable() -> Iterator[None]:
     """Let signals, as people, batch systems and lost connections send them, end a command in good order by `Stopped`.
 
-    Temporary files are then removed. A second signal ends it at once, except that terminals hang up twice. What is
-    ignored, as by nohup, stays so.
+    Temporary files are then removed. A second signal ends it at once, except that terminals hang up twice, and CPU time
+    is over every second. What is ignored, as by nohup, stays so.
     """
 
     def stop(number: int, _frame: FrameType | None) -> None:
         for each in obeyed:
-            signal.signal(each, signal.SIG_IGN if signal.Signals(each).name == 'SIGHUP' else signal.SIG_DFL)
+            signal.signal(each, signal.SIG_IGN if signal.Signals(each).name in REPEATED else signal.SIG_DFL)
         raise Stopped(number)
 
     obeyed = [number for number in STOPPED if signal.getsignal(number) is not signal.SIG_IGN]

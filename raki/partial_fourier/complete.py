@@ -48,6 +48,7 @@ def complete(method: PartialFourier, kspace: Tensor, acquired: Acquired) -> tupl
     short = [axis for axis in acquired.axes if acquired.is_one_sided(axis) and axis not in every]
     left = [_stays_zero(acquired, axis) for axis in every[method.n_axes :]] + [_too_short(axis) for axis in short]
     coarse = tuple(_coarse(acquired, axis) for axis in acquired.axes if acquired.is_coarse(axis))
+    coarse += tuple(_without_centre(axis) for axis in acquired.axes if acquired.reach(axis) < 0)
     if not chosen:
         return kspace, Completion(notes=tuple(left), warnings=coarse)
     if len(chosen) < len(every):
@@ -104,6 +105,12 @@ def _coarse(acquired: Acquired, axis: int) -> str:
     return (
         f'only {len(acquired.sides[axis])} of {acquired.shape[axis]} positions along {AXES[axis]} were acquired or can '
         'be filled in, the rest stays zero: the image is blurred along it'
+    )
+
+
+def _without_centre(axis: int) -> str:
+    return (
+        f'the centre of k-space along {AXES[axis]} was not acquired: what is bright and large is missing in the image'
     )
 
 

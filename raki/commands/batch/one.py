@@ -102,7 +102,7 @@ def run_one(
 
 def _reconstructed(job: Job, task: Task, records: Records, key: str, admit: Callable[[int], object]) -> Outcome:
     asked, seen, work = job.settings, Seen(), records.work(task)
-    require_output(task.output, task.scan, keeps_kspace=asked.kspace)
+    require_output(task.output, task.scan, asked.mask, keeps_kspace=asked.kspace)
     require_fits(None, asked.fit, task.scan)
     rmtree(work, ignore_errors=True)
     file = asked.open(task.scan, asked.coils)
