@@ -123,10 +123,8 @@ def _readable(value: object) -> str:
 ARROWS = {'low': '↓', 'high': '↑'}
 """Which way figures are better."""
 
-OVER_LIMIT = '!'
-"""Of a figure that is the price of a method."""
-
-STYLES = {'★': 'green', '☆': 'yellow', OVER_LIMIT: 'yellow'}
+STYLES = {'★': 'green', '☆': 'yellow', '†': 'yellow'}
+"""Of a figure by its mark, see `raki.evaluation.verdict`."""
 
 HEADS = {'noise (g)': 'noise\n(g) {}', 'small points': 'small\npoints {}'}
 """Headings in two lines, so that the table has room in 80 columns; others have the arrow below."""
@@ -178,13 +176,12 @@ def verdict_table(verdict: 'Verdict', rows: 'Sequence[Row]', name: str) -> Table
 def _legend(verdict: 'Verdict', star: str, *, has_spread: bool) -> list[str]:
     lines = [f'↓ lower, ↑ higher is better; {star} best at this R and ACS']
     lines += ['± standard deviation over slices and seeds'] * has_spread
-    return lines + [f'{OVER_LIMIT} a price; {verdict.limits}'] * any(score.prices for score in verdict.scores)
+    return lines + [verdict.limits] * any(score.prices for score in verdict.scores)
 
 
 def _figure(score: 'Score', column: 'Column') -> str:
     """Write a figure and its mark."""
-    is_price = any(price.column is column for price in score.prices)
-    mark = score.mark(column) or OVER_LIMIT * is_price
+    mark = score.mark(column)
     value, written = score.values[column.name], column.written(score.values[column.name])
     if value is not None and len(written) > LONGEST:
         written = f'{value:.0f}'
