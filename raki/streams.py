@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
+from io import TextIOWrapper
 
 from raki.commands.inputs import line_of
 
@@ -12,7 +13,10 @@ UNREAD = 141
 
 
 def open_streams() -> None:
-    """Lead standard streams that are closed nowhere; else the next file that is opened would have their numbers."""
+    """Lead standard streams that are closed nowhere; else the next file that is opened would have their numbers.
+
+    What the coding of standard output lacks is escaped: no result is lost for a letter.
+    """
     for number in range(3):
         try:
             os.fstat(number)
@@ -22,6 +26,8 @@ def open_streams() -> None:
         sys.stdout = open(os.devnull, 'w', encoding='utf-8')  # noqa: PTH123, SIM115 - as long as the process
     if sys.stderr is None:
         sys.stderr = open(os.devnull, 'w', encoding='utf-8')  # noqa: PTH123, SIM115
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors='backslashreplace')
 
 
 def say(line: str) -> None:

@@ -1,6 +1,7 @@
 """Tables for a person at a terminal: what is in a file, and what a comparison comes to."""
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from statistics import stdev
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,9 @@ MIN_WIDTH = 80
 SHOWN = 3
 """How many kinds of frames, cautions, or reasons against a reconstruction a description lists."""
 
+LETTERS = str.maketrans('★☆†↓↑±–…', '*o!v^~-.')
+"""Instead of marks, where these cannot be printed."""
+
 MORE = 'and {}: --json lists all'
 
 SECTIONS = ('repetitions', 'steps', 'cautions', 'missing', 'verdict')
@@ -36,9 +40,25 @@ def escape(text: str) -> str:
 
 def show(table: Table, width: int = MIN_WIDTH) -> None:
     """Print a table to standard output, at least so many columns wide."""
+    _print(table, width)
+
+
+def _print(what: Table | str, width: int) -> None:
+    """Print to standard output, with letters for marks where its coding lacks any of these."""
     console = Console()
     console.width = max(console.width, width)
-    console.print(table)
+    with console.capture() as captured:
+        console.print(what, highlight=False)
+    text = captured.get()
+    sys.stdout.write(text if _can_hold(console.encoding, text) else text.translate(LETTERS))
+
+
+def _can_hold(coding: str, text: str) -> bool:
+    try:
+        text.encode(coding)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def description_table(description: Mapping[str, Any]) -> Table:
@@ -199,9 +219,7 @@ def _spreads(rows: 'Sequence[Row]') -> dict[tuple[str, object, object], float]:
 
 def show_text(text: str) -> None:
     """Print text to standard output, in lines as wide as a table."""
-    console = Console()
-    console.width = max(console.width, MIN_WIDTH)
-    console.print(escape(text), highlight=False)
+    _print(escape(text), MIN_WIDTH)
 
 
 def show_comparison(rows: 'Sequence[Row]', name: str) -> None:
