@@ -256,11 +256,18 @@ def test_a_scan_after_a_list_is_told_from_its_values(
 
 def test_names_may_be_in_any_case_and_mean_the_same(half: Path, tmp_path: Path) -> None:
     """So that outputs have the same bytes."""
-    words = ['--combine', 'walsh', '--partial-fourier', 'pocs']
-    assert main(['reconstruct', str(half), '-o', str(tmp_path / 'a.h5'), '--method', 'grappa', *words]) == 0
+    words = ['--combine', 'walsh', '--partial-fourier', 'pocs', '--calibration', 'measured', '--spikes', 'drop']
+    assert main(['reconstruct', str(half), '-o', str(tmp_path / 'a.h5'), '--method', 'gated', *words]) == 0
     words = [word if word.startswith('-') else word.upper() for word in words]
-    assert main(['reconstruct', str(half), '-o', str(tmp_path / 'b.h5'), '--method', 'Grappa', *words]) == 0
+    assert main(['reconstruct', str(half), '-o', str(tmp_path / 'b.h5'), '--method', 'Gated', *words]) == 0
     assert (tmp_path / 'a.h5').read_bytes() == (tmp_path / 'b.h5').read_bytes()
+
+
+def test_a_calibration_in_capitals_is_that_calibration(scan: Path, tmp_path: Path) -> None:
+    words = ['--rates', '2', '--acs', '16', '--methods', 'grappa', '--replicas', '0', '--slice', '0']
+    assert main(['compare', str(scan), '-o', str(tmp_path / 'out'), *words, '--calibration', 'Measured']) == 0
+    results = json.loads((tmp_path / 'out' / 'results.json').read_text())
+    assert results['settings']['methods']['grappa']['calibration'] == 'measured'
 
 
 def test_a_comparison_names_methods_as_the_catalogue_does(scan: Path, tmp_path: Path) -> None:

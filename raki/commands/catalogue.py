@@ -85,7 +85,7 @@ def with_settings(
         If none of the methods has a setting that is asked for, or there is no such value.
     """
     if calibration is not None:
-        known({each: each for each in get_args(CalibrationFrom)}, calibration, 'calibration')
+        calibration = known({each: each for each in get_args(CalibrationFrom)}, calibration, 'calibration')
     for name, value in (('calibration', calibration), ('faithful', faithful)):
         methods = methods if value is None else _changed(methods, name, value)
     return dict(methods)

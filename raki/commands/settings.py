@@ -12,12 +12,14 @@ if TYPE_CHECKING:
     from raki.data.scan import ScanFile
 
 
-IN_ANY_CASE = AfterValidator(str.lower)
+IN_ANY_CASE = AfterValidator(lambda name: name and name.lower())
 """Of names, which are all written small in outputs."""
 
 CoilsOption = Annotated[int | None, typer.Option(help='Compress to this many virtual coils before learning.')]
 CalibrationOption = Annotated[
-    str | None, typer.Option(help='What to learn from: measured (lines only) or own (reconstructed ones, too).')
+    str | None,
+    IN_ANY_CASE,
+    typer.Option(help='What to learn from: measured (lines only) or own (reconstructed ones, too).'),
 ]
 FaithfulOption = Annotated[
     float | None, typer.Option(help='Least part of small points to give back, such as 0.9 (gated, rraki, sparse).')
@@ -89,7 +91,9 @@ class Settings(Reading):
     calibration: CalibrationOption = None
     faithful: FaithfulOption = None
     spikes: Annotated[
-        str, typer.Option(help='What to do about spikes and lost blocks of samples: warn, drop (replace them) or keep.')
+        str,
+        IN_ANY_CASE,
+        typer.Option(help='What to do about spikes and lost blocks of samples: warn, drop (replace them) or keep.'),
     ] = 'warn'
     fit: Annotated[
         Path | None, typer.Option(help='Fill in with what --save-fit wrote of a scan of the same lines; learn nothing.')
