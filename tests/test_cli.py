@@ -278,6 +278,15 @@ def test_a_comparison_names_methods_as_the_catalogue_does(scan: Path, tmp_path: 
     assert list(results['settings']['methods']) == ['grappa', 'zero-filled']
 
 
+@pytest.mark.parametrize('words', [[], ['reconstruct'], ['compare']])
+def test_help_is_asked_for_by_a_letter_or_a_word(capsys: Capture, words: list[str]) -> None:
+    capsys.readouterr()
+    assert main([*words, '-h']) == 0
+    short = capsys.readouterr().out
+    assert main([*words, '--help']) == 0
+    assert capsys.readouterr().out == short != ''
+
+
 def test_the_version_is_printed_alone(capsys: Capture) -> None:
     capsys.readouterr()
     assert main(['--version']) == 0
