@@ -96,6 +96,7 @@ def demo(
     require_folder(output)
     output.mkdir(parents=True, exist_ok=True)
     scan = output / 'scan.h5'
+    steps.require_simulated(scan)
     inputs.require_writable(scan)
     print(shown(f'$ raki simulate -o {scan}\n{scan}: {steps.simulated(scan)}\n\n$ raki info {scan}'))
     file = inputs.open_file(scan)

@@ -360,6 +360,17 @@ def test_the_demo_compares_as_its_words_say(tmp_path: Path, monkeypatch: pytest.
     assert (one['rows'], one['settings']) == (two['rows'], two['settings'])
 
 
+def test_the_demo_replaces_no_scan_of_others(tmp_path: Path, capsys: Capture) -> None:
+    """In a folder with data of a user, where it is asked to write."""
+    for content in (b'', random_kspace(1, 3, 8, 8).numpy()):
+        with h5py.File(tmp_path / 'scan.h5', 'w') as file:
+            file['kspace'] = content
+        before = (tmp_path / 'scan.h5').read_bytes()
+        code, said = failure(['demo', '-o', str(tmp_path)], capsys)
+        assert (code, 'was not simulated: choose another folder with -o' in said) == (2, True)
+        assert (tmp_path / 'scan.h5').read_bytes() == before
+
+
 def test_the_full_demo_has_the_network_of_2019() -> None:
     assert set(FULL) - set(QUICK) == {'raki'}
     assert 'raki' in comparison(Path('a.h5'), Path('out'), is_full=True).split('--methods ')[1].split(',')
