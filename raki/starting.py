@@ -117,5 +117,6 @@ def _plan(file: 'ScanFile', reading: Reading, method: str, *, as_json: bool) -> 
 
     with as_usage_error():
         job = Job(Settings(**reading.model_dump(exclude_unset=True), method=method))
-    found = plan_of(file, job)
+    with progress_bars(say) as watch:
+        found = plan_of(file, job, watch)
     print(json.dumps(asdict(found), indent=1) if as_json else written(found), end='\n' * as_json)
