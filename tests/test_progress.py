@@ -257,7 +257,7 @@ RESULTS = Path(__file__).parents[1] / 'benchmarks' / 'results'
 
 
 def test_what_is_guessed_is_what_was_measured_give_or_take_three_times() -> None:
-    """Slices and volumes of several sizes and numbers of coils; below 0.2 s what does not depend on them counts, too."""
+    """Slices and volumes of several sizes and numbers of coils; below 0.2 s what does not depend on them counts."""
     rows = json.loads((RESULTS / 'size_cost.json').read_text())['rows']
     assert {row['method'] for row in rows} == {'grappa', 'gated', 'spirit', 'sparse'}
     for row in (row for row in rows if row['learn'] + row['fill'] > 0.2):

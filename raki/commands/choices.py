@@ -124,7 +124,8 @@ def _of_the_file(file: ScanFile, settings: Settings, scan: Scan, slab: Slab) -> 
     lattice = str(pattern.lattice) if isinstance(pattern, Sampling) else 'no regular lattice'
     measured = f'{int(pattern.mask.sum())} of {pattern.mask.numel()} lines were measured'
     yield Choice('mask', settings.mask, (f'{measured}: {lattice}; ACS: {acs}',))
-    yield Choice('slices', None, (f'all slices: 0 to {file.n_slices - 1}',))
+    some = ', such as [0] or [0, 1] for some' * (file.n_slices > 1)
+    yield Choice('slices', None, (f'all slices: 0 to {file.n_slices - 1}{some}',))
     if file.n_frames > 1:
         yield Choice('repetition', None, (f'all frames: {named(file.frames)}',))
 
@@ -172,12 +173,12 @@ def _of_the_method(method: Method, settings: Settings, slab: Slab, fitted: Inter
 
 def _learnt(fitted: Interpolator) -> tuple[str, ...]:
     """What came of it on this slice."""
-    found = list[str]()
+    found, who = list[str](), 'it' if fitted.refinement is None else 'what it starts from, gated,'
     for part in fitted.inner[:1]:
         if isinstance(part.patch_map, Blend):
             found.append(
-                f'it goes {part.patch_map.share:.0%} of the way from grappa to the network: as far as the noise that '
-                'this saves in the object is worth it, as measured lines tell'
+                f'{who} goes {part.patch_map.share:.0%} of the way from grappa to the network: as far as the noise '
+                'that this saves in the object is worth it, as measured lines tell'
             )
             found.append(f'{HELD_OUT}rows of the ACS in blocks, left out in turn, to confirm that share')
     done = fitted.transform.notes if fitted.transform else ()
