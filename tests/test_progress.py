@@ -1,7 +1,9 @@
 """How far a command is: what is said of costs, by a clock that tests move on."""
 
 import json
+import re
 from collections.abc import Callable
+from math import prod
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,12 +11,14 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress
 
+from raki.cli import main
 from raki.commands.batch.records import Outcome
 from raki.commands.batch.tasks import Task
 from raki.commands.catalogue import METHODS
 from raki.commands.costs import Size, cost_of
 from raki.commands.progress import GUESSED, LEAST_SEEN, WORTH_SAYING, Course, Shown, Watch, progress_bars, spoken
 from raki.commands.terminal import BatchLines
+from raki.consistency.grid import Grid
 
 
 class Clock:
@@ -300,3 +304,25 @@ def test_a_batch_says_how_long_the_rest_takes() -> None:
     assert said[0] == '1 of 10: 0.h5, done, grappa, 50.0 s, about 4 min to go'
     assert said[1] == '2 of 10: 1.h5, unchanged, grappa, 0.1 s, about 3 min to go'
     assert said[-1] == '10 of 10: 9.h5, done, grappa, 50.0 s'
+
+
+@pytest.mark.parametrize(
+    'words',
+    [
+        ['reconstruct', 'half.h5', '--method', 'sparse', '--slice', '0'],
+        ['info', 'half.h5', '--plan', '--method', 'sparse'],
+        ['compare', 'full.h5', '-o', 'out', '--methods', 'zero-filled,sparse', '--rates', '2', '--replicas', '0'],
+    ],
+)
+def test_commands_say_what_a_first_slice_may_cost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    """On a machine that is as slow as an hour a step."""
+    monkeypatch.chdir(tmp_path)
+    for name, rate in (('full', '1'), ('half', '2')):
+        assert main(['simulate', '-o', f'{name}.h5', '--matrix', '32x24', '--coils', '3', '--rate', rate]) == 0
+    monkeypatch.setattr('raki.commands.costs.SPARSE', 3600 / prod(Grid((32, 24)).size))
+    assert main(words) == 0
+    [line] = [line for line in capsys.readouterr().err.splitlines() if ' to go' in line]
+    assert re.match(r'raki: (about|more than) \d+ h to go, give or take a factor of 3; (slice|plan|cell) 1 of', line)
+    assert line.endswith('estimated sparse from the size, for one core')
