@@ -309,9 +309,9 @@ def test_a_batch_says_how_long_the_rest_takes() -> None:
 @pytest.mark.parametrize(
     'words',
     [
-        ['reconstruct', 'half.h5', '--method', 'sparse', '--slice', '0'],
-        ['info', 'half.h5', '--plan', '--method', 'sparse'],
-        ['compare', 'full.h5', '-o', 'out', '--methods', 'zero-filled,sparse', '--rates', '2', '--replicas', '0'],
+        ['reconstruct', 'half.h5', '--method', 'spirit', '--slice', '0'],
+        ['info', 'half.h5', '--plan', '--method', 'spirit'],
+        ['compare', 'full.h5', '-o', 'out', '--methods', 'zero-filled,spirit', '--rates', '2', '--replicas', '0'],
     ],
 )
 def test_commands_say_what_a_first_slice_may_cost(
@@ -321,8 +321,8 @@ def test_commands_say_what_a_first_slice_may_cost(
     monkeypatch.chdir(tmp_path)
     for name, rate in (('full', '1'), ('half', '2')):
         assert main(['simulate', '-o', f'{name}.h5', '--matrix', '32x24', '--coils', '3', '--rate', rate]) == 0
-    monkeypatch.setattr('raki.commands.costs.SPARSE', 3600 / prod(Grid((32, 24)).size))
+    monkeypatch.setattr('raki.commands.costs.AGREED', 400 / prod(Grid((32, 24)).size))
     assert main(words) == 0
     [line] = [line for line in capsys.readouterr().err.splitlines() if ' to go' in line]
     assert re.match(r'raki: (about|more than) \d+ h to go, give or take a factor of 3; (slice|plan|cell) 1 of', line)
-    assert line.endswith('estimated sparse from the size, for one core')
+    assert line.endswith('estimated spirit from the size, for one core')
