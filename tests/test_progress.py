@@ -154,6 +154,16 @@ def test_a_terminal_shows_which_part_it_is_and_which_method() -> None:
         assert (part.description, part.completed, part.total) == ('slice 0, R=2: gated', 3, 10)
 
 
+def test_one_step_is_no_progress_as_others_may_follow() -> None:
+    """What spirit starts from is one, and comes before its own."""
+    with Progress(console=Console(width=80, force_terminal=True, record=True)) as bars:
+        shown = Shown(bars, pytest.fail)
+        shown.expect(Course('slice', ['spirit'] * 2))
+        shown('slice 0: spirit')(1, 1)
+        whole, part = bars.tasks
+        assert (whole.completed, part.total) == (0, None)
+
+
 def test_costs_are_told_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
     said: list[str] = []
     monkeypatch.setattr('raki.commands.progress.time', SimpleNamespace(monotonic=clock))

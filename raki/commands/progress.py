@@ -93,9 +93,9 @@ class Course:
 
     @property
     def done(self) -> float:
-        """Parts that are over, the one at work as far as it tells."""
+        """Parts that are over, the one at work as far as it tells; one step tells nothing, as more may follow it."""
         done, total = self._steps
-        return max(0, self.number - 1) + (done / total if total else 0.0)
+        return max(0, self.number - 1) + (done / total if total > 1 else 0.0)
 
     def begin(self) -> None:
         """Another part begins, and the one before is over."""
@@ -240,7 +240,8 @@ class Shown(Watch):
         return self._stepped
 
     def _stepped(self, done: int, total: int) -> None:
-        self._bars.update(self._part, completed=done, total=total)
+        if total > 1:
+            self._bars.update(self._part, completed=done, total=total)
         if self._course:
             self._course.told(done, total)
             self._move()
