@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 MethodOption = Annotated[
     str | None,
-    typer.Option(help='With --plan: method to plan for; default: gated.', autocompletion=inputs.methods_starting),
+    typer.Option(help='With --plan: method to plan for; default: gated.', autocompletion=inputs.own_methods_starting),
 ]
 
 

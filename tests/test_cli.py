@@ -300,6 +300,9 @@ def test_shells_complete_commands_options_and_methods() -> None:
         ('raki reco', ['reconstruct']),
         ('raki compare --rat', ['--rates']),
         ('raki reconstruct --method zero', ['zero-filled']),
+        ('raki reconstruct --method e', []),
+        ('raki compare --methods e', ['espirit']),
+        ('raki serve --method ga', ['gated']),
         ('raki compare --methods raki', ['raki', 'raki-complex']),
     ):
         asked = {'_RAKI_COMPLETE': 'complete_bash', 'COMP_WORDS': words, 'COMP_CWORD': str(words.count(' '))}

@@ -73,7 +73,7 @@ class Settings(Reading):
         IN_ANY_CASE,
         typer.Option(
             help='gated, grappa, spirit, sparse, zero-filled, raki, raki-complex, rraki or iraki.',
-            autocompletion=inputs.methods_starting,
+            autocompletion=inputs.own_methods_starting,
         ),
     ] = 'gated'
     slices: Annotated[
