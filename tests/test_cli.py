@@ -571,7 +571,8 @@ def test_a_structured_phantom_is_simulated_by_name(tmp_path: Path) -> None:
 def test_other_wrong_usage(scan: Path, tmp_path: Path, capsys: Capture) -> None:
     assert failure(['reconstruct', str(scan), '-o', str(scan)], capsys)[0] == 2
     assert failure(['compare', str(scan), '-o', str(scan)], capsys)[0] == 2
-    assert failure(['compare', str(scan), '-o', str(tmp_path / 'o'), '--rates', '0'], capsys)[0] == 2
+    code, said = failure(['compare', str(scan), '-o', str(tmp_path / 'o'), '--rates', '0', '--acs', '16'], capsys)
+    assert (code, said.endswith('got rates 0, ACS 16 and 100 replicas')) == (2, True)
     assert failure(['simulate', '-o', str(tmp_path / 's.h5'), '--matrix', '40'], capsys)[0] == 2
     assert failure(['simulate', '-o', str(tmp_path / 's.h5'), '--coils', '0'], capsys)[0] == 2
     assert failure(['simulate', '-o', str(tmp_path / 's.h5'), '--rate', '2', '--acs', '999'], capsys)[0] == 2
