@@ -304,6 +304,7 @@ def test_shells_complete_commands_options_and_methods() -> None:
         ('raki compare --methods e', ['espirit']),
         ('raki serve --method ga', ['gated']),
         ('raki compare --methods raki', ['raki', 'raki-complex']),
+        ('raki benchmark --methods plain', ['plain-grappa']),
     ):
         asked = {'_RAKI_COMPLETE': 'complete_bash', 'COMP_WORDS': words, 'COMP_CWORD': str(words.count(' '))}
         found = subprocess.run(
