@@ -43,6 +43,7 @@ def _is_old_matlab(path: Path) -> bool:
 
 
 FOREIGN = (
+    Foreign('an empty file', lambda path: not path.stat().st_size, 'fetch it again from where it came from'),
     Foreign(
         'DICOM', _is_dicom, 'it holds images, not k-space: export the raw data from the scanner (Siemens: twix .dat)'
     ),

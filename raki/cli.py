@@ -39,6 +39,7 @@ COMPARED = ['zero-filled', 'plain-grappa', 'grappa', 'gated', 'raki']
 app = typer.Typer(
     help='Reconstruct undersampled multi-coil MRI k-space from the scan itself, and say how well.',
     no_args_is_help=True,
+    context_settings={'help_option_names': ['-h', '--help']},
     pretty_exceptions_enable=False,
 )
 

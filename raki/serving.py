@@ -6,7 +6,7 @@ from typing import Annotated, cast
 
 import typer
 
-from raki.commands.inputs import as_usage_error
+from raki.commands.inputs import as_usage_error, own_methods_starting
 from raki.commands.settings import DeviceOption
 from raki.options import MemoryOption, ReuseOption
 from raki.streams import say
@@ -15,7 +15,9 @@ from raki.streams import say
 def serve(
     host: Annotated[str, typer.Option(help='Address to listen on; 0.0.0.0 for all, as in a container.')] = '127.0.0.1',
     port: Annotated[int, typer.Option(help='Port to listen on; 0 for any.')] = 9002,
-    method: Annotated[str, typer.Option(help='What is done where the client names nothing.')] = 'gated',
+    method: Annotated[
+        str, typer.Option(help='What is done where the client names nothing.', autocompletion=own_methods_starting)
+    ] = 'gated',
     reuse: ReuseOption = False,
     connections: Annotated[int, typer.Option(help='Connections at once.')] = 4,
     timeout: Annotated[float, typer.Option(help='Close a connection after this long without a message [s].')] = 300.0,
@@ -32,7 +34,9 @@ def serve(
 
 
 def stream(
-    method: Annotated[str, typer.Option(help='What is done where the stream names nothing.')] = 'gated',
+    method: Annotated[
+        str, typer.Option(help='What is done where the stream names nothing.', autocompletion=own_methods_starting)
+    ] = 'gated',
     reuse: ReuseOption = False,
     memory: MemoryOption = 4.0,
     device: DeviceOption = None,

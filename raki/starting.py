@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 MethodOption = Annotated[
     str | None,
-    typer.Option(help='With --plan: method to plan for; default: gated.', autocompletion=inputs.methods_starting),
+    typer.Option(help='With --plan: method to plan for; default: gated.', autocompletion=inputs.own_methods_starting),
 ]
 
 
@@ -96,7 +96,8 @@ def demo(
     require_folder(output)
     output.mkdir(parents=True, exist_ok=True)
     scan = output / 'scan.h5'
-    inputs.require_ours(scan)
+    steps.require_simulated(scan)
+    inputs.require_writable(scan)
     print(shown(f'$ raki simulate -o {scan}\n{scan}: {steps.simulated(scan)}\n\n$ raki info {scan}'))
     file = inputs.open_file(scan)
     show(description_table(describe(file)))
@@ -116,5 +117,6 @@ def _plan(file: 'ScanFile', reading: Reading, method: str, *, as_json: bool) -> 
 
     with as_usage_error():
         job = Job(Settings(**reading.model_dump(exclude_unset=True), method=method))
-    found = plan_of(file, job)
+    with progress_bars(say) as watch:
+        found = plan_of(file, job, watch)
     print(json.dumps(asdict(found), indent=1) if as_json else written(found), end='\n' * as_json)

@@ -182,3 +182,22 @@ def test_names_of_files_stay_in_their_comment(scan: Path, tmp_path: Path, capsys
 def test_a_method_without_a_plan_is_asked_for_in_vain(scan: Path, capsys: Capture) -> None:
     assert main(['info', str(scan), '--method', 'sparse']) == 2
     assert 'add --plan' in capsys.readouterr().err
+
+
+def test_one_slice_in_a_plan_needs_no_brackets(tmp_path: Path, capsys: Capture) -> None:
+    path = tmp_path / 'a.h5'
+    words = ['--matrix', '48x40', '--coils', '4', '--slices', '3', '--rate', '2']
+    assert main(['simulate', '-o', str(path), *words]) == 0
+    text = plan(capsys, path)
+    assert 'all slices: 0 to 2, such as [0] or [0, 1] for some' in told(text)
+    (tmp_path / 'plan.yaml').write_text(text.replace('slices: null', 'slices: 1'))
+    for output, words in (('one.h5', ['--config', str(tmp_path / 'plan.yaml')]), ('two.h5', ['--slice', '1'])):
+        assert main(['reconstruct', str(path), '-o', str(tmp_path / output), *words]) == 0
+    assert (tmp_path / 'one.h5').read_bytes() == (tmp_path / 'two.h5').read_bytes()
+    (tmp_path / 'plan.yaml').write_text(text.replace('slices: null', 'slices: yes'))
+    assert main(['reconstruct', str(path), '--config', str(tmp_path / 'plan.yaml')]) == 2
+
+
+def test_a_plan_tells_whose_share_it_is(scan: Path, capsys: Capture) -> None:
+    assert 'what it starts from, gated, goes ' in told(plan(capsys, scan, '--method', 'spirit'))
+    assert 'it goes ' in told(plan(capsys, scan))

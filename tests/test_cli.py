@@ -256,11 +256,18 @@ def test_a_scan_after_a_list_is_told_from_its_values(
 
 def test_names_may_be_in_any_case_and_mean_the_same(half: Path, tmp_path: Path) -> None:
     """So that outputs have the same bytes."""
-    words = ['--combine', 'walsh', '--partial-fourier', 'pocs', '--spikes', 'drop', '--calibration', 'measured']
-    assert main(['reconstruct', str(half), '-o', str(tmp_path / 'a.h5'), '--method', 'grappa', *words]) == 0
+    words = ['--combine', 'walsh', '--partial-fourier', 'pocs', '--calibration', 'measured', '--spikes', 'drop']
+    assert main(['reconstruct', str(half), '-o', str(tmp_path / 'a.h5'), '--method', 'gated', *words]) == 0
     words = [word if word.startswith('-') else word.upper() for word in words]
-    assert main(['reconstruct', str(half), '-o', str(tmp_path / 'b.h5'), '--method', 'Grappa', *words]) == 0
+    assert main(['reconstruct', str(half), '-o', str(tmp_path / 'b.h5'), '--method', 'Gated', *words]) == 0
     assert (tmp_path / 'a.h5').read_bytes() == (tmp_path / 'b.h5').read_bytes()
+
+
+def test_a_calibration_in_capitals_is_that_calibration(scan: Path, tmp_path: Path) -> None:
+    words = ['--rates', '2', '--acs', '16', '--methods', 'grappa', '--replicas', '0', '--slice', '0']
+    assert main(['compare', str(scan), '-o', str(tmp_path / 'out'), *words, '--calibration', 'Measured']) == 0
+    results = json.loads((tmp_path / 'out' / 'results.json').read_text())
+    assert results['settings']['methods']['grappa']['calibration'] == 'measured'
 
 
 def test_a_comparison_names_methods_as_the_catalogue_does(scan: Path, tmp_path: Path) -> None:
@@ -269,6 +276,15 @@ def test_a_comparison_names_methods_as_the_catalogue_does(scan: Path, tmp_path: 
     results = json.loads((tmp_path / 'out' / 'results.json').read_text())
     assert [row['method'] for row in results['rows']] == ['grappa', 'zero-filled']
     assert list(results['settings']['methods']) == ['grappa', 'zero-filled']
+
+
+@pytest.mark.parametrize('words', [[], ['reconstruct'], ['compare']])
+def test_help_is_asked_for_by_a_letter_or_a_word(capsys: Capture, words: list[str]) -> None:
+    capsys.readouterr()
+    assert main([*words, '-h']) == 0
+    short = capsys.readouterr().out
+    assert main([*words, '--help']) == 0
+    assert capsys.readouterr().out == short != ''
 
 
 def test_the_version_is_printed_alone(capsys: Capture) -> None:
@@ -284,6 +300,9 @@ def test_shells_complete_commands_options_and_methods() -> None:
         ('raki reco', ['reconstruct']),
         ('raki compare --rat', ['--rates']),
         ('raki reconstruct --method zero', ['zero-filled']),
+        ('raki reconstruct --method e', []),
+        ('raki compare --methods e', ['espirit']),
+        ('raki serve --method ga', ['gated']),
         ('raki compare --methods raki', ['raki', 'raki-complex']),
         ('raki benchmark --methods plain', ['plain-grappa']),
     ):
@@ -344,6 +363,17 @@ def test_the_demo_compares_as_its_words_say(tmp_path: Path, monkeypatch: pytest.
     for results in (one, two):
         results['rows'] = [{name: row[name] for name in row if 'seconds' not in name} for row in results['rows']]
     assert (one['rows'], one['settings']) == (two['rows'], two['settings'])
+
+
+def test_the_demo_replaces_no_scan_of_others(tmp_path: Path, capsys: Capture) -> None:
+    """In a folder with data of a user, where it is asked to write."""
+    for content in (b'', random_kspace(1, 3, 8, 8).numpy()):
+        with h5py.File(tmp_path / 'scan.h5', 'w') as file:
+            file['kspace'] = content
+        before = (tmp_path / 'scan.h5').read_bytes()
+        code, said = failure(['demo', '-o', str(tmp_path)], capsys)
+        assert (code, 'was not simulated: choose another folder with -o' in said) == (2, True)
+        assert (tmp_path / 'scan.h5').read_bytes() == before
 
 
 def test_the_full_demo_has_the_network_of_2019() -> None:
@@ -544,7 +574,8 @@ def test_a_structured_phantom_is_simulated_by_name(tmp_path: Path) -> None:
 def test_other_wrong_usage(scan: Path, tmp_path: Path, capsys: Capture) -> None:
     assert failure(['reconstruct', str(scan), '-o', str(scan)], capsys)[0] == 2
     assert failure(['compare', str(scan), '-o', str(scan)], capsys)[0] == 2
-    assert failure(['compare', str(scan), '-o', str(tmp_path / 'o'), '--rates', '0'], capsys)[0] == 2
+    code, said = failure(['compare', str(scan), '-o', str(tmp_path / 'o'), '--rates', '0', '--acs', '16'], capsys)
+    assert (code, said.endswith('got rates 0, ACS 16 and 100 replicas')) == (2, True)
     assert failure(['simulate', '-o', str(tmp_path / 's.h5'), '--matrix', '40'], capsys)[0] == 2
     assert failure(['simulate', '-o', str(tmp_path / 's.h5'), '--coils', '0'], capsys)[0] == 2
     assert failure(['simulate', '-o', str(tmp_path / 's.h5'), '--rate', '2', '--acs', '999'], capsys)[0] == 2

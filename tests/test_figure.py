@@ -18,8 +18,8 @@ from raki.data.simulate import Simulation, simulate
 from raki.evaluation.pictures import image_of, picture
 from raki.evaluation.report import Report, shown_cell, shown_slice
 from raki.evaluation.rows import Cell, Row
-from raki.evaluation.sheet import PRICE, Region, Sheet, Strip, Written, sheet_of
-from raki.evaluation.verdict import PRICED, STAR
+from raki.evaluation.sheet import Region, Sheet, Strip, Written, sheet_of
+from raki.evaluation.verdict import PRICE, PRICED, STAR
 
 pytest.importorskip('matplotlib', reason='needs matplotlib')
 

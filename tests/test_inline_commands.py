@@ -23,6 +23,7 @@ from ismrmrd.serialization import ConfigText, ProtocolDeserializer
 
 from raki.cli import main
 from raki.commands.catalogue import METHODS
+from raki.commands.serve import Inline
 from raki.inline.options import PARAMETERS
 from tests.clients import Client, Series, offline, serving, stored_lines, stream_of
 
@@ -268,3 +269,7 @@ def test_the_server_understands_every_parameter_of_the_scanners_card() -> None:
                 (image,) = client.rest()
             assert isinstance(image, ismrmrd.Image)
             assert image.meta['ImageProcessingHistory'] == ['raki', choice['config']]
+
+
+def test_a_server_takes_names_of_methods_in_any_case() -> None:
+    assert Inline.asked('GATED', reuse=False, device='cpu', gigabytes=1.0) == Inline('gated', gigabytes=1.0)

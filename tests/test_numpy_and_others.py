@@ -87,6 +87,7 @@ def test_objects_and_truncated_files_are_refused(tmp_path: Path) -> None:
         ('fid', b'\0' * 64, 'Bruker raw data: convert it with bruker_to_ismrmrd'),
         ('a.h5.gz', b'\x1f\x8b\x08', 'compressed by gzip: unpack it'),
         ('a.zip', b'PK\x03\x04', 'a zip archive: unpack it'),
+        ('empty.h5', b'', 'an empty file: fetch it again'),
         ('a.txt', b'hello', 'cannot be read as HDF5'),
     ],
 )

@@ -77,3 +77,13 @@ def test_a_full_disk_behind_standard_output_is_told_once(folder: Path) -> None:
     assert done.returncode == 5
     [line] = done.stderr.strip().splitlines()
     assert b'No space left' in line
+
+
+def test_names_that_the_coding_of_the_output_lacks_are_escaped(folder: Path) -> None:
+    """After the work, it must not fail for a letter."""
+    (folder / 'schädel.h5').write_bytes((folder / 'scan.h5').read_bytes())
+    for words in (['info', 'schädel.h5'], ['reconstruct', 'schädel.h5', '--method', 'zero-filled']):
+        environment = os.environ | {'PYTHONIOENCODING': 'ascii'}
+        done = subprocess.run([*RAKI, *words], cwd=folder, env=environment, capture_output=True, check=False)
+        assert (done.returncode, done.stderr) == (0, b'')
+        assert b'sch\\xe4del' in done.stdout

@@ -1,6 +1,7 @@
 """What a comparison looks like in a terminal: directions, marks, prices, slices, 80 columns."""
 
 import re
+from io import BytesIO, TextIOWrapper
 from itertools import product
 from typing import Any
 
@@ -53,9 +54,9 @@ def test_a_best_value_at_a_price_is_hollow_and_the_price_stands_in_its_column(ca
     lines = shown([row('grappa', 0.1), row('sparse', 0.05, point_peak=0.5)], capsys)
     sparse = next(line for line in lines if line.startswith(' sparse'))
     assert '0.0500☆' in sparse
-    assert '0.50!' in sparse
-    assert any(line.startswith('! a price; ☆: best at a price, compared with grappa') for line in lines)
-    assert not any('!' in line for line in shown([row('grappa', 0.1), row('sparse', 0.05)], capsys))
+    assert '0.50†' in sparse
+    assert any(line.startswith('☆: best at a price, compared with grappa') for line in lines)
+    assert not any(mark in line for mark in '☆†' for line in shown([row('grappa', 0.1), row('sparse', 0.05)], capsys))
 
 
 def test_the_widest_table_has_room_in_80_columns(capsys: Capture) -> None:
@@ -91,3 +92,18 @@ def test_rates_and_acs_of_two_axes_are_sorted_by_their_numbers(capsys: Capture) 
 def test_slices_are_named(slices: list[int], seeds: list[int | None], rate: int | str, expected: str) -> None:
     rows = [row('gated', 0.1, slice=index, seed=seed, rate=rate) for index, seed in product(slices, seeds)]
     assert place_of(rows) == expected
+
+
+@pytest.mark.parametrize('coding', ['ascii', 'cp1252', 'latin-1'])
+def test_marks_are_letters_where_the_coding_of_the_output_lacks_them(
+    monkeypatch: pytest.MonkeyPatch, coding: str
+) -> None:
+    """All of them, so that the table has one set; as of a pipe on Windows."""
+    printed = BytesIO()
+    monkeypatch.setattr('sys.stdout', TextIOWrapper(printed, coding, write_through=True))
+    show_comparison([row('grappa', 0.1), row('sparse', 0.05, point_peak=0.5)], 'scan.h5')
+    lines = printed.getvalue().decode(coding).splitlines()
+    sparse = next(line for line in lines if line.startswith('|sparse')).strip('|').split('|')
+    assert (sparse[3].strip(), sparse[5].strip()) == ('0.0500o', '0.50!')
+    assert any(line.startswith('v lower, ^ higher is better; * best') for line in lines)
+    assert any(line.startswith('o: best at a price, compared with grappa') for line in lines)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from raki.evaluation.verdict import COLUMNS, PRICED, STAR, Score, Verdict, verdict_of
+from raki.evaluation.verdict import COLUMNS, PRICE, PRICED, STAR, Score, Verdict, verdict_of
 
 ERROR = COLUMNS[0]
 
@@ -114,3 +114,12 @@ def test_what_was_not_measured_is_neither_best_nor_a_price() -> None:
 )
 def test_where_there_is_nothing_to_compare_it_says_so(rows: list[dict[str, Any]], text: str) -> None:
     assert text in verdict_of(rows).sentence
+
+
+def test_the_price_is_marked_where_it_stands() -> None:
+    """Also of a method that is the best in nothing."""
+    points = next(column for column in COLUMNS if column.name == 'point_peak')
+    rows = [row('grappa', 0.05), row('gated', 0.04, point_peak=0.7), row('raki', 0.06, point_peak=0.6)]
+    marks = [each.mark(points) for each in verdict_of(rows).scores]
+    assert marks == [STAR, PRICE, PRICE]
+    assert verdict_of(rows).limits.endswith(f'({PRICE})')

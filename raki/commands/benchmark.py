@@ -13,7 +13,7 @@ from raki.commands.contest import Contest
 from raki.commands.inputs import ACS, RATES, UsageError, acs_for, open_file, rates_for, shown, sizes_by_axis
 from raki.commands.machine import load
 from raki.commands.origin import versions
-from raki.commands.progress import Steps, Watch
+from raki.commands.progress import Course, Steps, Watch
 from raki.data.save import replacing_all
 from raki.data.scan import Scan, ScanFile
 from raki.data.simulate import Simulation, simulate
@@ -178,7 +178,7 @@ def benchmark_scans(
     n_cells = sum(len(each.rates) * len(each.acs) for each in entrants)
     watch, runs = Watch.of(listener.progress_for), n_cells * contest.runs
     listener.say(f'{len(runs)} cells: {len(entrants)} scan(s), {len(contest.methods)} methods')
-    watch.expect('cell', runs)
+    watch.expect(Course('cell', runs))
     with keeping(folder, len(runs)) as kept:
         bout, before = Bout(contest, kept, listener, watch), load()
         _warm_up(contest, listener.told)

@@ -6,9 +6,11 @@ from typing import Any
 
 import torch
 
+from raki.commands.costs import guess_for
 from raki.commands.info import acs_found, calibration_of
 from raki.commands.job import Job
 from raki.commands.outlook import WHOLE, steps
+from raki.commands.progress import Course, Watch
 from raki.commands.settings import Settings
 from raki.data.damage.examine import warned
 from raki.data.masks import Irregular
@@ -16,7 +18,7 @@ from raki.data.place import named
 from raki.data.sampling import Sampling
 from raki.data.scan import Scan, ScanFile
 from raki.errors import CalibrationError
-from raki.interpolation.calibration import Calibration, Method
+from raki.interpolation.calibration import Calibration, Method, Progress
 from raki.interpolation.fit import Interpolator, ZeroFilling
 from raki.interpolation.harm import held_out
 from raki.interpolation.own import relearnt
@@ -64,7 +66,7 @@ class Plan:
     choices: tuple[Choice, ...]
 
 
-def plan_of(file: ScanFile, job: Job) -> Plan:
+def plan_of(file: ScanFile, job: Job, watch: Watch) -> Plan:
     """Choose as a reconstruction would, which learns on the middle slice, or the volume, for what is tuned.
 
     Raises
@@ -74,7 +76,8 @@ def plan_of(file: ScanFile, job: Job) -> Plan:
     """
     (scan, place), settings, method = _middle(file), job.settings, job.prepared
     slab, told = Slab.of(job.seen(scan), 0, torch.device('cpu'), settings.coils), steps(file, scan)
-    fitted = _fitted(method, slab)
+    watch.expect(Course('plan', [settings.method], guesses=guess_for(scan, job)))
+    fitted = _fitted(method, slab, watch(f'{place}: {settings.method}'))
     return Plan(
         file.path,
         place,
@@ -93,10 +96,10 @@ def plan_of(file: ScanFile, job: Job) -> Plan:
     )
 
 
-def _fitted(method: Method, slab: Slab) -> Interpolator | None:
+def _fitted(method: Method, slab: Slab, progress: Progress) -> Interpolator | None:
     """What is learnt on this slice; None of methods that are trained, which takes longer than a plan may."""
     if slab.is_whole or not hasattr(method, 'with_iterations'):
-        return slab.fitted(method)
+        return slab.fitted(method, progress)
     slab.require_feasible(method)
     return None
 
@@ -121,7 +124,8 @@ def _of_the_file(file: ScanFile, settings: Settings, scan: Scan, slab: Slab) -> 
     lattice = str(pattern.lattice) if isinstance(pattern, Sampling) else 'no regular lattice'
     measured = f'{int(pattern.mask.sum())} of {pattern.mask.numel()} lines were measured'
     yield Choice('mask', settings.mask, (f'{measured}: {lattice}; ACS: {acs}',))
-    yield Choice('slices', None, (f'all slices: 0 to {file.n_slices - 1}',))
+    some = ', such as [0] or [0, 1] for some' * (file.n_slices > 1)
+    yield Choice('slices', None, (f'all slices: 0 to {file.n_slices - 1}{some}',))
     if file.n_frames > 1:
         yield Choice('repetition', None, (f'all frames: {named(file.frames)}',))
 
@@ -169,12 +173,12 @@ def _of_the_method(method: Method, settings: Settings, slab: Slab, fitted: Inter
 
 def _learnt(fitted: Interpolator) -> tuple[str, ...]:
     """What came of it on this slice."""
-    found = list[str]()
+    found, who = list[str](), 'it' if fitted.refinement is None else 'what it starts from, gated,'
     for part in fitted.inner[:1]:
         if isinstance(part.patch_map, Blend):
             found.append(
-                f'it goes {part.patch_map.share:.0%} of the way from grappa to the network: as far as the noise that '
-                'this saves in the object is worth it, as measured lines tell'
+                f'{who} goes {part.patch_map.share:.0%} of the way from grappa to the network: as far as the noise '
+                'that this saves in the object is worth it, as measured lines tell'
             )
             found.append(f'{HELD_OUT}rows of the ACS in blocks, left out in turn, to confirm that share')
     done = fitted.transform.notes if fitted.transform else ()

@@ -9,11 +9,12 @@ from shutil import disk_usage
 
 import torch
 
+from raki.commands.costs import OTHER_FILLS, Size, cost_of
 from raki.commands.figures import draw_figures
 from raki.commands.inputs import UsageError, by, require_ours, sizes_by_axis
 from raki.commands.inputs import shown as printable
 from raki.commands.origin import versions
-from raki.commands.progress import Watch
+from raki.commands.progress import Course, Watch
 from raki.data.masks import Drawn
 from raki.data.sampling import Sampling
 from raki.data.save import kind_of, replacing_all
@@ -133,8 +134,9 @@ def compared(
 ) -> tuple[list[Row], Report]:
     """Compare methods on what is `feasible`, whose first slab is given; cells that are kept are not done again."""
     is_volume, turn = len(file.shape) > 4, {'readout_is_rows': file.readout_is_rows}
-    watch, names = Watch.of(progress_for), [task.name for _ in slices for task in tasks(Bench(first, slices[0], plan))]
-    watch.expect('cell', names, n_fits=1 + plan.n_replicas * plan.is_refitted)
+    watch, every = Watch.of(progress_for), list(tasks(Bench(first, slices[0], plan)))
+    kinds, n_fits = [task.name for task in every] * len(slices), 1 + plan.n_replicas * plan.is_refitted
+    watch.expect(Course('cell', kinds, n_fits, _guesses(plan, first, every, n_fits)))
     rows, shown = list[Row](), dict[int, ShownSlice]()
     for index in slices:
         bench = Bench(first if index == slices[0] else file.read([index]), index, plan)
@@ -150,6 +152,16 @@ def compared(
         'rows': [row.flat() for row in rows],
     }
     return rows, Report(results, shown, first.voxel_size and first.voxel_size[-2:], **turn)
+
+
+def _guesses(plan: Plan, first: Scan, every: Sequence[Task], n_fits: int) -> dict[str, float]:
+    """What cells may cost on a core, by the names of those methods of which anything tells [s]."""
+    found = dict[str, float]()
+    for task in every if plan.device.type == 'cpu' else ():
+        cost = cost_of(task.method, Size.of(replace(first, calibration=None), task.asked.pattern, plan.coils))
+        if cost is not None:
+            found[task.name] = cost.of(n_fits, plan.n_replicas + OTHER_FILLS[type(task.method)])
+    return found
 
 
 def _cells(bench: Bench, kept: Kept | None, watch: Watch, **turn: bool) -> list[Found]:

@@ -119,7 +119,7 @@ def written(plan: 'Plan') -> str:
     head = [
         f'What raki reconstruct chooses for {source}, why, and what was held out to choose it.',
         f'To use it, edited or not: raki reconstruct {source} --config FILE, with this text in FILE; null: automatic.',
-        f'Tuned values are those of {plan.learnt_from}; every slice is tuned by itself.',
+        f'Tuned values are those of {plan.learnt_from}; every slice or volume is tuned by itself.',
     ]
     parts = [_comment(head)]
     for choice in plan.choices:

@@ -6,10 +6,11 @@ from pathlib import Path
 import torch
 
 from raki.commands.catalogue import methods_named
-from raki.commands.inputs import acs_for, rates_for
+from raki.commands.inputs import UsageError, acs_for, open_file, rates_for
 from raki.commands.simulate import simulate_file
 from raki.data.scan import ScanFile
 from raki.data.simulate import Simulation
+from raki.errors import ScanError
 from raki.evaluation.plan import Plan
 
 SCAN = Simulation((160, 128), n_coils=8, noise=0.003)
@@ -20,6 +21,19 @@ FULL = (*QUICK, 'raki')
 """Methods that are compared: what takes a minute, and what takes some."""
 
 RATES, ACS = ('2', '3', '4', '5'), ('24',)
+
+
+def require_simulated(path: Path) -> None:
+    """Raise a UsageError where the scan would replace one that is not simulated."""
+    if path.is_file() and not _is_simulated(path):
+        raise UsageError(f'{path} is there, and was not simulated: choose another folder with -o')
+
+
+def _is_simulated(path: Path) -> bool:
+    try:
+        return open_file(path).facts.get('source') == 'raki simulate'
+    except ScanError:
+        return False
 
 
 def simulated(path: Path) -> str:

@@ -105,8 +105,15 @@ def method_names() -> Collection[str]:
 
 
 def methods_starting(incomplete: str) -> list[str]:
-    """Names of methods to complete a word with."""
-    return sorted(name for name in method_names() if name.startswith(incomplete.lower()))
+    """Names that a comparison takes, to complete a word with."""
+    return sorted(name for name in method_names() if name.startswith(incomplete))
+
+
+def own_methods_starting(incomplete: str) -> list[str]:
+    """Names that a reconstruction takes, which knows no outside references, to complete a word with."""
+    from raki.commands.catalogue import METHODS
+
+    return sorted(name for name in METHODS if name.startswith(incomplete))
 
 
 def sizes_of(option: str, text: str) -> tuple[int, ...]:

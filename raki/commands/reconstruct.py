@@ -8,12 +8,13 @@ from typing import Any
 
 import torch
 
+from raki.commands.costs import guess_for
 from raki.commands.fits import Given, Kept, keeping
 from raki.commands.inputs import shown
 from raki.commands.job import Job
 from raki.commands.origin import inputs_of, named, require_unchanged, stamps_of, versions
 from raki.commands.parts import Done, Part, Wanted, done_with, parts_of
-from raki.commands.progress import Left, Watch
+from raki.commands.progress import Course, Watch
 from raki.commands.workers import each_done
 from raki.data.images.outputs import output_of, reconstruction_writer
 from raki.data.mrd.description import scanner_of
@@ -25,9 +26,6 @@ from raki.pipeline import INTENSITY
 
 NOT_FILLED = 'nothing was filled in: all lines of the acquired range were measured'
 """What is noted of a fully sampled scan."""
-
-VOLUME_SECONDS = {'grappa': 2.2e-8, 'gated': 2.0e-7}
-"""CPU time that a volume takes, per sample and coil, by method, as `benchmarks/volume_memory.py` finds it [s]."""
 
 TIMES = ('seconds_fit', 'seconds_fill')
 """What differs from run to run, so that outputs do not hold it: the same run gives the same bytes."""
@@ -72,7 +70,8 @@ def reconstruct_file(
         return lambda progress: done_with(part, job, progress, wanted, fitted)
 
     with keeping(save_fit) as fits, reconstruction_writer(output, len(places)) as writer:  # images come first
-        parts, wholes = _expected(parts_of(file, slices, frames, job), course, len(places), asked.method), list[bool]()
+        found, wholes, n_fits = parts_of(file, slices, frames, job), list[bool](), 0 if given else 1
+        parts = _expected(found, course, job, len(places), n_fits, n_workers)
         for part, done in each_done(parts, prepared, n_workers, course, asked.method):
             kept.add(done.fit)
             wholes.append(done.is_whole)
@@ -90,21 +89,16 @@ def reconstruct_file(
     return manifest
 
 
-def _expected(parts: Iterable[Part], watch: Watch, n_images: int, method: str) -> Iterator[Part]:
-    """The same parts; when the first is there it is known how many there are."""
+def _expected(
+    parts: Iterable[Part], watch: Watch, job: Job, n_images: int, n_fits: int, n_workers: int
+) -> Iterator[Part]:
+    """The same parts; when the first is there it is known how many there are, and what they may cost."""
     for number, part in enumerate(parts):
         if not number:
             unit = 'slice' if part.scan.n_phase_axes == 1 else 'volume'
-            watch.expect(unit, [method] * (n_images // len(part.places)), guess=_guess(part.scan, method))
+            kinds, guesses = [job.settings.method] * (n_images // len(part.places)), guess_for(part.scan, job, n_fits)
+            watch.expect(Course(unit, kinds, guesses=guesses, n_at_once=n_workers))
         yield part
-
-
-def _guess(scan: Scan, method: str) -> Left | None:
-    """What a volume may cost; slices are over soon, and trained methods tell by their steps."""
-    if scan.n_phase_axes == 1 or method not in VOLUME_SECONDS:
-        return None
-    seconds = VOLUME_SECONDS[method] * scan.kspace.numel() * scan.n_coils
-    return Left(seconds, is_whole=True, basis='from its size, for one core', factor=3)
 
 
 def _not_filled(wholes: list[bool]) -> list[str]:

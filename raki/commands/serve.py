@@ -40,7 +40,7 @@ class Inline:
     @classmethod
     def asked(cls, method: str, reuse: bool, device: str | None, gigabytes: float) -> 'Inline':
         """As options of the command line say; a ValueError if there is no such method, device or memory."""
-        inline = cls(method, reuse, choose_device(device), gigabytes)
+        inline = cls(method.lower(), reuse, choose_device(device), gigabytes)
         inline.service()
         return inline
 

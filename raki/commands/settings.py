@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Self
 
 import typer
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
 from raki.commands import inputs
 
@@ -26,6 +26,11 @@ FaithfulOption = Annotated[
 ]
 PhiOption = Annotated[bool, typer.Option('--keep-phi', help='Write who the patient is, too, where the scan tells.')]
 DeviceOption = Annotated[str | None, typer.Option(help='Such as cpu or cuda; default: the GPU where there is one.')]
+
+
+def _several(value: object) -> object:
+    """A number as a list of one; a tuple of what is a list, as nothing is converted afterwards."""
+    return (value,) if type(value) is int else tuple(value) if isinstance(value, list) else value
 
 
 class Reading(BaseModel):
@@ -68,12 +73,14 @@ class Settings(Reading):
         IN_ANY_CASE,
         typer.Option(
             help='gated, grappa, spirit, sparse, zero-filled, raki, raki-complex, rraki or iraki.',
-            autocompletion=inputs.methods_starting,
+            autocompletion=inputs.own_methods_starting,
         ),
     ] = 'gated'
-    slices: Annotated[tuple[int, ...] | None, typer.Option('--slices', '--slice', help='Slices, counted from 0.')] = (
-        None
-    )
+    slices: Annotated[
+        tuple[int, ...] | None,
+        BeforeValidator(_several),
+        typer.Option('--slices', '--slice', help='Slices, counted from 0.'),
+    ] = None
     repetition: Annotated[int | None, typer.Option(help='Only this repetition, by its counter.')] = None
     contrast: Annotated[int | None, typer.Option(help='Only this contrast (echo).')] = None
     phase: Annotated[int | None, typer.Option(help='Only this cardiac phase.')] = None
@@ -93,9 +100,7 @@ class Settings(Reading):
     spikes: Annotated[
         str,
         IN_ANY_CASE,
-        typer.Option(
-            help='What to do about spikes and lost blocks of samples: warn, drop (replace them) or keep.',
-        ),
+        typer.Option(help='What to do about spikes and lost blocks of samples: warn, drop (replace them) or keep.'),
     ] = 'warn'
     fit: Annotated[
         Path | None, typer.Option(help='Fill in with what --save-fit wrote of a scan of the same lines; learn nothing.')

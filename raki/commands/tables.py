@@ -1,6 +1,7 @@
 """Tables for a person at a terminal: what is in a file, and what a comparison comes to."""
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from statistics import stdev
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,9 @@ MIN_WIDTH = 80
 SHOWN = 3
 """How many kinds of frames, cautions, or reasons against a reconstruction a description lists."""
 
+LETTERS = str.maketrans('★☆†↓↑±–…', '*o!v^~-.')
+"""Instead of marks, where these cannot be printed."""
+
 MORE = 'and {}: --json lists all'
 
 SECTIONS = ('repetitions', 'steps', 'cautions', 'missing', 'verdict')
@@ -36,9 +40,25 @@ def escape(text: str) -> str:
 
 def show(table: Table, width: int = MIN_WIDTH) -> None:
     """Print a table to standard output, at least so many columns wide."""
+    _print(table, width)
+
+
+def _print(what: Table | str, width: int) -> None:
+    """Print to standard output, with letters for marks where its coding lacks any of these."""
     console = Console()
     console.width = max(console.width, width)
-    console.print(table)
+    with console.capture() as captured:
+        console.print(what, highlight=False)
+    text = captured.get()
+    sys.stdout.write(text if _can_hold(console.encoding, text) else text.translate(LETTERS))
+
+
+def _can_hold(coding: str, text: str) -> bool:
+    try:
+        text.encode(coding)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def description_table(description: Mapping[str, Any]) -> Table:
@@ -123,10 +143,8 @@ def _readable(value: object) -> str:
 ARROWS = {'low': '↓', 'high': '↑'}
 """Which way figures are better."""
 
-OVER_LIMIT = '!'
-"""Of a figure that is the price of a method."""
-
-STYLES = {'★': 'green', '☆': 'yellow', OVER_LIMIT: 'yellow'}
+STYLES = {'★': 'green', '☆': 'yellow', '†': 'yellow'}
+"""Of a figure by its mark, see `raki.evaluation.verdict`."""
 
 HEADS = {'noise (g)': 'noise\n(g) {}', 'small points': 'small\npoints {}'}
 """Headings in two lines, so that the table has room in 80 columns; others have the arrow below."""
@@ -178,13 +196,12 @@ def verdict_table(verdict: 'Verdict', rows: 'Sequence[Row]', name: str) -> Table
 def _legend(verdict: 'Verdict', star: str, *, has_spread: bool) -> list[str]:
     lines = [f'↓ lower, ↑ higher is better; {star} best at this R and ACS']
     lines += ['± standard deviation over slices and seeds'] * has_spread
-    return lines + [f'{OVER_LIMIT} a price; {verdict.limits}'] * any(score.prices for score in verdict.scores)
+    return lines + [verdict.limits] * any(score.prices for score in verdict.scores)
 
 
 def _figure(score: 'Score', column: 'Column') -> str:
     """Write a figure and its mark."""
-    is_price = any(price.column is column for price in score.prices)
-    mark = score.mark(column) or OVER_LIMIT * is_price
+    mark = score.mark(column)
     value, written = score.values[column.name], column.written(score.values[column.name])
     if value is not None and len(written) > LONGEST:
         written = f'{value:.0f}'
@@ -202,9 +219,7 @@ def _spreads(rows: 'Sequence[Row]') -> dict[tuple[str, object, object], float]:
 
 def show_text(text: str) -> None:
     """Print text to standard output, in lines as wide as a table."""
-    console = Console()
-    console.width = max(console.width, MIN_WIDTH)
-    console.print(escape(text), highlight=False)
+    _print(escape(text), MIN_WIDTH)
 
 
 def show_comparison(rows: 'Sequence[Row]', name: str) -> None:

@@ -4,6 +4,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from statistics import mean
 from types import FrameType
 
 from rich.box import SIMPLE_HEAD
@@ -14,6 +15,7 @@ from rich.table import Table
 from raki.commands.batch.pool import Watcher
 from raki.commands.batch.records import Outcome
 from raki.commands.batch.tasks import Task
+from raki.commands.progress import WORTH_SAYING, spoken
 from raki.commands.tables import escape
 from raki.data.signals import handled
 
@@ -33,35 +35,69 @@ REPEATED = ('SIGHUP', 'SIGXCPU')
 """Those that come again by themselves."""
 
 
+class _Pace:
+    """How fast scans get on, as those tell that were reconstructed."""
+
+    def __init__(self, n_scans: int) -> None:
+        self.n_scans, self.n_over, self._seconds = n_scans, 0, list[float]()
+        self._running, self._n_at_once = set[Task](), 1
+
+    def started(self, task: Task) -> None:
+        """Another one is at work."""
+        self._running.add(task)
+        self._n_at_once = max(self._n_at_once, len(self._running))
+
+    def finished(self, task: Task, seconds: float, *, is_new: bool) -> None:
+        """One is over."""
+        self._running.discard(task)
+        self.n_over += 1
+        if is_new:
+            self._seconds.append(seconds)
+
+    @property
+    def left(self) -> str:
+        """How long the rest may take, where that is worth saying."""
+        n_left = self.n_scans - self.n_over
+        seconds = n_left * mean(self._seconds) / min(n_left, self._n_at_once) if self._seconds and n_left else 0.0
+        return f', about {spoken(seconds)} to go' if seconds >= WORTH_SAYING else ''
+
+
 class BatchLines(Watcher):
     """A line for every scan that is over, where nobody watches."""
 
     def __init__(self, n_scans: int, log: Callable[[str], object]) -> None:
-        self._n_scans, self._log, self._n_over = n_scans, log, 0
+        self._pace, self._log = _Pace(n_scans), log
+
+    def started(self, task: Task) -> None:
+        """A worker has this scan."""
+        self._pace.started(task)
 
     def finished(self, task: Task, outcome: Outcome, seconds: float, *, is_new: bool) -> None:
         """Write what came of a scan."""
-        self._n_over += 1
+        self._pace.finished(task, seconds, is_new=is_new)
         told = _cells(task, outcome, seconds, is_new=is_new)
-        self._log(f'{self._n_over} of {self._n_scans}: {", ".join(text for text in told if text)}')
+        said = ', '.join(text for text in told if text)
+        self._log(f'{self._pace.n_over} of {self._pace.n_scans}: {said}{self._pace.left}')
 
 
 class BatchTable(Watcher):
     """Scans that are being reconstructed, and as many of those that are over as there is room for."""
 
     def __init__(self, n_scans: int, live: Live) -> None:
-        self._n_scans, self._live = n_scans, live
+        self._pace, self._live = _Pace(n_scans), live
         self._running: dict[Task, float] = {}
         self._over: list[tuple[str, ...]] = []
         self._n_failed = 0
 
     def started(self, task: Task) -> None:
         """A worker has this scan."""
+        self._pace.started(task)
         self._running[task] = time.monotonic()
         self.tick()
 
     def finished(self, task: Task, outcome: Outcome, seconds: float, *, is_new: bool) -> None:
         """Keep what came of a scan."""
+        self._pace.finished(task, seconds, is_new=is_new)
         self._running.pop(task, None)
         self._over.append(_cells(task, outcome, seconds, is_new=is_new))
         self._n_failed += not outcome.is_done
@@ -77,7 +113,7 @@ class BatchTable(Watcher):
             table.add_row(*map(escape, cells))
         for task, since in self._running.items():
             table.add_row(escape(str(task.scan)), 'running', '', f'{time.monotonic() - since:.0f} s', '')
-        table.caption = f'{len(self._over)} of {self._n_scans} over, {self._n_failed} failed'
+        table.caption = f'{len(self._over)} of {self._pace.n_scans} over, {self._n_failed} failed{self._pace.left}'
         self._live.update(table, refresh=True)
 
 

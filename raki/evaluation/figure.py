@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from torch import Tensor
 
 from raki.evaluation.paper import BAR, GAP, LEFT, LINE, NOTE, POINTS, TICKS, TITLE, Paper
-from raki.evaluation.sheet import PRICE, Region, Sheet, Strip
-from raki.evaluation.verdict import PRICED, STAR
+from raki.evaluation.sheet import Region, Sheet, Strip
+from raki.evaluation.verdict import PRICE, PRICED, STAR
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -77,7 +77,9 @@ class Plan:
         if min(spacings) < 1 or min(sizes) < 0 or self.n_replicas < 0 or self.n_replicas == 1:
             raise ValueError(
                 f'rates must be 1 or more, ACS lengths 0 or more, replicas 0 or at least 2, '
-                f'got {", ".join(map(str, self.rates))}, {self.acs}, {self.n_replicas}'
+                f'got rates {", ".join(map(str, self.rates))}, '
+                f'ACS {", ".join(str(labelled(size)) for size in self.acs)} '
+                f'and {self.n_replicas} replicas'
             )
 
     def asked(self, scan: Scan) -> 'list[Asked]':

@@ -14,10 +14,7 @@ from torch.nn.functional import avg_pool2d
 
 from raki.evaluation.pictures import image_of
 from raki.evaluation.report import Report, ShownCell
-from raki.evaluation.verdict import COLUMNS, STAR, Column, Score, verdict_of
-
-PRICE = '†'
-"""Of a figure that is worse than the baseline's by more than its limit."""
+from raki.evaluation.verdict import COLUMNS, STAR, Score, verdict_of
 
 ROUND = (1, 1.5, 2, 3, 4, 5, 6, 8)
 """Errors are amplified by one of these times a power of ten [1]."""
@@ -49,7 +46,7 @@ class Written(NamedTuple):
 
     text: str
     mark: str = ''
-    """STAR or PRICED of the verdict, PRICE, or nothing."""
+    """STAR, PRICED or PRICE of the verdict, or nothing."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -140,12 +137,8 @@ def _strip(score: Score, cell: ShownCell, reference: Tensor, inside: Tensor) -> 
     image, gfactor = image_of(cell.image), None
     if cell.gfactor is not None:
         gfactor = torch.where(inside, image_of(cell.gfactor), torch.nan)
-    figures = [Written(column.written(score.values[column.name]), _mark(score, column)) for column in COLUMNS]
+    figures = [Written(column.written(score.values[column.name]), score.mark(column)) for column in COLUMNS]
     return Strip(score.method, image, (image - reference).abs(), gfactor, figures)
-
-
-def _mark(score: Score, column: Column) -> str:
-    return PRICE if any(price.column == column for price in score.prices) else score.mark(column)
 
 
 def _round(factor: float) -> float:
@@ -178,7 +171,7 @@ def _note(report: Report, rows: Sequence[Mapping[str, Any]], window: float, ampl
     if any(each['gfactor_mean'] is not None for each in rows):
         sentences.append(f'g-factors: in the object, from {settings["n_replicas"]} replicas.')
     if any(score.best for score in own.scores):
-        sentences.append(f'{STAR}: best. {own.limits} ({PRICE}).')
+        sentences.append(f'{STAR}: best. {own.limits}.')
     return sentences
 
 

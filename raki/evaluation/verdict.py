@@ -23,8 +23,8 @@ part of the baseline's error in the object [1]."""
 VISIBLE = 1.1
 """Methods differ visibly where the error of the baseline is so many times the least [1]."""
 
-STAR, PRICED = '★', '☆'
-"""Of the best value, and of one that has a price."""
+STAR, PRICED, PRICE = '★', '☆', '†'
+"""Of the best value, of one that has a price, and of the figure that is the price."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,9 @@ class Score:
     """Names of columns in which no other method is better."""
 
     def mark(self, column: Column) -> str:
-        """A star for the best value; a hollow one where error or noise are least at a price."""
+        """PRICE where it is paid, a star for the best value, a hollow one where error or noise are least at a price."""
+        if any(price.column == column for price in self.prices):
+            return PRICE
         if column.name not in self.best:
             return ''
         return PRICED if self.prices and column.name in ('nrmse_object', 'gfactor_mean') else STAR
@@ -106,7 +108,7 @@ class Verdict:
         """What a price is, in words."""
         return (
             f'{PRICED}: best at a price, compared with {self.baseline}: small points more than {LOST_POINTS} lower, '
-            f'ghosts more than {MORE_GHOSTS} higher, or bias higher by more than {MORE_BIAS} of its error'
+            f'ghosts more than {MORE_GHOSTS} higher, or bias higher by more than {MORE_BIAS} of its error ({PRICE})'
         )
 
 
