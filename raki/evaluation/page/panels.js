@@ -89,7 +89,9 @@ function writeMetrics() {
   const entry = (name, row) => {
     const column = data.columns[name];
     const text = `${column.label} ${figure(column, row[name])}`;
-    return element('span', { title: column.about, ...(isBest(name, row[name]) && { class: 'least' }) }, text);
+    if (!isBest(name, row[name])) return element('span', { title: column.about }, text);
+    const { mark, class: kind, title } = star(scoreOf(row.method));
+    return element('span', { title: [column.about, title].filter(Boolean).join('; '), class: `least ${kind}` }, `${text}\u00a0${mark}`);
   };
   for (const { layer, method, metrics } of viewer.tiles) {
     if (!metrics) continue;
