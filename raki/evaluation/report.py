@@ -201,8 +201,16 @@ def _short(value: float | None) -> str:
 
 
 def _warnings(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    where = '{method}, R = {rate}, ACS {acs}'
-    return list(dict.fromkeys(f'{where.format(**row)}: {text}' for row in rows for text in row['warnings']))
+    """Each once, with where it is found; what is wrong with a slice itself, all of its cells say."""
+    found = list[str]()
+    for index in dict.fromkeys(row['slice'] for row in rows):
+        own = [row for row in rows if row['slice'] == index]
+        common = set[str]().union(*(row['warnings'] for row in own)).intersection(*(row['warnings'] for row in own))
+        for row in own:
+            where = '{method}, R = {rate}, ACS {acs}'.format(**row)
+            everywhere = f'every method and rate, slice {index}' if len(own) > 1 else where
+            found += [f'{everywhere if text in common else where}: {text}' for text in row['warnings']]
+    return list(dict.fromkeys(found))
 
 
 def _facts(report: Report) -> list[str]:
