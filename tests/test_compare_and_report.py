@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import zlib
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -391,7 +392,6 @@ def test_the_report_opens_with_the_verdict_and_at_its_rate(file: ScanFile, tmp_p
     text = (tmp_path / 'report.html').read_text(encoding='utf-8')
     assert f'<h1>{verdict.sentence}</h1>' in text
     assert verdict.limits[1:] in text
-
     for column in verdict.columns:
         assert f'{column.label}, {column.about}' in text
 
@@ -419,6 +419,7 @@ def test_the_report_says_how_noisy_its_reference_is(tmp_path: Path, is_true: boo
     assert (row['noise_floor'] == 0) == is_true
     told = f'own noise is {row["noise_floor"]:.4f} on the scale of the error, below which nothing can be judged.'
     assert (told in (tmp_path / 'out' / 'report.html').read_text(encoding='utf-8')) != is_true
+
 
 def test_a_report_without_noise_maps_says_nothing_about_them(file: ScanFile, tmp_path: Path) -> None:
     compared(file, tmp_path / 'out', planned({'grappa': Grappa()}, (2,), (16,), n_replicas=0))

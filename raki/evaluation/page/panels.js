@@ -93,10 +93,11 @@ function writeMetrics() {
     const { mark, class: kind, title } = star(scoreOf(row.method));
     return element('span', { title: [column.about, title].filter(Boolean).join('; '), class: `least ${kind}` }, `${text}\u00a0${mark}`);
   };
+  const noiseFloor = Number.isFinite(shown[0]?.row.noise_floor) ? [entry('noise_floor', shown[0].row)] : [];
   for (const { layer, method, metrics } of viewer.tiles) {
     if (!metrics) continue;
     const panel = method !== null && viewer.panel(method);
-    if (!panel) { metrics.textContent = method === null ? ABOUT[layer] : 'not computed here'; continue; }
+    if (!panel) { metrics.replaceChildren(...(method !== null ? ['not computed here'] : layer === 'image' ? noiseFloor : [ABOUT_OBJECT])); continue; }
     if (MAPS.includes(layer) && !panel[layer] && !data.summary) { metrics.textContent = 'no map in this file'; continue; }
     const names = Object.keys(data.columns).filter((name) => data.columns[name].under === layer);
     metrics.replaceChildren(...names.map((name) => entry(name, panel.row)),
