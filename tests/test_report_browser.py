@@ -250,6 +250,9 @@ def test_browser_begins_with_the_verdict_for_who_reads_by_keyboard(browser: 'Bro
     visit.context.close()
 
 
+def test_browser_follows_a_link_and_writes_one(browser: 'Browser', report: Path) -> None:
+    link = '#slice=1&rate=3&acs=16&seed=1&method=grappa&method=raki&zoom=2,0.25,0.3'
+    visit = Visit(browser, report, link)
     visit.wait_for(slice=1, rate=3, seed=1)
     methods = visit.page.locator('figure[data-layer=image]').evaluate_all('all => all.map(one => one.dataset.method)')
     assert methods == ['', 'grappa', 'raki']

@@ -1,6 +1,6 @@
 // Few curves over the rate, and error over retained signal; drawn by plotly, where the page has it.
 
-const METHOD_COLOURS = ['#8a8f98', '#e08214', '#2f8fd3', '#c44e9c', '#2ba36f', '#c9a90c', '#8f6bd6', '#d1495b'];
+const METHOD_COLOURS = ['#7f858e', '#d07000', '#2f8fd3', '#c44e9c', '#23945f', '#a08500', '#8f6bd6', '#d1495b'];
 const SYMBOLS = ['circle', 'square', 'diamond', 'triangle-up', 'cross', 'x', 'star', 'triangle-down'];
 const MARKS = { circle: '●', square: '■', diamond: '◆', 'triangle-up': '▲', cross: '✚', x: '✖', star: '★', 'triangle-down': '▼' };
 const SIZES = { large: { height: 340 }, small: { height: 210 } };

@@ -40,7 +40,7 @@ function tile(layer, method) {
 
 function worstButton(method) {
   return element('button', {
-    type: 'button', class: 'worst screen', title: 'Zoom all panels to where this error is largest (w)',
+    type: 'button', class: 'worst screen', 'aria-label': `worst region of ${method}`, title: 'Zoom all panels to where this error is largest (w)',
     onclick: () => showWorst(method),
   }, 'worst region');
 }
