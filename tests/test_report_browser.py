@@ -167,6 +167,9 @@ def test_browser_fits_every_window(browser: 'Browser', request: pytest.FixtureRe
         assert table['x'] + table['width'] <= width
         reference, winner = (visit.box(f'[data-layer=image]{name} canvas') for name in ('[data-method=""]', '.chosen'))
         assert reference['x'] + reference['width'] <= winner['x'] + 2
+        assert winner['x'] - reference['x'] - reference['width'] < 15 or width > 400  # nothing shows between them
+        figures = [visit.box(f'[data-layer=image][data-method="{name}"]')['height'] for name in ('', 'raki')]
+        assert figures[0] >= figures[1] or width > 400  # nor below the reference, which stays where others scroll
         assert winner['x'] + winner['width'] <= width
     assert visit.page.evaluate('document.documentElement.scrollWidth') <= width
     assert visit.complaints == []
@@ -207,9 +210,6 @@ def test_browser_says_beside_a_noise_map_what_it_costs(visit: Visit) -> None:
     assert visit.page.locator('figure[data-layer=gfactor][data-method=grappa] .cost.priced').count() == 0
 
 
-def test_browser_follows_a_link_and_writes_one(browser: 'Browser', report: Path) -> None:
-    link = '#slice=1&rate=3&acs=16&seed=1&method=grappa&method=raki&zoom=2,0.25,0.3'
-    visit = Visit(browser, report, link)
 def test_browser_marks_what_is_best_at_a_price_everywhere(browser: 'Browser', report: Path, tmp_path: Path) -> None:
     """Under images and in the table of all figures, too: hollow and amber, with the price for who points at it."""
     head, start, rest = report.read_text(encoding='utf-8').partition('<script type="application/json" id="data">')
