@@ -152,6 +152,10 @@ def test_what_was_not_measured_may_be_a_price(figures: dict[str, Any], text: str
     [
         ([row('zero-filled', 0.1, energy_ratio=0.0)], 'nothing was filled in'),
         ([row('grappa', 0.05)], 'grappa has an error of 0.0500; nothing else was compared'),
+        (
+            [row('zero-filled', 0.1, energy_ratio=0.0), row('grappa', 0.05), row('gated', 0.1, energy_ratio=0.0)],
+            'grappa has an error of 0.0500; zero-filled and gated filled nothing in.',
+        ),
     ],
 )
 def test_where_there_is_nothing_to_compare_it_says_so(rows: list[dict[str, Any]], text: str) -> None:

@@ -226,7 +226,9 @@ def _sentence(every: Mapping[tuple[Label, Label], Sequence[Score]], cell: tuple[
     winner = min(filling, key=lambda score: score.values[error.name] or 0.0)
     value = winner.values[error.name] or 0.0
     if len(filling) == 1:
-        return f'{where}, {winner.method} has an error of {error.written(value)}; nothing else was compared.'
+        idle = ' and '.join(score.method for score in every[cell] if not score.fills)
+        alone = f'{idle} filled nothing in' if idle else 'nothing else was compared'
+        return f'{where}, {winner.method} has an error of {error.written(value)}; {alone}.'
     others = {score.method: score for score in filling if score.method != winner.method}
     rival = others.get(baseline) or min(others.values(), key=lambda score: score.values[error.name] or 0.0)
     ratio = value / (rival.values[error.name] or value or 1.0)

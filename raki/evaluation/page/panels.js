@@ -81,15 +81,16 @@ async function loadTiles() {
 
 function writeMetrics() {
   const shown = viewer.methods().map((method) => viewer.panel(method)).filter(Boolean);
+  const filling = shown.filter(({ method }) => scoreOf(method)?.fills);
   const isBest = (name, value) => {
-    const values = shown.map(({ row }) => row[name]).filter(Number.isFinite);
+    const values = filling.map(({ row }) => row[name]).filter(Number.isFinite);
     const { best } = data.columns[name];
     return best && Math.min(...values) < Math.max(...values) && value === (best === 'low' ? Math.min(...values) : Math.max(...values));
   };
   const entry = (name, row) => {
     const column = data.columns[name];
     const text = `${column.label} ${figure(column, row[name])}`;
-    if (!isBest(name, row[name])) return element('span', { title: column.about }, text);
+    if (!scoreOf(row.method).fills || !isBest(name, row[name])) return element('span', { title: column.about }, text);
     const { mark, class: kind, title } = star(scoreOf(row.method));
     return element('span', { title: [column.about, title].filter(Boolean).join('; '), class: `least ${kind}` }, `${text}\u00a0${mark}`);
   };
