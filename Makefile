@@ -6,8 +6,8 @@ STAMP := $(VENV)/.ready
 DEMO := demo
 LOWEST := .venv-lowest
 
-# Idle OpenMP threads must sleep: spinning ones make small matrix products many times slower on a busy machine.
-export OMP_WAIT_POLICY := PASSIVE
+# Idle OpenMP threads must sleep soon, as those of the command line do: benchmarks/idle_threads.py.
+export GOMP_SPINCOUNT := 3000
 
 .PHONY: setup demo test lowest wheel check docs notebooks label clean
 

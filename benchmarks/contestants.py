@@ -7,18 +7,17 @@ from torch import Tensor
 from raki.commands.catalogue import methods_named
 from raki.data.masks import Pattern
 from raki.evaluation.outside import Baseline
-from raki.grappa.method import Grappa
 from raki.interpolation.calibration import Method
 from raki.interpolation.fit import Filler, fit
 
-PLAIN_NAME, PLAIN = 'plain-grappa', Grappa(calibration='measured')
+PLAIN_NAME = 'plain-grappa'
+PLAIN = methods_named([PLAIN_NAME])[PLAIN_NAME]
 """Automatic GRAPPA that learns from the measured ACS alone."""
 
 
 def contestants(names: Sequence[str]) -> dict[str, Method | Baseline]:
     """Look methods and outside references up, ValueError if there is none of a name."""
-    found = methods_named([name for name in names if name != PLAIN_NAME])
-    return {name: PLAIN if name == PLAIN_NAME else found[name] for name in names}
+    return methods_named(names)
 
 
 def fitted(method: Method | Baseline, measured: Tensor, pattern: Pattern) -> Filler:

@@ -88,10 +88,8 @@ def main() -> None:
     totals = summary(rows)
     for rate, methods in totals.items():
         for method, told in methods.items():
-            values = (
-                f'{figure} {told.get(f"mean_{figure}", 0):.3f} ({told.get(f"worst_{figure}", 0):.3f})'
-                for figure in WORSE
-            )
+            known = [figure for figure in WORSE if f'mean_{figure}' in told]
+            values = (f'{figure} {told[f"mean_{figure}"]:.3f} ({told[f"worst_{figure}"]:.3f})' for figure in known)
             print(f'all R={rate} {method:14} {" ".join(values)}')
     if options.json:
         machine = {'processor': platform.processor() or platform.machine(), 'cores': os.cpu_count()}

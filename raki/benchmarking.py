@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from raki.commands.inputs import as_usage_error, seed_for, shown
+from raki.commands.inputs import as_usage_error, methods_starting, seed_for, shown
 from raki.commands.progress import progress_bars
 from raki.commands.settings import DeviceOption
 from raki.endings import one_line
@@ -23,7 +23,10 @@ def benchmark(
         list[str] | None, typer.Option(help='Accelerations: --rates 3 4 5; of volumes (Rz x Ry): 2x2.')
     ] = None,
     acs: Annotated[list[str] | None, typer.Option(help='Lines of the ACS: --acs 24; of volumes: 16x24.')] = None,
-    methods: Annotated[list[str] | None, typer.Option(help='Methods of raki; default: all, networks too.')] = None,
+    methods: Annotated[
+        list[str] | None,
+        typer.Option(help='Methods of raki; default: all, networks too.', autocompletion=methods_starting),
+    ] = None,
     peers: Annotated[
         list[str], typer.Option(help='Of others: espirit, l1-wavelet (sigpy), bart-pics, pygrappa; all or none.')
     ] = ['all'],  # noqa: B006

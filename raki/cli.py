@@ -12,6 +12,7 @@ import typer
 
 from raki import benchmarking, many, serving, starting
 from raki.commands import inputs
+from raki.commands.idle import brief_waits
 from raki.commands.inputs import as_usage_error, line_of, shown
 from raki.commands.progress import progress_bars
 from raki.commands.settings import (
@@ -222,7 +223,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv) or ['--help']
     is_debugging = '--debug' in arguments
     arguments = [argument for argument in arguments if argument != '--debug']
-    os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')  # idle threads that spin make a busy machine many times slower
+    os.environ.update(brief_waits(os.environ))
     open_streams()
     try:
         with terminable():

@@ -88,7 +88,7 @@ def _of(model: type[BaseModel], given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _from(config: Path | None, model: type[BaseModel]) -> dict[str, Any]:
-    if config is None:
+    if config is None or model is not Settings:
         return {}
     from raki.commands.config import settings_in
 

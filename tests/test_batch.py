@@ -448,6 +448,24 @@ def test_the_command_line_beats_the_file(scans: Path, tmp_path: Path, capsys: py
     assert (found['method'], found['slice'], found['crop']) == ('zero-filled', [0], False)
 
 
+def test_a_batch_takes_settings_from_a_file(scans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Options of SLURM are no settings of a reconstruction, and do not look for theirs in it."""
+    (tmp_path / 'c.yaml').write_text('method: zero-filled\nslices: [1]\ncombine: walsh\n')
+    words = [
+        'batch',
+        str(scans / 'scan1.h5'),
+        '-o',
+        str(tmp_path / 'o'),
+        '--config',
+        str(tmp_path / 'c.yaml'),
+        '--json',
+    ]
+    capsys.readouterr()
+    assert main([*words, '--slices', '0']) == 0
+    options = json.loads(capsys.readouterr().out)['options']
+    assert (options['method'], options['slices'], options['combine']) == ('zero-filled', [0], 'walsh')
+
+
 def test_settings_in_a_pipe_are_refused_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     os.mkfifo(tmp_path / 'c.yaml')
     assert main(['reconstruct', 'scan.h5', '--config', str(tmp_path / 'c.yaml')]) == 2

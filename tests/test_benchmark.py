@@ -24,6 +24,7 @@ from raki.data.sampling import undersample
 from raki.data.save import write_scan
 from raki.data.simulate import Simulation, simulate
 from raki.evaluation.baseline import Baseline, MeasuredOnly
+from raki.evaluation.benchmark_page import best_of
 from raki.evaluation.compare import Bench, Task, tasks
 from raki.evaluation.kept import FOLDER
 from raki.evaluation.peers import PEERS, PyGrappa
@@ -213,6 +214,28 @@ def test_where_nothing_can_be_measured_what_was_there_stays(capsys: Capture) -> 
     assert sorted(path.name for path in Path('out').iterdir()) == sorted(FILES)
 
 
+def test_names_are_taken_in_any_case() -> None:
+    found, absent, _ = methods_of(['Plain-GRAPPA', 'Gated', 'Zero-Filled'], ['None'], [])
+    assert (list(found), absent) == (['plain-grappa', 'gated', 'zero-filled'], [])
+    twice = methods_of(['GRAPPA', 'ESPIRIT'], ['Espirit', 'BART-pics'], [])
+    assert sorted([*twice[0], *twice[1]]) == ['bart-pics', 'espirit', 'grappa', 'plain-grappa']
+
+
+@pytest.mark.usefixtures('folder')
+def test_nobody_is_shown_noise_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[object] = []
+    done = Task.done
+
+    def watched(task: Task, bench: Bench, *others: Any) -> Cell:
+        seen.append(bench.scan.noise)
+        return done(task, bench, *others)
+
+    monkeypatch.setattr(Task, 'done', watched)
+    assert simulate(SMALL).noise is not None
+    assert run('--rates', '2', '--methods', 'grappa') == 0
+    assert seen == [None, None]
+
+
 @pytest.mark.usefixtures('folder')
 @pytest.mark.parametrize(
     ('words', 'said'),
@@ -390,11 +413,35 @@ def test_the_least_error_in_all_cells_wins_at_its_price() -> None:
     assert [each.method for each in found.methods] == ['zero', 'few', 'x', 'plain-grappa']
 
 
+def test_of_one_cell_there_is_no_mean_and_no_worst() -> None:
+    found = standings_of([row('plain-grappa', 0.1), row('x', 0.08, point_peak=0.5)])
+    least = 'x has the least error, 0.80 times that of plain-grappa'
+    assert found.sentence == f'Over 1 cell (1 scan, R = 4) {least}, at a price in small points.'
+
+
 def test_a_method_that_leaves_one_scan_as_it_is_may_win() -> None:
     rows = [row('plain-grappa', 0.1), row('x', 0.05), row('plain-grappa', 0.1, 'b')]
     found = standings_of([*rows, row('x', 0.1, 'b', energy_ratio=0.0)])
     assert ' x has the least error, 0.71 times' in found.sentence
     assert found.methods[0].fills
+
+
+def test_an_image_that_stays_as_it_was_measured_is_never_the_best_of_a_cell() -> None:
+    """Where filling in would do harm, methods of raki leave k-space alone; what others fill in is worse there, too."""
+    idle = [row(name, 0.1, 'b', energy_ratio=0.0) for name in ('plain-grappa', 'x', 'zero-filled')]
+    found = standings_of([row('plain-grappa', 0.1), row('x', 0.05), *idle, row('other', 0.2, 'b')])
+    assert {place.scan: names for place, names in found.filled.items()} == {'a': {'plain-grappa', 'x'}, 'b': {'other'}}
+    assert {place.scan: names for place, names in best_of(found).items()} == {'a': {'x'}, 'b': {'other'}}
+
+
+def test_means_are_of_what_was_filled_in() -> None:
+    """Ghosts of an image that stays as it was measured are those of undersampling; of zero filling they are its own."""
+    idle = {'energy_ratio': 0.0, 'ghost_index': 1.0, 'point_peak': 0.0, 'seconds_cpu': 4.0}
+    rows = [row('plain-grappa', 0.1), row('plain-grappa', 0.1, 'b', **idle), row('zero-filled', 0.3, **idle)]
+    found = {each.method: each.values for each in standings_of(rows).methods}
+    plain = {name: found['plain-grappa'][name] for name in ('ghost_index', 'point_peak', 'seconds')}
+    assert plain == pytest.approx({'ghost_index': 0.1, 'point_peak': 0.9, 'seconds': 3.0})
+    assert found['zero-filled']['ghost_index'] == 1.0
 
 
 def test_cells_without_the_baseline_have_no_ratio() -> None:

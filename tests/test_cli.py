@@ -285,6 +285,7 @@ def test_shells_complete_commands_options_and_methods() -> None:
         ('raki compare --rat', ['--rates']),
         ('raki reconstruct --method zero', ['zero-filled']),
         ('raki compare --methods raki', ['raki', 'raki-complex']),
+        ('raki benchmark --methods plain', ['plain-grappa']),
     ):
         asked = {'_RAKI_COMPLETE': 'complete_bash', 'COMP_WORDS': words, 'COMP_CWORD': str(words.count(' '))}
         found = subprocess.run(

@@ -18,7 +18,7 @@ import torch
 from raki.cli import main
 from raki.coils.combine import matched_weights
 from raki.coils.noise import noise_covariance
-from raki.commands.catalogue import methods_named
+from raki.commands.catalogue import methods_named, with_settings
 from raki.commands.compare import compare_file
 from raki.data.load import open_scan
 from raki.data.sampling import undersample
@@ -617,6 +617,15 @@ def test_methods_are_looked_up_by_name() -> None:
     assert found['raki'].recipe.n_iterations == 7  # type: ignore[union-attr]
     with pytest.raises(ValueError, match="no method 'grapa': choose from zero-filled, grappa"):
         methods_named(['grapa'])
+
+
+def test_plain_grappa_is_compared_by_name_and_stays_plain() -> None:
+    """It is what prices are told against, so that no option for all methods may change it."""
+    found = with_settings(methods_named(['Plain-Grappa', 'grappa', 'gated']), calibration='own')
+    assert found['plain-grappa'] == Grappa(calibration='measured')
+    assert found['grappa'] == Grappa()
+    with pytest.raises(ValueError, match='no setting calibration of plain-grappa: choose from grappa'):
+        with_settings(methods_named(['plain-grappa']), calibration='own')
 
 
 def test_names_from_the_file_cannot_inject_markup(tmp_path: Path) -> None:

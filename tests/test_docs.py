@@ -2,9 +2,12 @@
 
 import ast
 import json
+import math
 import re
+import tomllib
 from itertools import takewhile
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -106,7 +109,17 @@ def test_every_command_is_in_the_table_of_commands() -> None:
     table = PAGES['commands/index.md']
     commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     visible = {name for name, command in commands.items() if not command.hidden}
-    assert set(re.findall(r'\((\w+)\.md\)', table)) == visible
+    assert sorted(re.findall(r'\((\w+)\.md\)', table)) == sorted(visible)
+
+
+def test_every_extra_for_users_is_in_the_table_of_extras() -> None:
+    extras = tomllib.loads((ROOT / 'pyproject.toml').read_text(encoding='utf-8'))['project']['optional-dependencies']
+    table = PAGES['start.md'].split('## Extras')[1]
+    told = re.findall(r'^\| `(\w+)` \|', table, flags=re.MULTILINE)
+    assert sorted(told) == sorted(set(extras) - {'dev', 'docs'})
+    [whole] = extras['all']
+    before_all = told[: told.index('all')]
+    assert sorted(before_all) == sorted(whole.removeprefix('raki[').removesuffix(']').split(','))
 
 
 def test_every_method_is_in_the_table_of_methods() -> None:
@@ -166,7 +179,7 @@ def test_the_table_of_duels_is_what_was_measured(method: str) -> None:
 
 @pytest.mark.parametrize(
     ('cells', 'file'),
-    [('real, R = 3 to 6, ACS 16 to 32 (144)', 'ceiling'), ('structured phantoms', 'ceiling_structured')],
+    [('six scans, R = 3 to 6, ACS 16 to 32 (144)', 'ceiling'), ('structured phantoms', 'ceiling_structured')],
 )
 def test_the_table_of_own_calibration_is_what_was_measured(cells: str, file: str) -> None:
     summary = stored(file)['summary']
@@ -176,3 +189,52 @@ def test_the_table_of_own_calibration_is_what_was_measured(cells: str, file: str
         (summary[each]['geomean_nrmse_object'], summary[each]['worst_nrmse_object']) for each in ('grappa', 'gated')
     ]
     assert found == [f'{each:.3f} ({worst:.3f})' for each, worst in errors]
+
+
+def geometric_mean(ratios: list[float]) -> float:
+    return math.exp(fmean(map(math.log, ratios)))
+
+
+@pytest.mark.parametrize(
+    ('cells', 'rate', 'eighths'),
+    [('R = 1, 6/8', 1, 6), ('R = 1, 5/8', 1, 5), ('gated` R = 3, 6/8', 3, 6), ('gated` R = 3, 5/8', 3, 5)],
+)
+def test_the_table_of_partial_fourier_is_what_was_measured(cells: str, rate: int, eighths: int) -> None:
+    rows = [row for row in stored('partial_fourier')['rows'] if (row['rate'], row['eighths']) == (rate, eighths)]
+    groups = [[row for row in rows if row['method'] == each] for each in ('pocs', 'homodyne')]
+    expected = []
+    for group in groups:
+        real = [row for row in group if not row['scan'].startswith('simulated')]
+        ratios, plain = ([row[name] for row in real] for name in ('ratio', 'ratio_unweighted'))
+        n_worse = sum(ratio >= 1 for ratio in ratios)
+        both = [f'{geometric_mean(each):.3f} ({max(each):.3f})' for each in (ratios, plain)]
+        expected += [str(len(real))] * (not expected) + [both[0], str(n_worse), both[1]]
+    assert cells_of('around.md', '| | cells | `pocs`')[cells] == expected
+
+
+@pytest.mark.parametrize(
+    ('cells', 'scan', 'rate'),
+    [
+        ('brain, 4x, 10 ACS lines', 'pulseq_brain16', 4),
+        ('brain, 8x, 5 ACS lines', 'pulseq_brain16', 8),
+        ('simulated, 320 lines, 4x, 26 ACS lines', 'simulated_320', 4),
+        ('simulated, 320 lines, 8x, 13 ACS lines', 'simulated_320', 8),
+    ],
+)
+def test_the_table_of_masks_is_what_was_measured(cells: str, scan: str, rate: int) -> None:
+    rows = {row['method']: row for row in stored('masks')['rows'] if (row['scan'], row['rate']) == (scan, rate)}
+    told = {
+        name: 'refused' if 'refused' in row else f'{row["ratio"]:.2f} ({row["worst_ratio"]:.2f})'
+        for name, row in rows.items()
+    }
+    found = cells_of('formats/masks.md', '| | `grappa` | `gated` | `spirit`')[cells]
+    assert found == [told.get(name, '') for name in ('grappa', 'gated', 'spirit', 'sparse')]
+
+
+@pytest.mark.parametrize('method', ['gated', 'grappa'])
+def test_the_table_of_latency_is_what_was_measured(method: str) -> None:
+    [row] = [row for row in stored('serve')['latency'] if row['method'] == method]
+    names = ('reuse [s]', 'fill [s]', 'fill to image [s]', 'anew [s]', 'learn to image [s]')
+    assert cells_of('inline.md', '| [ms] | learnt before')[method] == [
+        f'{1000 * row[name]:.2g}' if row[name] < 0.1 else f'{1000 * row[name]:.0f}' for name in names
+    ]

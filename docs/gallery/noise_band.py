@@ -77,7 +77,7 @@ panels(
 # %% [markdown]
 # ## What to do
 #
-# Take a lower rate where there is time for it: g-factors fall fast with R. Otherwise
+# Take a lower rate where there is time for it: g-factors grow fast with R. Otherwise
 # take a method that knows more than GRAPPA, and **read its price beside its noise**:
 # what is smoothed away is calm, too. `small points` is the height that comes back of
 # points of one pixel: 1 is faithful, 0 is what zero filling gives.

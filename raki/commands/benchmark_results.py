@@ -102,8 +102,9 @@ def table(standings: Standings) -> list[str]:
     names = 'error', 'worst', 'cells', 'priced', 'points', 'ghosts', 'bias', 's'
     head = f'{"method":<18}{"".join(f"{name:>{width}}" for name, width in zip(names, WIDTHS, strict=True))}'
     lines = [_line(each, n_cells) for each in standings.methods]
-    note = f'error: over {BASELINE} in the same cell, geometric mean; lower is better'
-    return [head, *lines, '', note, f'priced: cells in which {PRICE}']
+    note = f'error: over {BASELINE} in the same cell, geometric mean; points to s: means'
+    better = 'points: higher is better, 1 is faithful; all else: lower is better'
+    return [head, *lines, '', note, better, f'priced: cells in which {PRICE}']
 
 
 def _line(each: Standing, n_cells: int) -> str:

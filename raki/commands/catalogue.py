@@ -31,6 +31,13 @@ METHODS: dict[str, Method] = {
     'iraki': IterativeRaki(),
 }
 
+PLAIN: dict[str, Method] = {'plain-grappa': Grappa(calibration='measured')}
+"""What comparisons take besides, and tell prices against: GRAPPA that learns from the measured ACS alone, its ridge and
+kernel chosen by it."""
+
+COMPARABLE: dict[str, Method | Baseline] = {**METHODS, **PLAIN, **BASELINES}
+"""All that can be compared."""
+
 FIXED = {('rraki', 'calibration'): "it always learns from the scan's own reconstruction"}
 """Why a method has no such setting, where a user may wonder."""
 
@@ -54,12 +61,12 @@ def name_of(method: Method | Baseline) -> str:
 
 
 def methods_named(names: Sequence[str], n_iterations: int | None = None) -> dict[str, Method | Baseline]:
-    """Look methods and outside references up, in any case, ValueError if there is none of a name.
+    """Look up what can be compared, in any case, ValueError if there is none of a name.
 
     They come by the names that all have in results. Those that are trained come with another number of iterations if it
     is given.
     """
-    found = {name.lower(): known({**METHODS, **BASELINES}, name, 'method') for name in names}
+    found = {name.lower(): known(COMPARABLE, name, 'method') for name in names}
     if n_iterations is None:
         return found
     changes = {name: getattr(method, 'with_iterations', None) for name, method in found.items()}
@@ -75,7 +82,7 @@ def with_settings(
     ----------
     calibration
         What they learn from, see `raki.interpolation.own.CalibrationFrom`; None as they are. Of methods that start from
-        another one it is what that learns from.
+        another one it is what that learns from. Those of `PLAIN` stay what they are called.
     faithful
         Least part, 0 to 1, of what was not measured of small points that must come back; None as they are [1].
 
@@ -92,8 +99,9 @@ def with_settings(
 
 
 def _changed(methods: Mapping[str, AnyMethod], setting: str, value: Any) -> dict[str, AnyMethod]:
-    if not any(has_setting(method, setting) for method in methods.values()):
+    changed = {name: method for name, method in methods.items() if name not in PLAIN}
+    if not any(has_setting(method, setting) for method in changed.values()):
         able = ', '.join(name for name, method in METHODS.items() if has_setting(method, setting))
         reasons = [f' ({FIXED[name, setting]})' for name in methods if (name, setting) in FIXED]
         raise ValueError(f'no setting {setting} of {", ".join(methods)}{"".join(reasons)}: choose from {able}')
-    return {name: with_setting(method, setting, value) for name, method in methods.items()}
+    return {**methods, **{name: with_setting(method, setting, value) for name, method in changed.items()}}

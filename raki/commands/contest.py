@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from raki.commands.catalogue import METHODS, known, methods_named
+from raki.commands.catalogue import COMPARABLE, METHODS, known, methods_named
 from raki.commands.inputs import RATE, SIZES, UsageError, as_usage_error
 from raki.commands.method_files import methods_in
 from raki.data.digests import sum_of
@@ -15,14 +15,10 @@ from raki.evaluation.baseline import Baseline
 from raki.evaluation.compare import has_seed
 from raki.evaluation.peers import PEERS
 from raki.evaluation.standings import BASELINE
-from raki.grappa.method import Grappa
 from raki.interpolation.calibration import Method
 
 ALL, NONE = 'all', 'none'
 """Words for every peer, and for no peer."""
-
-PLAIN = Grappa(calibration='measured')
-"""What every error is divided by: GRAPPA that learns from the measured ACS alone, its ridge and kernel chosen by it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +63,9 @@ def methods_of(
     Parameters
     ----------
     names
-        Of methods, or of peers; None for all methods.
+        Of methods, or of peers, in any case; None for all methods.
     peers
-        Of `raki.evaluation.peers.PEERS`, or `all`, or `none`.
+        Of `raki.evaluation.peers.PEERS`, or `all`, or `none`, in any case.
     files
         Python files with methods, which are run.
 
@@ -78,17 +74,17 @@ def methods_of(
     UsageError
         If there is nothing of a name, or two have the same.
     """
-    names = list(METHODS if names is None else names)
+    names = [name.lower() for name in (METHODS if names is None else names)]
     with as_usage_error():
-        chosen = methods_named([name for name in names if name != BASELINE and name not in PEERS])
+        chosen = methods_named([BASELINE, *(name for name in names if name not in PEERS)])
         others = [name for name in names if name in PEERS]
         asked = {name: known(PEERS, name, 'peer') for name in (*others, *_peers_named(peers))}
     absent = [name for name, peer in asked.items() if peer.version is None]
-    found = {BASELINE: PLAIN, **chosen, **{name: asked[name].baseline for name in asked if name not in absent}}
+    found = {**chosen, **{name: asked[name].baseline for name in asked if name not in absent}}
     origins: dict[str, dict[str, str]] = {}
     for path in files:
         for name, method in methods_in(path).items():
-            if name in {**found, **METHODS, **PEERS}:
+            if name in {**found, **COMPARABLE, **PEERS}:
                 raise UsageError(f'{path} defines {name!r}, but there is a method of this name: choose another')
             found[name] = method
             origins[name] = {'file': path.name, 'sha256': sum_of(path)}
@@ -96,6 +92,7 @@ def methods_of(
 
 
 def _peers_named(words: Sequence[str]) -> list[str]:
+    words = [word.lower() for word in words]
     if ALL in words:
         return list(PEERS)
     return [word for word in words if word != NONE]

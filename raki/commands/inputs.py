@@ -99,10 +99,9 @@ def _belongs_to(option: str, argument: str, names: Callable[[], Collection[str]]
 
 def method_names() -> Collection[str]:
     """Names that --methods takes."""
-    from raki.commands.catalogue import METHODS
-    from raki.evaluation.outside import BASELINES
+    from raki.commands.catalogue import COMPARABLE
 
-    return {*METHODS, *BASELINES}
+    return COMPARABLE.keys()
 
 
 def methods_starting(incomplete: str) -> list[str]:

@@ -30,7 +30,7 @@ def benchmark_page(results: Mapping[str, Any], standings: Standings) -> str:
         baseline=BASELINE,
         limits=LIMITS,
         cells=sorted(standings.ratios, key=lambda place: place.scan),
-        best=_best(standings),
+        best=best_of(standings),
         shade=shade,
         missing=_missing(results, standings),
         style=_text('report.css'),
@@ -46,12 +46,11 @@ def shade(ratio: float | None) -> str:
     return f'background: color-mix(in srgb, var(--{colour}) {abs(octaves) * LARGEST_SHADE:.0f}%, transparent)'
 
 
-def _best(standings: Standings) -> Mapping[Place, set[str]]:
-    """Methods with the least error in each cell, as it is written; zero filling is never one."""
-    filling = {each.method for each in standings.methods if each.fills}
+def best_of(standings: Standings) -> Mapping[Place, set[str]]:
+    """Methods with the least error in each cell, as it is written, of those that fill anything in there."""
     found = {}
     for place, ratios in standings.ratios.items():
-        known = {name: f'{ratio:.2f}' for name, ratio in ratios.items() if name in filling}
+        known = {name: f'{ratio:.2f}' for name, ratio in ratios.items() if name in standings.filled[place]}
         least = min(map(float, known.values()), default=None)
         found[place] = {name for name, written in known.items() if float(written) == least}
     return found

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from raki.evaluation.metrics import sizes
 from raki.evaluation.rows import Label
-from raki.evaluation.verdict import COLUMNS, Verdict, verdict_of
+from raki.evaluation.verdict import COLUMNS, Verdict, is_filled, verdict_of
 
 BASELINE = 'plain-grappa'
 """What errors are divided by. `raki.evaluation.verdict` compares with it, too."""
@@ -57,7 +57,8 @@ class Standing:
     prices: Mapping[str, int]
     """In how many each of them is, by label."""
     values: Mapping[str, float | None]
-    """Means over cells, by the names of `raki.evaluation.verdict.COLUMNS`; error left out."""
+    """Means by the names of `raki.evaluation.verdict.COLUMNS`, error left out: over the cells in which it fills in
+    anything, since an image that stays as it was measured has the ghosts of undersampling; seconds over all."""
 
     @property
     def told(self) -> dict[str, Any]:
@@ -89,6 +90,8 @@ class Standings:
     """Of every scan."""
     ratios: Mapping[Place, Mapping[str, float]]
     """Error over that of the baseline of every method (mean over seeds) in every cell that the baseline has."""
+    filled: Mapping[Place, frozenset[str]]
+    """Methods that fill anything in there, in each of these cells."""
     rates: tuple[Label, ...]
 
 
@@ -106,8 +109,11 @@ def standings_of(rows: Sequence[Mapping[str, Any]]) -> Standings:
     every.sort(key=lambda each: (each.ratio is None, each.ratio or 0.0))
     ratios = {place: {name: _ratio_at(rows, place, name, error) for name in methods} for place, error in errors.items()}
     known = {place: {name: value for name, value in each.items() if value} for place, each in ratios.items()}
+    filled = {
+        place: frozenset(row['method'] for row in rows if place_of(row) == place and is_filled(row)) for place in errors
+    }
     rates = tuple(sorted({row['rate'] for row in rows}, key=sizes))
-    return Standings(_sentence(every, errors), tuple(every), verdicts, known, rates)
+    return Standings(_sentence(every, errors), tuple(every), verdicts, known, filled, rates)
 
 
 def _timed(row: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -121,6 +127,7 @@ def _standing(
     name: str, rows: Sequence[Mapping[str, Any]], errors: Mapping[Place, float], verdicts: Mapping[str, Verdict]
 ) -> Standing:
     known = [row for row in rows if errors.get(place_of(row))]
+    filled = [row for row in rows if is_filled(row)]
     ratios = [(row['nrmse_object'] / errors[place_of(row)], place_of(row)) for row in known]
     rates = sorted({place.rate for _, place in ratios}, key=sizes)
     by_rate = {rate: _geometric_mean(ratio for ratio, place in ratios if place.rate == rate) for rate in rates}
@@ -131,7 +138,7 @@ def _standing(
     labels = dict.fromkeys(label for each in priced for label in each)
     return Standing(
         name,
-        fills=any(row['energy_ratio'] is None or row['energy_ratio'] > 0 for row in rows),
+        fills=bool(filled),
         ratio=_geometric_mean(ratio for ratio, _ in ratios),
         ratios={rate: ratio for rate, ratio in by_rate.items() if ratio},
         worst=worst,
@@ -139,7 +146,9 @@ def _standing(
         n_cells=len({place for _, place in ratios}),
         n_priced=sum(map(bool, priced)),
         prices={label: sum(label in each for each in priced) for label in labels},
-        values={column.name: _mean(rows, column.name) for column in COLUMNS[1:]},
+        values={
+            each.name: _mean(rows if each.name == 'seconds' else filled or rows, each.name) for each in COLUMNS[1:]
+        },
     )
 
 
@@ -174,12 +183,16 @@ def _sentence(every: Sequence[Standing], errors: Mapping[Place, float]) -> str:
     if winner.method == BASELINE:
         return f'{over} none of {len(whole)} methods has less error than {BASELINE}.'
     least = f'{winner.ratio:.2f} times that of {BASELINE}'
-    worst = f'(geometric mean; worst {winner.worst:.2f}: {winner.worst_place})'
+    worst = f' (geometric mean; worst {winner.worst:.2f}: {winner.worst_place})' if n_cells > 1 else ''
     price = 'at no price in small points, ghosts or bias beyond the limits'
     if winner.n_priced:
         named = ', '.join(f'{label} in {number}' for label, number in winner.prices.items())
-        price = f'at a price in {winner.n_priced} of them ({named})'
-    return f'{over} {winner.method} has the least error, {least} {worst}, {price}.'
+        price = (
+            f'at a price in {winner.n_priced} of them ({named})'
+            if n_cells > 1
+            else f'at a price in {", ".join(winner.prices)}'
+        )
+    return f'{over} {winner.method} has the least error, {least}{worst}, {price}.'
 
 
 def _counted(number: int, what: str) -> str:

@@ -19,6 +19,7 @@ from raki.commands.batch.process import Work, environment
 from raki.commands.batch.records import Outcome, Records
 from raki.commands.batch.tasks import Task
 from raki.commands.batch.waiting import Array, awaited
+from raki.commands.idle import POLICIES
 from raki.commands.inputs import UsageError, as_usage_error
 from raki.commands.settings import Slurm
 from raki.errors import ResourceError
@@ -129,7 +130,7 @@ def _submit(folder: Path, commands: Sequence[list[str]], parameters: Mapping[str
 def _command(folder: Path, number: int) -> list[str]:
     """What an element runs: the same modules as here, whatever of the environment a cluster passes on."""
     own = environment(1)
-    variables = [f'{name}={own[name]}' for name in ('PYTHONPATH', 'OMP_WAIT_POLICY')]
+    variables = [f'{name}={own[name]}' for name in ('PYTHONPATH', *POLICIES) if name in own]
     return ['env', *variables, sys.executable, '-P', '-m', 'raki.cli', 'batch-part', str(folder), str(number)]
 
 

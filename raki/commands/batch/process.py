@@ -15,6 +15,7 @@ from tempfile import TemporaryFile
 from typing import IO, Any
 
 from raki.commands.batch.tasks import Task
+from raki.commands.idle import brief_waits
 from raki.commands.inputs import UsageError, shown
 from raki.commands.settings import Settings
 from raki.data.signals import handled
@@ -70,7 +71,7 @@ def n_cores() -> int:
 def environment(threads: int, gpu: int | None = None) -> dict[str, str]:
     """Give what a worker is started with: the same modules, and one GPU if it has a number."""
     found = {**os.environ, 'PYTHONPATH': os.pathsep.join(path or str(Path.cwd()) for path in sys.path)}
-    found |= {'OMP_WAIT_POLICY': 'PASSIVE', **dict.fromkeys(THREADS, str(threads))}
+    found |= brief_waits(os.environ) | dict.fromkeys(THREADS, str(threads))
     if gpu is not None:
         visible = [name for name in os.environ.get('CUDA_VISIBLE_DEVICES', '').split(',') if name]
         found['CUDA_VISIBLE_DEVICES'] = visible[gpu] if visible else str(gpu)
