@@ -92,10 +92,9 @@ def report() -> Report:
         'image': 'root sum of squares',
         'object': 'bright',
         'lattice': 'none',
-        'coils': 'whitened',
+        'coils': 'as they are',
         'n_replicas': N_REPLICAS,
     }
-    settings['coils'] = 'as they are'
     return Report({'scan': described, 'versions': versions(), 'settings': settings, 'rows': rows}, slices)
 
 

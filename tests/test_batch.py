@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from raki.cli import main
+from raki.commands.batch.one import Seen
 from raki.commands.batch.pool import Pool, Watcher, told_by
 from raki.commands.batch.process import Work, environment
 from raki.commands.batch.records import FOLDER, Outcome, Records
@@ -23,8 +24,9 @@ from raki.commands.batch.summary import exit_code_of
 from raki.commands.batch.tasks import Task, tasks_for
 from raki.commands.inputs import UsageError
 from raki.commands.settings import Settings
+from raki.data.place import Place
 from raki.data.sampling import undersample
-from raki.data.save import write_scan
+from raki.data.save import OutputImage, write_scan
 from raki.data.simulate import Simulation, simulate
 from raki.evaluation.contact_page import Entry, contact_page
 
@@ -101,6 +103,14 @@ def test_a_scan_that_fails_stops_no_other(scans: Path, whole: Path, capsys: pyte
     assert (kept.exit_code, kept.error) == (3, failed['error'])
     done = found['scan1.h5']
     assert (done['acceleration'], done['acs'], done['n_images'], done['method']) == ([2], [17], 2, 'grappa')
+
+
+def test_the_acs_of_a_scan_that_was_measured_apart_is_told() -> None:
+    scan = simulate(Simulation(matrix=(32, 24), n_coils=4))
+    apart = replace(scan, mask=undersample(scan.mask, (2,), (0,)).mask, calibration=scan.kspace[:, :, 8:20])
+    seen = Seen()
+    seen(apart, OutputImage(torch.ones(32, 24), Place(0)))
+    assert seen.acs == [12]
 
 
 def test_an_output_is_what_reconstruct_writes(scans: Path, whole: Path, tmp_path: Path) -> None:

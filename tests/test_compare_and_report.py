@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import zlib
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -391,6 +392,33 @@ def test_the_report_opens_with_the_verdict_and_at_its_rate(file: ScanFile, tmp_p
     text = (tmp_path / 'report.html').read_text(encoding='utf-8')
     assert f'<h1>{verdict.sentence}</h1>' in text
     assert verdict.limits[1:] in text
+    for column in verdict.columns:
+        assert f'{column.label}, {column.about}' in text
+
+
+def test_what_is_wrong_with_a_slice_is_one_warning(tmp_path: Path) -> None:
+    """Not one for every method and rate; the page counts them."""
+    scan = simulate(Simulation(matrix=(48, 40), n_coils=6, n_slices=2))
+    kspace = scan.kspace.clone()
+    kspace[1, 2, 5, 7] = 0.5 * kspace[1].abs().max()
+    write_scan(tmp_path / 'scan.h5', replace(scan, kspace=kspace), {})
+    plan = planned({'zero-filled': ZeroFilling(), 'grappa': Grappa()}, (2, 3), (16,), n_replicas=0)
+    rows = compared(open_scan(tmp_path / 'scan.h5'), tmp_path / 'out', plan, (0, 1))['rows']
+    [text] = {text for row in rows for text in row['warnings']}
+    page = (tmp_path / 'out' / 'report.html').read_text(encoding='utf-8')
+    assert re.findall('<li>(.*?)</li>', page) == [f'every method and rate, slice 1: {text}']
+    assert '⚠ 1 warning<' in page
+
+
+@pytest.mark.parametrize('is_true', [False, True])
+def test_the_report_says_how_noisy_its_reference_is(tmp_path: Path, is_true: bool) -> None:
+    scan = simulate(Simulation(matrix=(48, 40), n_coils=6))
+    write_scan(tmp_path / 'scan.h5', scan if is_true else replace(scan, reference=None), {})
+    plan = planned({'grappa': Grappa()}, (2,), (16,), n_replicas=0)
+    [row] = compared(open_scan(tmp_path / 'scan.h5'), tmp_path / 'out', plan)['rows']
+    assert (row['noise_floor'] == 0) == is_true
+    told = f'own noise is {row["noise_floor"]:.4f} on the scale of the error, below which nothing can be judged.'
+    assert (told in (tmp_path / 'out' / 'report.html').read_text(encoding='utf-8')) != is_true
 
 
 def test_a_report_without_noise_maps_says_nothing_about_them(file: ScanFile, tmp_path: Path) -> None:

@@ -287,6 +287,12 @@ def test_names_ask_for_files() -> None:
         figure_paths([Path('x.tiff')])
 
 
+@pytest.mark.parametrize('name', ['', '.', '..', 'folder/..'])
+def test_what_has_no_name_is_no_figure(name: str) -> None:
+    with pytest.raises(ValueError, match=r'a figure needs a name such as brain\.png, got '):
+        figure_paths([Path(name)])
+
+
 @pytest.fixture
 def words_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.chdir(tmp_path)

@@ -167,6 +167,9 @@ def test_browser_fits_every_window(browser: 'Browser', request: pytest.FixtureRe
         assert table['x'] + table['width'] <= width
         reference, winner = (visit.box(f'[data-layer=image]{name} canvas') for name in ('[data-method=""]', '.chosen'))
         assert reference['x'] + reference['width'] <= winner['x'] + 2
+        assert winner['x'] - reference['x'] - reference['width'] < 15 or width > 400  # nothing shows between them
+        figures = [visit.box(f'[data-layer=image][data-method="{name}"]')['height'] for name in ('', 'raki')]
+        assert figures[0] >= figures[1] or width > 400  # nor below the reference, which stays where others scroll
         assert winner['x'] + winner['width'] <= width
     assert visit.page.evaluate('document.documentElement.scrollWidth') <= width
     assert visit.complaints == []
@@ -202,8 +205,52 @@ def test_browser_says_beside_a_noise_map_what_it_costs(visit: Visit) -> None:
         f'{column.label} {column.written(value)} (grappa {column.written(baseline)})'
         for column, value, baseline in ((each.column, each.value, each.baseline) for each in score.prices)
     ]
-    assert costs.count() == 4
+    assert costs.count() == 5
+    assert costs.first.inner_text() == 'means over slices and seeds:'  # while the map is of one slice
     assert visit.page.locator('figure[data-layer=gfactor][data-method=grappa] .cost.priced').count() == 0
+
+
+def test_browser_marks_what_is_best_at_a_price_everywhere(browser: 'Browser', report: Path, tmp_path: Path) -> None:
+    """Under images and in the table of all figures, too: hollow and amber, with the price for who points at it.
+
+    Zero filling is the best nowhere.
+    """
+    head, start, rest = report.read_text(encoding='utf-8').partition('<script type="application/json" id="data">')
+    text, end, tail = rest.partition('</script>')
+    data = json.loads(text)
+    for panel in data['panels']:
+        panel['row']['nrmse_object'] = {'raki': 1e-4, 'grappa': 2e-4}.get(panel['method'], 1e-5)
+    (tmp_path / 'x.html').write_text(f'{head}{start}{json.dumps(data)}{end}{tail}', encoding='utf-8')
+    visit = Visit(browser, tmp_path / 'x.html')
+    best = visit.page.locator('figure[data-layer=image] .least', has_text='NRMSE object')
+    assert best.all_inner_texts() == ['NRMSE object 0.0001\u00a0☆']
+    assert 'at a price: ' in (best.get_attribute('title') or '')
+    assert visit.page.locator('#table tr.best').evaluate_all(
+        'all => all.every(row => row.cells[0].textContent.trim() === "raki ☆")'
+    )
+    colours = [
+        visit.page.locator(each).first.evaluate('each => getComputedStyle(each).color')
+        for each in ('.cost.priced', '.least.priced', '#table tr.best.priced td')
+    ]
+    assert len(set(colours)) == 1
+    visit.context.close()
+
+
+def test_browser_begins_with_the_verdict_for_who_reads_by_keyboard(browser: 'Browser', report: Path) -> None:
+    """Nothing has the focus before; what has it shows it; letters choose in a list of figures, and do nothing else."""
+    visit = Visit(browser, report)
+    assert visit.page.evaluate('document.activeElement === document.body')
+    for _ in range(30):
+        visit.page.keyboard.press('Tab')
+        if visit.page.evaluate("document.activeElement.id === 'viewer'"):
+            break
+    assert visit.page.locator('#viewer').evaluate('each => getComputedStyle(each).outlineStyle') == 'solid'
+    visit.draw_curves()
+    visit.page.get_by_label('figure of the large chart').focus()
+    visit.page.keyboard.press('s')
+    assert visit.page.get_by_label('figure of the large chart').input_value() == 'ssim'
+    assert json.loads(visit.page.evaluate('document.documentElement.dataset.shown'))['seed'] == 0
+    visit.context.close()
 
 
 def test_browser_follows_a_link_and_writes_one(browser: 'Browser', report: Path) -> None:

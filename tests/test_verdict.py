@@ -62,7 +62,36 @@ def test_it_opens_where_methods_differ_visibly() -> None:
     verdict = verdict_of(rows)
     assert verdict.rate == 10
     assert [each.rate for each in verdict.scores] == [2, 2, 10, 10]
-    assert verdict.sentence.endswith(' It has the least in 2 of 2 cells.')
+    assert verdict.sentence.endswith(' It has the least at 2 of 2 rates.')
+
+
+def test_cells_of_several_acs_are_no_rates() -> None:
+    rows = [row(name, error, acs=acs) for acs in (16, 24) for name, error in (('grappa', 0.05), ('gated', 0.04))]
+    assert verdict_of(rows).sentence.endswith(' It has the least in 2 of 2 cells (rate and ACS).')
+
+
+@pytest.mark.parametrize(('least', 'is_visible'), [(0.04, True), (0.049, False)])
+def test_it_says_where_no_difference_is_visible(least: float, is_visible: bool) -> None:
+    rows = [row('grappa', 0.05), row('gated', least), row('raki', 0.09)]
+    text = 'Nowhere is another visibly better than grappa, by a factor of 1.1'
+    assert (text in verdict_of(rows).sentence) != is_visible
+
+
+def test_rates_at_which_every_line_is_measured_decide_nothing() -> None:
+    """Not even zero filling leaves anything out there."""
+    full = [row('zero-filled', 0.0, 1, energy_ratio=1.0), row('grappa', 0.0, 1, energy_ratio=1.0)]
+    assert verdict_of(full).sentence == 'At R = 1 with an ACS of 24 nothing was left out: there is nothing to compare.'
+    rows = [row('zero-filled', 0.5, energy_ratio=0.0), row('grappa', 0.05), row('gated', 0.04)]
+    assert 'rates' not in verdict_of([*full, *rows]).sentence
+    verdict = verdict_of([*full, *rows])
+    assert (verdict.rate, verdict.baseline) == (4, 'grappa')
+    assert not any(score.fills or score.best for score in verdict.scores if score.rate == 1)
+
+
+@pytest.mark.parametrize(('seconds', 'text'), [(0.123, '0.12'), (7.0, '7'), (129.6, '130'), (4000.4, '4000')])
+def test_seconds_are_read_without_exponents(seconds: float, text: str) -> None:
+    rows = [row('grappa', 0.05), row('raki', 0.04, seconds_fit=seconds, seconds_fill=0.0)]
+    assert f'; {text} s a slice (grappa 0.5 s).' in verdict_of(rows).sentence
 
 
 def test_one_bad_method_does_not_make_a_difference_visible() -> None:
@@ -106,10 +135,27 @@ def test_what_was_not_measured_is_neither_best_nor_a_price() -> None:
 
 
 @pytest.mark.parametrize(
+    ('figures', 'text'),
+    [
+        ({'noise_bias': None}, 'at no price in small points or ghosts (not measured: bias);'),
+        ({'noise_bias': None, 'ghost_index': None}, 'at no price in small points (not measured: ghosts, bias);'),
+        ({'noise_bias': None, 'point_peak': 0.5}, 'small points 0.50 (0.90), in brackets grappa (not measured: bias);'),
+        ({'noise_bias': None, 'ghost_index': None, 'point_peak': None}, 'its price not measured;'),
+    ],
+)
+def test_what_was_not_measured_may_be_a_price(figures: dict[str, Any], text: str) -> None:
+    assert text in verdict_of([row('grappa', 0.05), row('gated', 0.04, **figures)]).sentence
+
+
+@pytest.mark.parametrize(
     ('rows', 'text'),
     [
         ([row('zero-filled', 0.1, energy_ratio=0.0)], 'nothing was filled in'),
         ([row('grappa', 0.05)], 'grappa has an error of 0.0500; nothing else was compared'),
+        (
+            [row('zero-filled', 0.1, energy_ratio=0.0), row('grappa', 0.05), row('gated', 0.1, energy_ratio=0.0)],
+            'grappa has an error of 0.0500; zero-filled and gated filled nothing in.',
+        ),
     ],
 )
 def test_where_there_is_nothing_to_compare_it_says_so(rows: list[dict[str, Any]], text: str) -> None:

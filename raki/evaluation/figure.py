@@ -49,9 +49,11 @@ def figure_paths(names: Sequence[Path]) -> list[Path]:
     Raises
     ------
     ValueError
-        If another format is asked for.
+        If another format is asked for, or what has no name.
     """
     for name in names:
+        if name.name in ('', '..'):
+            raise ValueError(f'a figure needs a name such as brain.png, got {name}')
         if name.suffix and name.suffix.lower() not in FORMATS:
             raise ValueError(f'a figure is a {" or ".join(FORMATS)}, or both of a name without suffix, got {name}')
     every = ([name] if name.suffix else [name.with_name(name.name + suffix) for suffix in FORMATS] for name in names)

@@ -223,7 +223,7 @@ FIGURES = (
            '||image − reference|| / ||reference|| inside the object', 4, 'low', 'image'),
     Figure('noise_floor', 'noise floor', lambda of: of.noise_floor,
            "the reference's own noise on the scale of NRMSE object: nothing below it can be judged; 0 if simulated", 4,
-           under='image', is_drawn=False),
+           is_drawn=False),
     Figure('nrmse', 'NRMSE', lambda of: nrmse(of.image, of.true_image),
            '||image − reference|| / ||reference|| over all pixels, noise in air included', 4, 'low', 'error'),
     Figure('kspace_nrmse', 'k-space NRMSE', lambda of: kspace_nrmse(of.kspace, of.true_kspace, of.missing),

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import mean
 from typing import Any
 
 from torch import Tensor
@@ -130,7 +131,7 @@ def render_report(report: Report) -> str:
             ],
             scales=_scales(report, verdict),
             facts=_facts(report),
-            caption=[*_conditions(results), *_caption(results)],
+            caption=[*_conditions(results), _defined(verdict), *_caption(results)],
             footer=results['versions'] | {'scan': results['scan'], 'settings': results['settings']},
             references={index: each.reference for index, each in report.slices.items()},
             objects={index: each.object for index, each in report.slices.items()},
@@ -201,8 +202,16 @@ def _short(value: float | None) -> str:
 
 
 def _warnings(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    where = '{method}, R = {rate}, ACS {acs}'
-    return list(dict.fromkeys(f'{where.format(**row)}: {text}' for row in rows for text in row['warnings']))
+    """Each once, with where it is found; what is wrong with a slice itself, all of its cells say."""
+    found = list[str]()
+    for index in dict.fromkeys(row['slice'] for row in rows):
+        own = [row for row in rows if row['slice'] == index]
+        common = set[str]().union(*(row['warnings'] for row in own)).intersection(*(row['warnings'] for row in own))
+        for row in own:
+            where = '{method}, R = {rate}, ACS {acs}'.format(**row)
+            everywhere = f'every method and rate, slice {index}' if len(own) > 1 else where
+            found += [f'{everywhere if text in common else where}: {text}' for text in row['warnings']]
+    return list(dict.fromkeys(found))
 
 
 def _facts(report: Report) -> list[str]:
@@ -212,8 +221,18 @@ def _facts(report: Report) -> list[str]:
         f'{scan["format"]}, {_compared(shape, sorted(report.slices))}; {shape["coil"]} coils, matrix '
         f'{" × ".join(str(shape[name]) for name in axes)} ({" × ".join(axes)}), phase encoding '
         f'{"horizontal" if report.readout_is_rows else "vertical"}.',
-        f'Judged against {scan["reference"]}.',
+        f'Judged against {scan["reference"]}{_noise_floor(report.results["rows"])}.',
     ]
+
+
+def _noise_floor(rows: Sequence[Mapping[str, Any]]) -> str:
+    """How far the reference itself can be trusted, mean over slices; nothing of one without noise."""
+    floors = {row['slice']: row['noise_floor'] for row in rows if row['noise_floor']}
+    if not floors:
+        return ''
+    return (
+        f'; its own noise is {mean(floors.values()):.4f} on the scale of the error, below which nothing can be judged'
+    )
 
 
 def _conditions(results: Mapping[str, Any]) -> list[str]:
@@ -222,6 +241,11 @@ def _conditions(results: Mapping[str, Any]) -> list[str]:
         f'Sampling: {settings["lattice"]}. Coils are {settings["coils"]}. '
         'Every method learnt from the lines that were measured, and from nothing else.'
     ]
+
+
+def _defined(verdict: Verdict) -> str:
+    """What stands in the table at the top."""
+    return f'Table at the top: {". ".join(f"{each.label}, {each.about}" for each in verdict.columns)}.'
 
 
 def _compared(shape: Mapping[str, int], slices: Sequence[int]) -> str:

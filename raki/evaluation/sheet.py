@@ -171,7 +171,7 @@ def _note(report: Report, rows: Sequence[Mapping[str, Any]], window: float, ampl
     if any(each['gfactor_mean'] is not None for each in rows):
         sentences.append(f'g-factors: in the object, from {settings["n_replicas"]} replicas.')
     if any(score.best for score in own.scores):
-        sentences.append(f'{STAR}: best. {own.limits}.')
+        sentences.append(f'{STAR}: best.' + f' {own.limits}.' * any(score.prices for score in own.scores))
     return sentences
 
 

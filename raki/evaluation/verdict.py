@@ -2,7 +2,8 @@
 
 Report, terminal, Python and benchmark all show this, from the rows of `results.json`. Figures are means over slices and
 seeds. A method that has the least error has a price where points, ghosts or bias are worse than those of the baseline,
-by more than limits that stand here and in every sentence that uses them.
+by more than limits that stand here and in every sentence that uses them. What was not measured may be a price, too: the
+sentence says so.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,9 @@ BASELINES = ('plain-grappa', 'grappa')
 LOST_POINTS, MORE_GHOSTS, MORE_BIAS = 0.1, 0.1, 0.1
 """How much worse than the baseline a figure may be without a price: height of points and ghosts absolutely [1], bias as
 part of the baseline's error in the object [1]."""
+
+PRICES = ('point_peak', 'ghost_index', 'noise_bias')
+"""Columns that these are of."""
 
 VISIBLE = 1.1
 """Methods differ visibly where the error of the baseline is so many times the least [1]."""
@@ -79,6 +83,8 @@ class Score:
     fills: bool
     """Whether it fills anything in; zero filling is shown, but never the best."""
     prices: tuple[Price, ...] = ()
+    unknown: tuple[Column, ...] = ()
+    """What may be a price, too: it was not measured, of this method or of the baseline."""
     best: frozenset[str] = frozenset()
     """Names of columns in which no other method is better."""
 
@@ -104,11 +110,18 @@ class Verdict:
     """By rate, then ACS, then in the order in which methods were asked for."""
 
     @property
+    def columns(self) -> list[Column]:
+        """Columns of which any method has a value; that of the error in any case."""
+        error, *others = COLUMNS
+        return [error, *(each for each in others if any(score.values[each.name] is not None for score in self.scores))]
+
+    @property
     def limits(self) -> str:
         """What a price is, in words."""
         return (
             f'{PRICED}: best at a price, compared with {self.baseline}: small points more than {LOST_POINTS} lower, '
-            f'ghosts more than {MORE_GHOSTS} higher, or bias higher by more than {MORE_BIAS} of its error ({PRICE})'
+            f'ghosts more than {MORE_GHOSTS} higher, or bias higher by more than {MORE_BIAS} of the error of '
+            f'{self.baseline} ({PRICE})'
         )
 
 
@@ -117,7 +130,8 @@ def verdict_of(rows: Sequence[Mapping[str, Any]]) -> Verdict:
     cells = list(dict.fromkeys((row['rate'], row['acs']) for row in rows))
     cells.sort(key=lambda cell: (sizes(cell[0]), sizes(cell[1])))
     baseline = _baseline(rows)
-    every = {cell: _scores([row for row in rows if (row['rate'], row['acs']) == cell], baseline) for cell in cells}
+    groups = {cell: [row for row in rows if (row['rate'], row['acs']) == cell] for cell in cells}
+    every = {cell: _scores(group, baseline) for cell, group in groups.items()}
     rate, acs = next((cell for cell in cells if _is_visible(every[cell], baseline)), cells[-1])
     scores = tuple(score for cell in cells for score in every[cell])
     return Verdict(_sentence(every, (rate, acs), baseline), rate, acs, baseline, scores)
@@ -128,8 +142,13 @@ def is_filled(row: Mapping[str, Any]) -> bool:
     return row['energy_ratio'] is None or row['energy_ratio'] > 0
 
 
+def _fills(row: Mapping[str, Any]) -> bool:
+    """Whether anything was missing and was filled in."""
+    return is_filled(row) and not _is_full(row['rate'])
+
+
 def _baseline(rows: Sequence[Mapping[str, Any]]) -> str:
-    names = [row['method'] for row in rows if is_filled(row)] or [row['method'] for row in rows]
+    names = [row['method'] for row in rows if _fills(row)] or [row['method'] for row in rows]
     return next((name for name in BASELINES if name in names), names[0])
 
 
@@ -139,8 +158,9 @@ def _scores(rows: Sequence[Mapping[str, Any]], baseline: str) -> list[Score]:
     for row in rows:
         groups.setdefault(row['method'], []).append(row)
     values = {method: {each.name: _mean(group, each.name) for each in COLUMNS} for method, group in groups.items()}
-    fills = {method: all(map(is_filled, group)) for method, group in groups.items()}
+    fills = {method: all(map(_fills, group)) for method, group in groups.items()}
     best = {column.name: _best([values[method] for method in groups if fills[method]], column) for column in COLUMNS}
+    before = values.get(baseline, {})
     return [
         Score(
             method,
@@ -148,7 +168,8 @@ def _scores(rows: Sequence[Mapping[str, Any]], baseline: str) -> list[Score]:
             rows[0]['acs'],
             own := values[method],
             fills[method],
-            _prices(own, values.get(baseline, own)) if fills[method] else (),
+            _prices(own, before) if fills[method] else (),
+            tuple(each for each in COLUMNS if each.name in PRICES and None in (own[each.name], before.get(each.name))),
             frozenset(name for name, least in best.items() if fills[method] and own[name] in least),
         )
         for method in groups
@@ -173,11 +194,12 @@ def _best(every: Sequence[Mapping[str, float | None]], column: Column) -> tuple[
 
 
 def _prices(own: Mapping[str, float | None], baseline: Mapping[str, float | None]) -> tuple[Price, ...]:
-    allowed = {'point_peak': LOST_POINTS, 'ghost_index': MORE_GHOSTS}
-    allowed['noise_bias'] = MORE_BIAS * (baseline['nrmse_object'] or 0.0)
+    allowed = dict(
+        zip(PRICES, (LOST_POINTS, MORE_GHOSTS, MORE_BIAS * (baseline.get('nrmse_object') or 0.0)), strict=True)
+    )
     found = []
     for column in COLUMNS:
-        value, before = own[column.name], baseline[column.name]
+        value, before = own[column.name], baseline.get(column.name)
         if column.name in allowed and value is not None and before is not None:
             loss = value - before if column.better == 'low' else before - value
             found += [Price(column, value, before)] * (loss > allowed[column.name])
@@ -199,37 +221,68 @@ def _sentence(every: Mapping[tuple[Label, Label], Sequence[Score]], cell: tuple[
     error = COLUMNS[0]
     filling = [score for score in every[cell] if score.fills and score.values[error.name] is not None]
     where = f'At R = {cell[0]} with an ACS of {cell[1]}'
+    if _is_full(cell[0]):
+        return f'{where} nothing was left out: there is nothing to compare.'
     if not filling:
         return f'{where} nothing was filled in: there is nothing to compare.'
     winner = min(filling, key=lambda score: score.values[error.name] or 0.0)
     value = winner.values[error.name] or 0.0
     if len(filling) == 1:
-        return f'{where}, {winner.method} has an error of {error.written(value)}; nothing else was compared.'
+        idle = ' and '.join(score.method for score in every[cell] if not score.fills)
+        alone = f'{idle} filled nothing in' if idle else 'nothing else was compared'
+        return f'{where}, {winner.method} has an error of {error.written(value)}; {alone}.'
     others = {score.method: score for score in filling if score.method != winner.method}
     rival = others.get(baseline) or min(others.values(), key=lambda score: score.values[error.name] or 0.0)
     ratio = value / (rival.values[error.name] or value or 1.0)
     least = f'{where}, {winner.method} has the least error, {error.written(value)} ({ratio:.2f} of {rival.method})'
-    return f'{least}, {_told_price(winner, baseline)}{_told_time(winner, rival)}.{_elsewhere(every, cell, winner)}'
+    told = f'{least}, {_told_price(winner, baseline)}{_told_time(winner, rival)}.{_elsewhere(every, cell, winner)}'
+    if _is_visible(every[cell], baseline):
+        return told
+    return f'{told} Nowhere is another visibly better than {baseline}, by a factor of {VISIBLE} or more.'
+
+
+def _is_full(rate: Label) -> bool:
+    """Whether every line is measured."""
+    return max(sizes(rate)) == 1
 
 
 def _told_price(winner: Score, baseline: str) -> str:
     if winner.method == baseline:
         return 'and the others are held against it'
-    if not winner.prices:
-        return 'at no price in small points, ghosts or bias'
-    return f'at a price: {", ".join(map(str, winner.prices))}, in brackets {baseline}'
+    if winner.prices:
+        known = f'at a price: {", ".join(map(str, winner.prices))}, in brackets {baseline}'
+    elif len(winner.unknown) == len(PRICES):
+        return 'its price not measured'
+    else:
+        found = [each for each in COLUMNS if each.name in PRICES and each not in winner.unknown]
+        known = f'at no price in {_listed(found)}'
+    unknown = ', '.join(each.label for each in winner.unknown)
+    return f'{known} (not measured: {unknown})' if unknown else known
+
+
+def _listed(of: Sequence[Column]) -> str:
+    """Labels such as small points, ghosts or bias."""
+    *labels, last = (each.label for each in of)
+    return f'{", ".join(labels)} or {last}' if labels else last
 
 
 def _told_time(winner: Score, rival: Score) -> str:
     own, other = winner.values['seconds'], rival.values['seconds']
     each = 'volume' if isinstance(winner.rate, str) else 'slice'
-    return '' if own is None or other is None else f'; {own:.2g} s a {each} ({rival.method} {other:.2g} s)'
+    return '' if own is None or other is None else f'; {_told(own)} s a {each} ({rival.method} {_told(other)} s)'
+
+
+def _told(seconds: float) -> str:
+    """To two digits, or to the second."""
+    return f'{seconds:.2g}' if seconds < 10 else f'{seconds:.0f}'
 
 
 def _elsewhere(every: Mapping[tuple[Label, Label], Sequence[Score]], cell: tuple[Label, Label], winner: Score) -> str:
-    """In how many of the other cells the same method has the least error."""
-    others = [scores for each, scores in every.items() if each != cell]
+    """In how many of the other cells the same method has the least error; not where every line is measured."""
+    cells = [each for each in every if not _is_full(each[0])]
     n_won = sum(
-        any(score.method == winner.method and 'nrmse_object' in score.best for score in scores) for scores in others
+        any(score.method == winner.method and (each == cell or 'nrmse_object' in score.best) for score in every[each])
+        for each in cells
     )
-    return f' It has the least in {n_won + 1} of {len(every)} cells.' if others else ''
+    what = 'at {} of {} rates' if len({rate for rate, _ in cells}) == len(cells) else 'in {} of {} cells (rate and ACS)'
+    return f' It has the least {what.format(n_won, len(cells))}.' if len(cells) > 1 else ''

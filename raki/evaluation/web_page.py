@@ -12,7 +12,7 @@ from jinja2 import Environment, Template
 
 from raki.evaluation.metrics import Figure
 from raki.evaluation.pictures import Picture
-from raki.evaluation.verdict import COLUMNS, Column, Score, Verdict
+from raki.evaluation.verdict import COLUMNS, Score, Verdict
 from raki.extras import has_extra
 
 SCRIPTS = (
@@ -131,7 +131,7 @@ def render(page: Page) -> str:
     }
     return _template().render(
         page=page,
-        summary=_known(page.verdict),
+        summary=page.verdict.columns if page.verdict else [],
         data=data,
         pictures=pictures,
         rows=[panel.row for panel in page.panels] if page.columns else [],
@@ -146,13 +146,6 @@ def _described(figure: Figure) -> dict[str, Any]:
     return described | {'is_metric': figure.is_drawn and figure.measure is not None}
 
 
-def _known(verdict: Verdict | None) -> list[Column]:
-    """Columns of which any method has a value; of the error in any case."""
-    scores = verdict.scores if verdict else ()
-    error, *others = COLUMNS
-    return [error, *(each for each in others if any(score.values[each.name] is not None for score in scores))]
-
-
 def _summed_up(verdict: Verdict) -> dict[str, Any]:
     """What scripts show of a verdict: where the page opens, and what every method costs."""
     here = [each for each in verdict.scores if (each.rate, each.acs) == (verdict.rate, verdict.acs)]
@@ -161,7 +154,7 @@ def _summed_up(verdict: Verdict) -> dict[str, Any]:
         'winner': next((each.method for each in here if COLUMNS[0].name in each.best), verdict.baseline),
         'baseline': verdict.baseline,
         'columns': [
-            {name: getattr(column, name) for name in ('name', 'label', 'about', 'better')} for column in _known(verdict)
+            {name: getattr(column, name) for name in ('name', 'label', 'about', 'better')} for column in verdict.columns
         ],
         'scores': [_written(score) for score in verdict.scores],
     }

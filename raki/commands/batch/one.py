@@ -47,12 +47,13 @@ class Seen:
     """Small ones, axes (y, x)."""
 
     acs: list[int] = field(default_factory=list)
-    """Size of the first ACS on every phase axis [line]."""
+    """Size of the first ACS on every phase axis, of a separate one where there is one [line]."""
 
     def __call__(self, scan: Scan, image: OutputImage) -> None:
         """Look at an image, and at the scan of which it is one."""
         if not self.images:
-            self.acs.extend(map(len, pattern_of(scan.mask).acs))
+            own = scan.calibration
+            self.acs.extend(map(len, pattern_of(scan.mask).acs) if own is None else own.shape[2:-1])
         self.images.append(small(image.maps['reconstruction'].cpu()))
 
     @property

@@ -1,6 +1,6 @@
 // Few curves over the rate, and error over retained signal; drawn by plotly, where the page has it.
 
-const METHOD_COLOURS = ['#8a8f98', '#e08214', '#2f8fd3', '#c44e9c', '#2ba36f', '#c9a90c', '#8f6bd6', '#d1495b'];
+const METHOD_COLOURS = ['#7f858e', '#d07000', '#2f8fd3', '#c44e9c', '#23945f', '#a08500', '#8f6bd6', '#d1495b'];
 const SYMBOLS = ['circle', 'square', 'diamond', 'triangle-up', 'cross', 'x', 'star', 'triangle-down'];
 const MARKS = { circle: '●', square: '■', diamond: '◆', 'triangle-up': '▲', cross: '✚', x: '✖', star: '★', 'triangle-down': '▼' };
 const SIZES = { large: { height: 340 }, small: { height: 210 } };
@@ -66,7 +66,7 @@ function trace(method, name, rows) {
 
 function layoutOf({ better, size }) {
   const line = { type: 'line', yref: 'paper', y0: 0, y1: 1, line: { color: '#8888', width: 1, dash: 'dot' } };
-  const axis = { gridcolor: '#8883', zeroline: false, automargin: true, fixedrange: true };
+  const axis = { gridcolor: '#8883', zeroline: false, automargin: true, fixedrange: true, exponentformat: 'none' };
   return {
     showlegend: false, ...(printing ? PRINTED : SIZES)[size],
     margin: { l: 8, r: 8, t: 8, b: 8 }, paper_bgcolor: '#0000', plot_bgcolor: '#0000', hovermode: 'closest',
@@ -77,10 +77,11 @@ function layoutOf({ better, size }) {
   };
 }
 
-/** Of a logarithmic axis: 1, 2, 5 over a decade or two, else powers of ten. */
+/** Of a logarithmic axis: powers of ten over decades, 1, 2, 5 over one or two, and what comes of itself over less. */
 function logAxis(values) {
   const known = values.filter((value) => value > 0);
-  return { type: 'log', tickformat: '~g', dtick: Math.max(...known) > 30 * Math.min(...known) ? 1 : 'D2' };
+  const range = Math.max(...known) / Math.min(...known);
+  return { type: 'log', tickformat: '~g', ...(range > 8 && { dtick: range > 30 ? 1 : 'D2' }) };
 }
 
 function drawCurve({ id, size, ...column }) {

@@ -63,8 +63,8 @@ function point(at) {
 }
 
 function onKey(event) {
-  if (event.ctrlKey || event.metaKey || event.altKey) return;
-  const isInput = event.target.matches('input[type=range], input[type=radio], select');
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches('select')) return;
+  const isInput = event.target.matches('input[type=range], input[type=radio]');
   const isViewer = event.target === document.body || viewerElement.contains(event.target);
   if (event.key.startsWith('Arrow') && !isInput && isViewer) return onArrow(event);
   if (event.key === 'f') return flicker(true);

@@ -83,13 +83,13 @@ startTable();
 startTablesBeside();
 document.addEventListener('keydown', onKey);
 document.addEventListener('keyup', ({ key }) => key === 'f' && flicker(false));
+addEventListener('blur', () => flicker(false)); // its keyup goes to another window
 document.getElementById('theme').addEventListener('click', switchTheme);
 addEventListener('beforeprint', () => {
   viewer.flicker = false;
   for (const folded of document.querySelectorAll('details.printed')) folded.open = true;
   paintTiles();
 });
-viewerElement.focus({ preventScroll: true });
 await viewer.changed();
 viewer.onChange.push(noteLink);
 performance.mark('interactive');

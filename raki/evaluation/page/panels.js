@@ -40,7 +40,7 @@ function tile(layer, method) {
 
 function worstButton(method) {
   return element('button', {
-    type: 'button', class: 'worst screen', title: 'Zoom all panels to where this error is largest (w)',
+    type: 'button', class: 'worst screen', 'aria-label': `worst region of ${method}`, title: 'Zoom all panels to where this error is largest (w)',
     onclick: () => showWorst(method),
   }, 'worst region');
 }
@@ -81,20 +81,24 @@ async function loadTiles() {
 
 function writeMetrics() {
   const shown = viewer.methods().map((method) => viewer.panel(method)).filter(Boolean);
+  const filling = shown.filter(({ method }) => scoreOf(method)?.fills);
   const isBest = (name, value) => {
-    const values = shown.map(({ row }) => row[name]).filter(Number.isFinite);
+    const values = filling.map(({ row }) => row[name]).filter(Number.isFinite);
     const { best } = data.columns[name];
     return best && Math.min(...values) < Math.max(...values) && value === (best === 'low' ? Math.min(...values) : Math.max(...values));
   };
   const entry = (name, row) => {
     const column = data.columns[name];
     const text = `${column.label} ${figure(column, row[name])}`;
-    return element('span', { title: column.about, ...(isBest(name, row[name]) && { class: 'least' }) }, text);
+    if (!scoreOf(row.method).fills || !isBest(name, row[name])) return element('span', { title: column.about }, text);
+    const { mark, class: kind, title } = star(scoreOf(row.method));
+    return element('span', { title: [column.about, title].filter(Boolean).join('; '), class: `least ${kind}` }, `${text}\u00a0${mark}`);
   };
+  const noiseFloor = Number.isFinite(shown[0]?.row.noise_floor) ? [entry('noise_floor', shown[0].row)] : [];
   for (const { layer, method, metrics } of viewer.tiles) {
     if (!metrics) continue;
     const panel = method !== null && viewer.panel(method);
-    if (!panel) { metrics.textContent = method === null ? ABOUT[layer] : 'not computed here'; continue; }
+    if (!panel) { metrics.replaceChildren(...(method !== null ? ['not computed here'] : layer === 'image' ? noiseFloor : [ABOUT_OBJECT])); continue; }
     if (MAPS.includes(layer) && !panel[layer] && !data.summary) { metrics.textContent = 'no map in this file'; continue; }
     const names = Object.keys(data.columns).filter((name) => data.columns[name].under === layer);
     metrics.replaceChildren(...names.map((name) => entry(name, panel.row)),

@@ -45,18 +45,20 @@ function startTablesBeside() {
   });
 }
 
-/** Star the least error in the object of every rate, ACS and slice. */
+/** Star the least error in the object of every rate, ACS and slice; hollow where the method has a price. */
 function markBest(body, rowOf) {
   const least = new Map();
   const cellOf = (row) => `${row.rate} ${row.acs} ${row.slice}`;
-  for (const line of body.rows) {
+  const filling = [...body.rows].filter((line) => scoreOf(rowOf(line).method, rowOf(line)).fills);
+  for (const line of filling) {
     const row = rowOf(line);
     least.set(cellOf(row), Math.min(row.nrmse_object, least.get(cellOf(row)) ?? Infinity));
   }
-  for (const line of body.rows) {
+  for (const line of filling) {
     if (rowOf(line).nrmse_object !== least.get(cellOf(rowOf(line)))) continue;
-    line.classList.add('best');
-    line.cells[0].append(element('span', { title: 'least NRMSE in the object here' }, ' ★'));
+    const { mark, class: kind, title } = star(scoreOf(rowOf(line).method, rowOf(line)));
+    line.classList.add('best', kind);
+    line.cells[0].append(element('span', { title: ['least NRMSE in the object here', title].filter(Boolean).join(', ') }, ` ${mark}`));
   }
 }
 

@@ -3,7 +3,7 @@
 const LAYERS = Object.keys(data.scales);
 const TITLES = { image: 'image', error: '|image − reference|', gfactor: 'g-factor', retention: 'signal retained' };
 const MAPS = ['gfactor', 'retention'];
-const ABOUT = { image: '', error: 'where NRMSE object and g-factors are taken; the rest is blue' };
+const ABOUT_OBJECT = 'where NRMSE object and g-factors are taken; the rest is blue';
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 const shortly = (value) => (value === 0 ? '0' : value.toPrecision(3));
 
