@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from raki.commands.benchmark import FILES, Listener, benchmark_scans
 from raki.commands.contest import Contest, methods_of
 from raki.commands.inputs import UsageError
 from raki.commands.method_files import methods_in
-from raki.commands.progress import Left, Steps, Watch
+from raki.commands.progress import Course, Steps, Watch
 from raki.data.digests import verify
 from raki.data.masks import Pattern
 from raki.data.sampling import undersample
@@ -352,9 +351,9 @@ class Counted(Watch):
         super().__init__()
         self.kinds, self.begun, self.n_skipped = list[str](), list[str](), 0
 
-    def expect(self, unit: str, kinds: Sequence[str], n_fits: int = 1, guess: Left | None = None) -> None:
-        assert (unit, n_fits, guess) == ('cell', 1, None)
-        self.kinds = list(kinds)
+    def expect(self, course: Course) -> None:
+        assert course.unit == 'cell'
+        self.kinds = course.kinds
 
     def skip(self) -> None:
         self.n_skipped += 1
@@ -436,7 +435,7 @@ def test_an_image_that_stays_as_it_was_measured_is_never_the_best_of_a_cell() ->
 
 def test_means_are_of_what_was_filled_in() -> None:
     """Ghosts of an image that stays as it was measured are those of undersampling; of zero filling they are its own."""
-    idle = {'energy_ratio': 0.0, 'ghost_index': 1.0, 'point_peak': 0.0, 'seconds_cpu': 4.0}
+    idle: dict[str, Any] = {'energy_ratio': 0.0, 'ghost_index': 1.0, 'point_peak': 0.0, 'seconds_cpu': 4.0}
     rows = [row('plain-grappa', 0.1), row('plain-grappa', 0.1, 'b', **idle), row('zero-filled', 0.3, **idle)]
     found = {each.method: each.values for each in standings_of(rows).methods}
     plain = {name: found['plain-grappa'][name] for name in ('ghost_index', 'point_peak', 'seconds')}
