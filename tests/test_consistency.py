@@ -250,3 +250,17 @@ def test_a_bound_on_what_comes_back_of_points_lowers_thresholds() -> None:
 def test_no_steps_are_refused(method: type[Spirit] | type[Sparse]) -> None:
     with pytest.raises(ValueError, match='at least one step'):
         method(Grappa(), n_steps=0)
+
+
+@both_methods
+@pytest.mark.parametrize('n_lines', [2, 4, 5])
+def test_lines_that_do_not_show_what_is_next_to_them_teach_nothing(method: Method, n_lines: int) -> None:
+    """A kernel is as wide as half of the ACS at most: from five lines on it reaches the next one."""
+    mask = random_mask((40,), (range(18, 18 + n_lines),), 0.0)
+    mask[[2, 9, 11, 27, 33]] = True
+    kspace = torch.where(mask[:, None], random_kspace(4, 40, 21), 0)
+    if n_lines == 5:
+        assert fit(method, kspace, Irregular(mask)).refinement is not None
+        return
+    with pytest.raises(CalibrationError, match=f'5 lines or more .* got {n_lines}'):
+        fit(method, kspace, Irregular(mask))

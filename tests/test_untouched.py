@@ -264,7 +264,7 @@ def test_a_demonstration_replaces_no_scan_of_others(place: Path, capsys: Capture
         file['kspace'] = 3
     before = state(place)
     assert main(['demo', '-o', 'made']) == 2
-    assert 'scan.h5 is there, and carries no sum of raki' in capsys.readouterr().err
+    assert 'scan.h5 is there, and was not simulated' in capsys.readouterr().err
     assert state(place) == before
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from raki.consistency.grid import Grid
+from raki.errors import CalibrationError
 from raki.interpolation.calibration import Calibration, Learnt
 from raki.interpolation.neighbours import ELEMENTS_AT_ONCE, Neighbourhood
 from raki.interpolation.tuning import FIRST_RIDGE
@@ -21,6 +22,9 @@ WIDTHS = {1: (5, 3), 2: (3,)}
 
 WIDER = 2
 """Lines to learn from, where others are filled in, relative to those of the ACS along its longest axis [1]."""
+
+LEAST_LINES = 5
+"""Lines of an ACS that a kernel of three needs, which is as wide as half of them at most."""
 
 EQUATIONS_PER_UNKNOWN = 1.5
 """Equations that a kernel must have for it to be chosen, unless it is the smallest [1]."""
@@ -103,6 +107,16 @@ def _block(acs: Tensor) -> tuple[Neighbourhood, tuple[int, ...]]:
     widths = tuple(2 * half + 1 for half in halves)
     offsets = tuple(product(*(range(-half, half + 1) for half in halves[:-1])))
     return Neighbourhood(offsets, ((0,) * len(offsets[0]),), range(-halves[-1], halves[-1] + 1)), widths
+
+
+def require_neighbours(calibration: Calibration) -> None:
+    """Raise a CalibrationError where the ACS is too short for a kernel that reaches from line to line."""
+    sizes = zip(calibration.acs.shape[1:-1], calibration.matrix, strict=True)
+    if shorter := [size for size, there in sizes if size < min(LEAST_LINES, there)]:
+        raise CalibrationError(
+            f'self-consistency needs an ACS of {LEAST_LINES} lines or more to tell how lines follow from those next to '
+            f'them, got {min(shorter)}: acquire more lines in the centre, or use --method zero-filled'
+        )
 
 
 def _determines(acs: Tensor, halves: Sequence[int]) -> bool:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from raki.consistency.evidence import Evidence
 from raki.consistency.grid import Grid, smoothed
-from raki.consistency.kernel import SelfConsistency
+from raki.consistency.kernel import SelfConsistency, require_neighbours
 from raki.consistency.solve import solved
 from raki.interpolation.calibration import Calibration, Learnt, Method, Progress
 from raki.interpolation.neighbours import Neighbourhood
@@ -58,7 +58,15 @@ class Spirit:
         return replace(learnt, refinement=self.refinement(calibration, learnt))
 
     def refinement(self, calibration: Calibration, start: Learnt | None) -> 'Consistent':
-        """Learn what is consistent, and how strong each part of the image is."""
+        """Learn what is consistent, and how strong each part of the image is.
+
+        Raises
+        ------
+        CalibrationError
+            If nothing was filled in before, and the ACS is too short to tell how lines follow from their neighbours.
+        """
+        if start is None:
+            require_neighbours(calibration)
         evidence, kernel = Evidence.of(calibration, start), SelfConsistency.learnt(calibration, start)
         grid, pixels = evidence.grid, evidence.trust.numel()
         n_coils, n_steps = len(calibration.measured), self.n_steps if start else 2 * self.n_steps

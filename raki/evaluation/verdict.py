@@ -230,15 +230,25 @@ def _sentence(every: Mapping[tuple[Label, Label], Sequence[Score]], cell: tuple[
     if len(filling) == 1:
         idle = ' and '.join(score.method for score in every[cell] if not score.fills)
         alone = f'{idle} filled nothing in' if idle else 'nothing else was compared'
-        return f'{where}, {winner.method} has an error of {error.written(value)}; {alone}.'
+        told = f'{error.written(value)}{_against_nothing(every[cell], value)}'
+        return f'{where}, {winner.method} has an error of {told}; {alone}.'
     others = {score.method: score for score in filling if score.method != winner.method}
     rival = others.get(baseline) or min(others.values(), key=lambda score: score.values[error.name] or 0.0)
     ratio = value / (rival.values[error.name] or value or 1.0)
     least = f'{where}, {winner.method} has the least error, {error.written(value)} ({ratio:.2f} of {rival.method})'
+    least += _against_nothing(every[cell], value)
     told = f'{least}, {_told_price(winner, baseline)}{_told_time(winner, rival)}.{_elsewhere(every, cell, winner)}'
     if _is_visible(every[cell], baseline):
         return told
     return f'{told} Nowhere is another visibly better than {baseline}, by a factor of {VISIBLE} or more.'
+
+
+def _against_nothing(scores: Sequence[Score], value: float) -> str:
+    """That an error is not less than that of images that stay as they were measured; nothing where it is."""
+    error = COLUMNS[0]
+    idle = [(least, score.method) for score in scores if not score.fills and (least := score.values[error.name])]
+    least, method = min(idle, default=(value, ''))
+    return f', no less than {method} ({error.written(least)})' if least < value else ''
 
 
 def _is_full(rate: Label) -> bool:
