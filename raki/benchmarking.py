@@ -9,6 +9,7 @@ import typer
 from raki.commands.inputs import as_usage_error, methods_starting, seed_for, shown
 from raki.commands.progress import progress_bars
 from raki.commands.settings import DeviceOption
+from raki.commands.tables import show, show_text
 from raki.endings import one_line
 from raki.options import JsonOption
 from raki.streams import say
@@ -53,5 +54,6 @@ def benchmark(
     if as_json:
         print(json.dumps(results, indent=1))
         return
-    print('\n'.join([*table(standings), '', standings.sentence]))
+    show(table(standings))
+    show_text(standings.sentence)
     print(shown('\n'.join(f'{kind}: {output / name}' for kind, name in zip(('page', 'results'), FILES, strict=True))))

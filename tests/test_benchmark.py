@@ -13,10 +13,12 @@ from torch import Tensor
 
 from raki.cli import main
 from raki.commands.benchmark import FILES, Listener, benchmark_scans
+from raki.commands.benchmark_results import table
 from raki.commands.contest import Contest, methods_of
 from raki.commands.inputs import UsageError
 from raki.commands.method_files import methods_in
 from raki.commands.progress import Course, Steps, Watch
+from raki.commands.tables import show
 from raki.data.digests import verify
 from raki.data.masks import Pattern
 from raki.data.sampling import undersample
@@ -105,7 +107,7 @@ def test_one_page_and_one_json_say_everything(capsys: Capture) -> None:
     said = capsys.readouterr()
     assert 'left out: half: ' in said.err
     assert max(map(len, said.out.splitlines()[:4])) <= 80
-    assert found['sentence'] in said.out
+    assert found['sentence'] in ' '.join(said.out.split())
 
 
 def escaped(text: str) -> str:
@@ -450,6 +452,23 @@ def test_cells_without_the_baseline_have_no_ratio() -> None:
     nowhere = standings_of([row('x', 0.001)])
     assert nowhere.sentence.startswith('plain-grappa could be measured nowhere')
     assert nowhere.methods[0].ratio is None
+
+
+def test_the_table_for_terminals_tells_directions_and_marks_the_best(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv('COLUMNS', '80')
+    rows = [row('plain-grappa', 0.1), row('x', 0.05, point_peak=0.5), row('zero-filled', 0.01, energy_ratio=0.0)]
+    rows += [row('plain-grappa', 0.1, 'b'), row('x', 0.05, 'b', ghost_index=0.05), row('few', 0.01, 'b')]
+    show(table(standings_of(rows)))
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert re.findall('[↓↑]', next(line for line in lines if '↓' in line)) == ['↓', '↓', '↑', '↓', '↓', '↓']
+    found = {words[0]: words[1:] for line in lines if line.startswith(' ') and (words := line.split())}
+    assert found['x'] == ['0.50☆', '0.50☆', '2/2', '1', '0.70†', '0.075★', '0.0010★', '2.00★']
+    assert found['plain-grappa'] == ['1.00', '1.00', '2/2', '0', '0.90★', '0.100', '0.0010★', '2.00★']
+    assert not any(mark in ''.join(found['few'] + found['zero-filled']) for mark in '★☆†')
+    assert 'what is the price in any' in '\n'.join(lines)
 
 
 def test_the_stored_table_is_what_its_rows_come_to() -> None:

@@ -159,7 +159,9 @@ def _scores(rows: Sequence[Mapping[str, Any]], baseline: str) -> list[Score]:
         groups.setdefault(row['method'], []).append(row)
     values = {method: {each.name: _mean(group, each.name) for each in COLUMNS} for method, group in groups.items()}
     fills = {method: all(map(_fills, group)) for method, group in groups.items()}
-    best = {column.name: _best([values[method] for method in groups if fills[method]], column) for column in COLUMNS}
+    best = {
+        column.name: best_values([values[method] for method in groups if fills[method]], column) for column in COLUMNS
+    }
     before = values.get(baseline, {})
     return [
         Score(
@@ -183,7 +185,7 @@ def _mean(rows: Sequence[Mapping[str, Any]], name: str) -> float | None:
     return mean(known) if known else None
 
 
-def _best(every: Sequence[Mapping[str, float | None]], column: Column) -> tuple[float, ...]:
+def best_values(every: Sequence[Mapping[str, float | None]], column: Column) -> tuple[float, ...]:
     """The best value, as people read it: all that are written alike share it; none if nothing is compared."""
     known = [value for each in every if (value := each[column.name]) is not None]
     if len(known) < 2:
