@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from raki.evaluation.peers import PEERS, PyGrappa
 from raki.evaluation.plan import Plan, Rate
 from raki.evaluation.rows import Cell
 from raki.evaluation.standings import standings_of
+from raki.evaluation.verdict import PRICES
 from tests.toys import acs_of, measured_only
 
 Capture = pytest.CaptureFixture[str]
@@ -418,6 +420,31 @@ def test_of_one_cell_there_is_no_mean_and_no_worst() -> None:
     found = standings_of([row('plain-grappa', 0.1), row('x', 0.08, point_peak=0.5)])
     least = 'x has the least error, 0.80 times that of plain-grappa'
     assert found.sentence == f'Over 1 cell (1 scan, R = 4) {least}, at a price in small points.'
+
+
+@pytest.mark.parametrize(
+    ('there', 'elsewhere', 'text'),
+    [
+        (
+            ['noise_bias'],
+            ['noise_bias'],
+            'at no price in small points or ghosts beyond the limits (not measured: bias).',
+        ),
+        (['noise_bias'], [], 'in small points, ghosts or bias beyond the limits (not measured: bias in 1).'),
+        (PRICES, PRICES, ', its price not measured.'),
+    ],
+)
+def test_what_was_not_measured_of_the_winner_may_be_its_price(
+    there: Sequence[str], elsewhere: Sequence[str], text: str
+) -> None:
+    rows = [row('plain-grappa', 0.1, scan) for scan in 'ab']
+    rows += [row('x', 0.05, **dict.fromkeys(there)), row('x', 0.05, 'b', **dict.fromkeys(elsewhere))]
+    assert standings_of(rows).sentence.endswith(text)
+
+
+def test_a_price_is_told_beside_what_was_not_measured() -> None:
+    found = standings_of([row('plain-grappa', 0.1), row('x', 0.05, point_peak=0.5, noise_bias=None)])
+    assert found.sentence.endswith(', at a price in small points (not measured: bias).')
 
 
 def test_a_method_that_leaves_one_scan_as_it_is_may_win() -> None:

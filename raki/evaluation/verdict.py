@@ -257,12 +257,12 @@ def _told_price(winner: Score, baseline: str) -> str:
         return 'its price not measured'
     else:
         found = [each for each in COLUMNS if each.name in PRICES and each not in winner.unknown]
-        known = f'at no price in {_listed(found)}'
+        known = f'at no price in {listed(found)}'
     unknown = ', '.join(each.label for each in winner.unknown)
     return f'{known} (not measured: {unknown})' if unknown else known
 
 
-def _listed(of: Sequence[Column]) -> str:
+def listed(of: Sequence[Column]) -> str:
     """Labels such as small points, ghosts or bias."""
     *labels, last = (each.label for each in of)
     return f'{", ".join(labels)} or {last}' if labels else last
