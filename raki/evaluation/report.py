@@ -9,7 +9,7 @@ from torch import Tensor
 
 from raki.evaluation.metrics import columns, sizes
 from raki.evaluation.pictures import Picture, judged_picture, picture, quantile
-from raki.evaluation.rows import Cell
+from raki.evaluation.rows import Cell, merged_warnings
 from raki.evaluation.verdict import Verdict, is_filled, verdict_of
 from raki.evaluation.web_page import Page, Panel, Table, render
 
@@ -138,7 +138,7 @@ def render_report(report: Report) -> str:
             columns=columns(rows),
             tables=_lesion_tables(rows),
             verdict=verdict,
-            warnings=_warnings(rows),
+            warnings=merged_warnings(rows),
             pixel_size=report.pixel_size,
         )
     )
@@ -199,19 +199,6 @@ def _mean_and_worst(discs: Sequence[Mapping[str, Any]], kind: tuple[float, float
 
 def _short(value: float | None) -> str:
     return '∞' if value is None else f'{value:.3g}'
-
-
-def _warnings(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Each once, with where it is found; what is wrong with a slice itself, all of its cells say."""
-    found = list[str]()
-    for index in dict.fromkeys(row['slice'] for row in rows):
-        own = [row for row in rows if row['slice'] == index]
-        common = set[str]().union(*(row['warnings'] for row in own)).intersection(*(row['warnings'] for row in own))
-        for row in own:
-            where = '{method}, R = {rate}, ACS {acs}'.format(**row)
-            everywhere = f'every method and rate, slice {index}' if len(own) > 1 else where
-            found += [f'{everywhere if text in common else where}: {text}' for text in row['warnings']]
-    return list(dict.fromkeys(found))
 
 
 def _facts(report: Report) -> list[str]:
