@@ -32,7 +32,7 @@ def benchmark(
         list[str], typer.Option(help='Of others: espirit, l1-wavelet (sigpy), bart-pics, pygrappa; all or none.')
     ] = ['all'],  # noqa: B006
     method_file: Annotated[list[Path] | None, typer.Option(help=METHOD_FILE_HELP)] = None,
-    seeds: Annotated[list[int], typer.Option(help='Seeds of the networks.')] = [0],  # noqa: B006
+    seeds: Annotated[list[int], typer.Option(help='Seeds of the networks: --seeds 0-3.')] = [0],  # noqa: B006
     replicas: Annotated[int, typer.Option(help='Replicas of each noise map; 0 for none, and no bias.')] = 20,
     device: DeviceOption = None,
     as_json: JsonOption = False,
