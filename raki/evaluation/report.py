@@ -14,7 +14,7 @@ from raki.evaluation.verdict import Verdict, is_filled, verdict_of
 from raki.evaluation.web_page import Page, Panel, Table, render
 
 ERROR_QUANTILE = 0.995
-"""Error maps end at the largest error's quantile over all methods that fill something in, where the page opens."""
+"""Error maps end at this quantile of the errors of the baseline or of the best, the larger, where the page opens."""
 
 WINDOW = 0.999
 """Images end at this quantile of the reference."""
@@ -151,14 +151,16 @@ def _values(rows: Sequence[Mapping[str, Any]], name: str) -> list[int | str]:
 def _scales(report: Report, verdict: Verdict) -> dict[str, float]:
     """Where scales end, common to all cells; methods that fill nothing in do not stretch them.
 
-    That of the errors is for the cell at which the page opens: one for all rates would leave the first ones black.
+    That of the errors is for the cell at which the page opens: one for all rates would leave the first ones black. One
+    bad method would leave the others black: it ends at the larger of the baseline's and the winner's, others are cut.
     """
     cells = list(zip(report.cells, report.results['rows'], strict=True))
     opening = [(cell, row) for cell, row in cells if (row['rate'], row['acs']) == (verdict.rate, verdict.acs)]
-    filled = [cell for cell, row in opening if is_filled(row)] or [cell for cell, _ in opening]
+    filled = [(cell, row) for cell, row in opening if is_filled(row)] or opening
+    told = [cell for cell, row in filled if row['method'] in (verdict.baseline, verdict.winner)]
     scales = {
         'image': max(each.window for each in report.slices.values()),
-        'error': max(cell.largest_error for cell in filled) or 1.0,
+        'error': max(cell.largest_error for cell in told or [cell for cell, _ in filled]) or 1.0,
     }
     gfactors = [row['gfactor_p95'] for _, row in cells if row['gfactor_p95'] is not None and is_filled(row)]
     scales |= {'gfactor': max(1.5, *gfactors)} if gfactors else {}
@@ -255,7 +257,8 @@ def _caption(results: Mapping[str, Any]) -> list[str]:
     settings = results['settings']
     sentences = [
         f'Images: {settings["image"]}, 1 is the maximum of the reference of the slice; error maps: |image − reference| '
-        'in the same unit, one scale for all methods, rates and slices, set where the page opens, until it is changed.',
+        'in the same unit, one scale for all methods, rates and slices, until it is changed. Where the page opens, it '
+        'holds 99.5 % of the pixels of the baseline and of the method of the least error; larger errors are cut there.',
         f'Object, where NRMSE object and g-factors are taken: {settings["object"]}. Plain NRMSE counts the noise floor '
         'in air, which rewards reproducing it; k-space NRMSE is complex and over the missing lines only; SSIM and PSNR '
         'take the whole magnitude image, their range is the maximum of the reference.',

@@ -116,6 +116,12 @@ class Verdict:
         return [error, *(each for each in others if any(score.values[each.name] is not None for score in self.scores))]
 
     @property
+    def winner(self) -> str:
+        """The method of the least error where it opens; the baseline if no two are compared there."""
+        here = [score for score in self.scores if (score.rate, score.acs) == (self.rate, self.acs)]
+        return next((score.method for score in here if COLUMNS[0].name in score.best), self.baseline)
+
+    @property
     def limits(self) -> str:
         """What a price is, in words."""
         return (
