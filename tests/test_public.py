@@ -152,6 +152,18 @@ def test_noise_and_separate_calibration_are_those_of_the_scan() -> None:
     assert np.array_equal(raki.reconstruct(scan, 'grappa').image, raki.reconstruct(direct, 'grappa').image)
 
 
+def test_what_is_written_into_arrays_of_a_result_is_never_saved(tmp_path: Path) -> None:
+    for scan in (HALF, raki.scan_of(KSPACE, MASK)):
+        result = raki.reconstruct(scan, 'zero-filled')
+        image = result.image
+        before = image.copy(), result.kspace
+        image[:], result.kspace[:] = 0, 0
+        assert all(map(np.array_equal, before, (result.image, result.kspace)))
+        result.save(tmp_path / 'out.h5')
+        with h5py.File(tmp_path / 'out.h5') as saved:
+            assert saved['reconstruction'][()].any()  # pyright: ignore[reportIndexIssue, reportAttributeAccessIssue]
+
+
 def test_arguments_stay_as_they_are() -> None:
     kspace, mask = KSPACE[0].copy(), MASK.copy()
     result = raki.reconstruct(kspace, mask, 'grappa')
