@@ -396,6 +396,10 @@ def row(method: str, error: float, scan: str = 'a', rate: int = 4, **others: Any
     return {**usual, 'method': method, 'scan': scan, 'rate': rate, 'nrmse_object': error, **others}
 
 
+def unmeasured(names: Sequence[str]) -> dict[str, Any]:
+    return dict.fromkeys(names)
+
+
 def test_half_the_error_here_and_twice_there_is_no_gain() -> None:
     rows = [row('plain-grappa', 0.1), row('x', 0.05), row('plain-grappa', 0.01, 'b'), row('x', 0.02, 'b')]
     found = {each.method: each for each in standings_of(rows).methods}
@@ -438,7 +442,7 @@ def test_what_was_not_measured_of_the_winner_may_be_its_price(
     there: Sequence[str], elsewhere: Sequence[str], text: str
 ) -> None:
     rows = [row('plain-grappa', 0.1, scan) for scan in 'ab']
-    rows += [row('x', 0.05, **dict.fromkeys(there)), row('x', 0.05, 'b', **dict.fromkeys(elsewhere))]
+    rows += [row('x', 0.05, **unmeasured(there)), row('x', 0.05, 'b', **unmeasured(elsewhere))]
     assert standings_of(rows).sentence.endswith(text)
 
 
