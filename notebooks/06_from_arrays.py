@@ -20,7 +20,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 if find_spec('raki') is None:  # on Colab, where the wheel that `pip wheel --no-deps .` makes was uploaded before
-    wheels = map(str, Path().glob('raki-*.whl'))
+    wheels = list(map(str, Path().glob('raki-*.whl')))
+    if not wheels:
+        raise SystemExit('Upload the wheel of raki here first: raki-VERSION-py3-none-any.whl, then run this again.')
     subprocess.run([sys.executable, '-m', 'pip', 'install', '-q', *wheels, 'matplotlib', 'pandas'], check=True)
 
 # %%

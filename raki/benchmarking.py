@@ -9,6 +9,7 @@ import typer
 from raki.commands.inputs import as_usage_error, methods_starting, seed_for, shown
 from raki.commands.progress import progress_bars
 from raki.commands.settings import DeviceOption
+from raki.commands.tables import show, show_text
 from raki.endings import one_line
 from raki.options import JsonOption
 from raki.streams import say
@@ -31,7 +32,7 @@ def benchmark(
         list[str], typer.Option(help='Of others: espirit, l1-wavelet (sigpy), bart-pics, pygrappa; all or none.')
     ] = ['all'],  # noqa: B006
     method_file: Annotated[list[Path] | None, typer.Option(help=METHOD_FILE_HELP)] = None,
-    seeds: Annotated[list[int], typer.Option(help='Seeds of the networks.')] = [0],  # noqa: B006
+    seeds: Annotated[list[int], typer.Option(help='Seeds of the networks: --seeds 0-3.')] = [0],  # noqa: B006
     replicas: Annotated[int, typer.Option(help='Replicas of each noise map; 0 for none, and no bias.')] = 20,
     device: DeviceOption = None,
     as_json: JsonOption = False,
@@ -53,5 +54,6 @@ def benchmark(
     if as_json:
         print(json.dumps(results, indent=1))
         return
-    print('\n'.join([*table(standings), '', standings.sentence]))
+    show(table(standings))
+    show_text(standings.sentence)
     print(shown('\n'.join(f'{kind}: {output / name}' for kind, name in zip(('page', 'results'), FILES, strict=True))))

@@ -26,9 +26,10 @@ from raki.commands.settings import (
 )
 from raki.commands.tables import show_comparison
 from raki.commands.terminal import Stopped, terminable
+from raki.commands.words import repeated
 from raki.data.memory import require_start
 from raki.endings import exit_code, one_line
-from raki.options import JsonOption, ScanArgument, SlicesOption, with_settings
+from raki.options import Commands, JsonOption, ScanArgument, SlicesOption, with_settings
 from raki.streams import UNREAD, flush_output, open_streams, say, warn
 
 OUTPUT_HELP = 'A .h5, .nii.gz, .dcm, .png, .cfl or .mrd.h5; default: SCAN.raki.h5 here.'
@@ -37,6 +38,7 @@ COMPARED = ['zero-filled', 'plain-grappa', 'grappa', 'gated', 'raki']
 
 
 app = typer.Typer(
+    cls=Commands,
     help='Reconstruct undersampled multi-coil MRI k-space from the scan itself, and say how well.',
     no_args_is_help=True,
     context_settings={'help_option_names': ['-h', '--help']},
@@ -122,7 +124,7 @@ def compare(
     methods: Annotated[
         list[str], typer.Option(help='Methods: --methods grappa,gated.', autocompletion=inputs.methods_starting)
     ] = COMPARED,
-    seeds: Annotated[list[int], typer.Option(help='Seeds of the networks.')] = [0],  # noqa: B006
+    seeds: Annotated[list[int], typer.Option(help='Seeds of the networks: --seeds 0-3.')] = [0],  # noqa: B006
     slices: SlicesOption = None,
     replicas: Annotated[int, typer.Option(help='Replicas of each noise map; 0 for none.')] = 100,
     refit: Annotated[bool, typer.Option('--refit', help='Learn anew from every replica: slow for networks.')] = False,
@@ -229,7 +231,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with terminable():
             require_start()
-            code = app(inputs.repeated(arguments, inputs.method_names), standalone_mode=False) or 0
+            code = app(repeated(arguments, inputs.method_names), standalone_mode=False) or 0
             flush_output()
             return code
     except Stopped as stopped:

@@ -3,6 +3,7 @@
 import errno
 
 import typer
+from pydantic import ValidationError
 
 from raki.commands.inputs import UsageError, shown
 from raki.data.boundary import lacks_memory
@@ -46,6 +47,13 @@ def exit_code(error: Exception) -> int:
     return known or (5 if lacks_memory(error) else UNEXPECTED)
 
 
+def _given(error: Exception) -> str:
+    """What was given instead, where typer leaves that out."""
+    known = error.__cause__.errors() if isinstance(error.__cause__, ValidationError) else ()
+    inputs = [repr(each['input'])[:LONGEST] for each in known if isinstance(error, typer.BadParameter)]
+    return f', got {", ".join(inputs)}' if inputs else ''
+
+
 def one_line(error: Exception) -> str:
     """What an error says, and what to do where it does not say that, in one line that any terminal can show.
 
@@ -53,7 +61,7 @@ def one_line(error: Exception) -> str:
     """
     describe = getattr(error, 'format_message', None)
     name = type(error).__name__
-    text = ' '.join((describe() if describe else str(error) or name).split())
+    text = ' '.join((describe() if describe else str(error) or name).split()) + _given(error)
     if name in SINGULAR:
         text = (
             f'equations of this scan have no solution ({text}): look for empty or equal coils with raki info, '

@@ -1,6 +1,7 @@
 """Options of the command line: those that several commands share, and those that a model of settings has."""
 
 import inspect
+import shlex
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -9,11 +10,16 @@ from typing import Annotated, Any, get_args
 import typer
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+from typer.core import TyperGroup
 
+from raki.commands.inputs import UsageError, shown
 from raki.commands.settings import Settings
+from raki.commands.words import looks_like_path
 
 JsonOption = Annotated[bool, typer.Option('--json', help='Print JSON for programs.')]
-SlicesOption = Annotated[list[int] | None, typer.Option('--slices', '--slice', help='Slices, counted from 0.')]
+SlicesOption = Annotated[
+    list[int] | None, typer.Option('--slices', '--slice', help='Slices, counted from 0: --slices 0-3,7.')
+]
 ReuseOption = Annotated[
     bool, typer.Option('--reuse', help='Learn every slice once, for its later repetitions, too: quicker, less exact.')
 ]
@@ -25,6 +31,17 @@ ConfigOption = Annotated[
     Path | None,
     typer.Option('--config', help='YAML file with options by their long names, such as "partial_fourier: pocs".'),
 ]
+
+
+class Commands(TyperGroup):
+    """Commands by name; a path where one is expected gets the command that says what is in it."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command, or raise a UsageError."""
+        word = args[0]
+        if self.get_command(ctx, word) is None and looks_like_path(word) and not word.startswith('-'):
+            raise UsageError(f'no command {shown(word)}: did you mean: raki info {shown(shlex.quote(word))}')
+        return super().resolve_command(ctx, args)
 
 
 def with_settings(command: Callable[..., None]) -> Callable[..., None]:

@@ -40,9 +40,20 @@ AT_HOME = {
     'pandas': ('raki.face.comparison',),
     'mrd': ('raki.inline.version2',),
     'submitit': ('raki.commands.batch.cluster',),
-    'rich': ('raki.commands.progress', 'raki.commands.tables', 'raki.commands.terminal'),
+    'rich': (
+        'raki.commands.benchmark_results',
+        'raki.commands.progress',
+        'raki.commands.tables',
+        'raki.commands.terminal',
+    ),
     'twixtools': ('raki.data.twix.file',),
-    'pydantic': ('raki.commands.batch.records', 'raki.commands.config', 'raki.commands.settings', 'raki.options'),
+    'pydantic': (
+        'raki.commands.batch.records',
+        'raki.commands.config',
+        'raki.commands.settings',
+        'raki.endings',
+        'raki.options',
+    ),
     'yaml': ('raki.commands.config',),
     'typer': (
         'raki.benchmarking',

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,12 @@ from torch import Tensor
 
 from raki.cli import main
 from raki.commands.benchmark import FILES, Listener, benchmark_scans
+from raki.commands.benchmark_results import table
 from raki.commands.contest import Contest, methods_of
 from raki.commands.inputs import UsageError
 from raki.commands.method_files import methods_in
 from raki.commands.progress import Course, Steps, Watch
+from raki.commands.tables import show
 from raki.data.digests import verify
 from raki.data.masks import Pattern
 from raki.data.sampling import undersample
@@ -30,6 +33,7 @@ from raki.evaluation.peers import PEERS, PyGrappa
 from raki.evaluation.plan import Plan, Rate
 from raki.evaluation.rows import Cell
 from raki.evaluation.standings import standings_of
+from raki.evaluation.verdict import PRICES
 from tests.toys import acs_of, measured_only
 
 Capture = pytest.CaptureFixture[str]
@@ -105,7 +109,7 @@ def test_one_page_and_one_json_say_everything(capsys: Capture) -> None:
     said = capsys.readouterr()
     assert 'left out: half: ' in said.err
     assert max(map(len, said.out.splitlines()[:4])) <= 80
-    assert found['sentence'] in said.out
+    assert found['sentence'] in ' '.join(said.out.split())
 
 
 def escaped(text: str) -> str:
@@ -392,6 +396,10 @@ def row(method: str, error: float, scan: str = 'a', rate: int = 4, **others: Any
     return {**usual, 'method': method, 'scan': scan, 'rate': rate, 'nrmse_object': error, **others}
 
 
+def unmeasured(names: Sequence[str]) -> dict[str, Any]:
+    return dict.fromkeys(names)
+
+
 def test_half_the_error_here_and_twice_there_is_no_gain() -> None:
     rows = [row('plain-grappa', 0.1), row('x', 0.05), row('plain-grappa', 0.01, 'b'), row('x', 0.02, 'b')]
     found = {each.method: each for each in standings_of(rows).methods}
@@ -416,6 +424,31 @@ def test_of_one_cell_there_is_no_mean_and_no_worst() -> None:
     found = standings_of([row('plain-grappa', 0.1), row('x', 0.08, point_peak=0.5)])
     least = 'x has the least error, 0.80 times that of plain-grappa'
     assert found.sentence == f'Over 1 cell (1 scan, R = 4) {least}, at a price in small points.'
+
+
+@pytest.mark.parametrize(
+    ('there', 'elsewhere', 'text'),
+    [
+        (
+            ['noise_bias'],
+            ['noise_bias'],
+            'at no price in small points or ghosts beyond the limits (not measured: bias).',
+        ),
+        (['noise_bias'], [], 'in small points, ghosts or bias beyond the limits (not measured: bias in 1).'),
+        (PRICES, PRICES, ', its price not measured.'),
+    ],
+)
+def test_what_was_not_measured_of_the_winner_may_be_its_price(
+    there: Sequence[str], elsewhere: Sequence[str], text: str
+) -> None:
+    rows = [row('plain-grappa', 0.1, scan) for scan in 'ab']
+    rows += [row('x', 0.05, **unmeasured(there)), row('x', 0.05, 'b', **unmeasured(elsewhere))]
+    assert standings_of(rows).sentence.endswith(text)
+
+
+def test_a_price_is_told_beside_what_was_not_measured() -> None:
+    found = standings_of([row('plain-grappa', 0.1), row('x', 0.05, point_peak=0.5, noise_bias=None)])
+    assert found.sentence.endswith(', at a price in small points (not measured: bias).')
 
 
 def test_a_method_that_leaves_one_scan_as_it_is_may_win() -> None:
@@ -450,6 +483,23 @@ def test_cells_without_the_baseline_have_no_ratio() -> None:
     nowhere = standings_of([row('x', 0.001)])
     assert nowhere.sentence.startswith('plain-grappa could be measured nowhere')
     assert nowhere.methods[0].ratio is None
+
+
+def test_the_table_for_terminals_tells_directions_and_marks_the_best(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv('COLUMNS', '80')
+    rows = [row('plain-grappa', 0.1), row('x', 0.05, point_peak=0.5), row('zero-filled', 0.01, energy_ratio=0.0)]
+    rows += [row('plain-grappa', 0.1, 'b'), row('x', 0.05, 'b', ghost_index=0.05), row('few', 0.01, 'b')]
+    show(table(standings_of(rows)))
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert re.findall('[↓↑]', next(line for line in lines if '↓' in line)) == ['↓', '↓', '↑', '↓', '↓', '↓']
+    found = {words[0]: words[1:] for line in lines if line.startswith(' ') and (words := line.split())}
+    assert found['x'] == ['0.50☆', '0.50☆', '2/2', '1', '0.70†', '0.075★', '0.0010★', '2.00★']
+    assert found['plain-grappa'] == ['1.00', '1.00', '2/2', '0', '0.90★', '0.100', '0.0010★', '2.00★']
+    assert not any(mark in ''.join(found['few'] + found['zero-filled']) for mark in '★☆†')
+    assert 'what is the price in any' in '\n'.join(lines)
 
 
 def test_the_stored_table_is_what_its_rows_come_to() -> None:

@@ -19,7 +19,8 @@ import torch
 from raki.cli import main
 from raki.coils.noise import noise_covariance
 from raki.commands.demo import FULL, QUICK, comparison
-from raki.commands.inputs import method_names, repeated
+from raki.commands.inputs import method_names
+from raki.commands.words import repeated
 from raki.consistency.sparse import Sparse
 from raki.consistency.spirit import Spirit
 from raki.data.load import load_scan
@@ -239,6 +240,10 @@ def test_the_default_output_lies_in_the_current_folder(
         (['--acs', '16,24', '--seeds', '0,1'], ['--acs', '16', '--acs', '24', '--seeds', '0', '--seeds', '1']),
         (['--methods', 'GRAPPA,Gated', 'RAKI'], ['--methods', 'GRAPPA', '--methods', 'Gated', '--methods', 'RAKI']),
         (['--methods', 'grappa', 'a,b'], ['--methods', 'grappa', 'a,b']),
+        (['--slices', '0-2', 'scan'], ['--slices', '0', '--slices', '1', '--slices', '2', 'scan']),
+        (['--slice=1-1', '4,6-7'], ['--slice', '1', '--slice', '4', '--slice', '6', '--slice', '7']),
+        (['--seeds', '8', '0-1', 'scan'], ['--seeds', '8', '--seeds', '0', '--seeds', '1', 'scan']),
+        (['--acs', '16-24', 'scan'], ['--acs', '16-24', 'scan']),
         (['--output', '2,3', 'scan'], ['--output', '2,3', 'scan']),
         (['--acs', '2,3', '--', '--rates=2,3'], ['--acs', '2', '--acs', '3', '--', '--rates=2,3']),
         (['simulate', '--acs', '16,24'], ['simulate', '--acs', '16,24']),
@@ -252,6 +257,32 @@ def test_a_scan_after_a_list_is_told_from_its_values(
     for name in ('scan', 'raki', 'a,b'):
         (tmp_path / name).touch()
     assert repeated(words, method_names) == expected
+
+
+@pytest.mark.parametrize('text', ['3-0', '0-99999999', '0-10000'])
+def test_a_range_goes_up_and_has_an_end(text: str, half: Path, tmp_path: Path, capsys: Capture) -> None:
+    code, said = failure(['reconstruct', str(half), '-o', str(tmp_path / 'out.h5'), '--slices', text], capsys)
+    assert code == 2
+    assert said.endswith(f'a range from the least to the largest such as 0-3, of up to 10000 numbers, got {text}')
+
+
+@pytest.mark.parametrize(
+    'words', [['compare', '--seeds', 'a'], ['compare', '--slices', '0,a'], ['benchmark', '--replicas', 'a']]
+)
+def test_what_is_no_number_is_repeated(words: list[str], tmp_path: Path, capsys: Capture) -> None:
+    code, said = failure([*words, 'scan.h5', '-o', str(tmp_path / 'out')], capsys)
+    assert code == 2
+    assert said.endswith(", got 'a'")
+
+
+def test_a_path_instead_of_a_command_is_told_what_describes_it(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path('my scan').touch()
+    assert failure(['scan.h5'], capsys) == (2, 'raki: no command scan.h5: did you mean: raki info scan.h5')
+    assert failure(['my scan', '--json'], capsys) == (2, "raki: no command my scan: did you mean: raki info 'my scan'")
+    assert failure(['inf'], capsys)[1].endswith("Did you mean 'info'?")
 
 
 def test_names_may_be_in_any_case_and_mean_the_same(half: Path, tmp_path: Path) -> None:

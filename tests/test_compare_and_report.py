@@ -38,6 +38,7 @@ from raki.grappa.method import Grappa
 from raki.interpolation.calibration import silent
 from raki.interpolation.fit import ZeroFilling, fit
 from raki.interpolation.neighbours import Kernel
+from raki.networks.gated import Gated
 from raki.pipeline import reconstruct
 from tests.toys import RAKI_QUICK
 
@@ -366,6 +367,21 @@ def test_scales_are_common_and_zero_filling_does_not_stretch_that_of_errors(file
     assert worst['zero-filled'] > 2 * worst['grappa']
     rows = [panel['row']['gfactor_p95'] for panel in data['panels'] if panel['method'] == 'grappa']
     assert data['scales']['gfactor'] == max(1.5, *rows)
+
+
+def test_one_bad_method_leaves_no_error_map_of_others_black(file: ScanFile, tmp_path: Path) -> None:
+    """Its own is cut where the larger of those of the baseline and of the winner ends, and the page says so."""
+    methods = {'grappa': Grappa(), 'gated': Gated(), 'bad': Grappa(regularization=1e3)}
+    compared(file, tmp_path, planned(methods, (3,), (16,), n_replicas=0))
+    found = page(tmp_path)
+    reference = found.picture(found.data['references']['0'])
+    ends = {
+        panel['method']: np.quantile(abs(found.picture(panel['image']) - reference), ERROR_QUANTILE, method='nearest')
+        for panel in found.data['panels']
+    }
+    assert ends['bad'] > 2 * max(ends['grappa'], ends['gated'])
+    assert found.data['scales']['error'] == pytest.approx(max(ends['grappa'], ends['gated']), rel=0.02)
+    assert 'larger errors are cut there' in (tmp_path / 'report.html').read_text(encoding='utf-8')
 
 
 @pytest.mark.parametrize(

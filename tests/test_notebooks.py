@@ -65,9 +65,11 @@ def test_the_first_cell_installs_wheels_where_there_is_no_raki(
     installed: list[list[str]] = []
     monkeypatch.setattr(subprocess, 'run', lambda words, check: installed.append(words) if check else None)
     monkeypatch.chdir(tmp_path)
-    (tmp_path / 'raki-1.0-py3-none-any.whl').touch()
     exec(first, {})
-    assert not installed
     monkeypatch.setattr('importlib.util.find_spec', lambda _name: None)
+    with pytest.raises(SystemExit, match=r'^Upload the wheel of raki here first: raki-VERSION-py3-none-any\.whl'):
+        exec(first, {})
+    assert not installed
+    (tmp_path / 'raki-1.0-py3-none-any.whl').touch()
     exec(first, {})
     assert installed[0][1:6] == ['-m', 'pip', 'install', '-q', 'raki-1.0-py3-none-any.whl']

@@ -152,6 +152,18 @@ def test_noise_and_separate_calibration_are_those_of_the_scan() -> None:
     assert np.array_equal(raki.reconstruct(scan, 'grappa').image, raki.reconstruct(direct, 'grappa').image)
 
 
+def test_what_is_written_into_arrays_of_a_result_is_never_saved(tmp_path: Path) -> None:
+    for scan in (HALF, raki.scan_of(KSPACE, MASK)):
+        result = raki.reconstruct(scan, 'zero-filled')
+        image = result.image
+        before = image.copy(), result.kspace
+        image[:], result.kspace[:] = 0, 0
+        assert all(map(np.array_equal, before, (result.image, result.kspace)))
+        result.save(tmp_path / 'out.h5')
+        with h5py.File(tmp_path / 'out.h5') as saved:
+            assert saved['reconstruction'][()].any()  # pyright: ignore[reportIndexIssue, reportAttributeAccessIssue]
+
+
 def test_arguments_stay_as_they_are() -> None:
     kspace, mask = KSPACE[0].copy(), MASK.copy()
     result = raki.reconstruct(kspace, mask, 'grappa')
@@ -480,6 +492,25 @@ def test_a_comparison_shows_verdict_table_and_picture(two: raki.Comparison) -> N
     assert '★' in text
     assert best.method != 'zero-filled'
     assert re.search(r'reference, zero-filled, grappa, gated; below \|error\| x \d+', text)
+
+
+def test_the_picture_of_a_comparison_is_of_the_first_seed(two: raki.Comparison) -> None:
+    (index, slab), rows = next(iter(two.made.slices.items())), two.rows
+    seeds = [{**row, 'seed': seed} for row in rows for seed in (0, 1)]
+    blank = slab.cells[0]
+    cells = [each for cell in slab.cells for each in (cell, blank)]
+    made = replace(two.made, results={**two.results, 'rows': seeds}, slices={index: replace(slab, cells=cells)})
+    assert raki.Comparison(made)._repr_html_() == two._repr_html_()
+
+
+def test_what_is_wrong_with_a_slice_is_one_warning_of_a_comparison() -> None:
+    """Not one for every method and rate, as on the page."""
+    kspace = KSPACE[0].copy()
+    kspace[2, 5, 7] = 0.5 * abs(kspace).max()
+    found = raki.compare(kspace, [2, 3], ['zero-filled', 'grappa'], acs=16, replicas=0)
+    [text] = {text for row in found.rows for text in row['warnings']}
+    assert found.warnings == (f'every method and rate, slice 0: {in_python(text)}',)
+    assert '1 warning, see .warnings' in found._repr_html_()
 
 
 def test_a_comparison_draws_the_figure_for_papers(two: raki.Comparison) -> None:

@@ -275,6 +275,30 @@ def test_browser_follows_a_link_and_writes_one(browser: 'Browser', report: Path)
     visit.context.close()
 
 
+def test_browser_keeps_window_and_level_in_a_link(browser: 'Browser', report: Path) -> None:
+    first = Visit(browser, report, '#slice=1&rate=3&acs=16&seed=1')
+    first.wait_for(slice=1, rate=3, seed=1)
+    opened = first.everything()
+    for key in ('[', '[', ',', 'e'):
+        first.page.keyboard.press(key)
+    first.until(lambda: re.search('&image=[^&]+&error=0,', first.page.evaluate('location.hash')) is not None)
+    link, shown = first.page.evaluate('location.hash'), first.everything()
+    scale = first.page.locator('#legend-image .scale').inner_text()
+    assert shown != opened
+    first.page.keyboard.press('0')
+    first.until(lambda: 'image=' not in first.page.evaluate('location.hash'))
+    assert first.everything() == opened
+    second = Visit(browser, report, link)
+    second.wait_for(slice=1, rate=3, seed=1)
+    assert second.page.locator('#legend-image .scale').inner_text() == scale
+    second.page.evaluate("location.hash = '#slice=0&image=x,1&error=3'")
+    second.wait_for(slice=0)
+    assert second.page.locator('#legend-image .scale').inner_text() != scale
+    assert first.complaints == second.complaints == []
+    first.context.close()
+    second.context.close()
+
+
 def test_browser_scrolls_over_an_image(visit: Visit) -> None:
     """The wheel alone never zooms, not even where an image is zoomed already."""
     for is_zoomed in (False, True):

@@ -4,20 +4,32 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
 from raki.commands.compare import LATTICE
 from raki.commands.contest import Contest
 from raki.commands.machine import machine
+from raki.commands.tables import ARROWS, escape, marked
 from raki.evaluation.metrics import OBJECT
 from raki.evaluation.peers import PEERS
 from raki.evaluation.standings import BASELINE, Standing, Standings
-from raki.evaluation.verdict import COLUMNS
+from raki.evaluation.verdict import COLUMNS, PRICE, PRICED, STAR, Column, best_values
 
-PRICE = 'points, ghosts or bias are worse beyond the limits of a verdict'
+RATIOS = (
+    Column('ratio', 'error', 'low', 2, f'over that of {BASELINE} in the same cell, geometric mean'),
+    Column('worst', 'worst', 'low', 2, 'the largest of these'),
+)
+MEANS = tuple(column for column in COLUMNS if column.name in ('point_peak', 'ghost_index', 'noise_bias', 'seconds'))
 
-COLUMN = {column.name: column for column in COLUMNS}
-MEANS = 'point_peak', 'ghost_index', 'noise_bias', 'seconds'
-WIDTHS = 7, 7, 8, 8, 8, 8, 8, 8
-"""Of the columns of the table for terminals after the first [character]."""
+LEGEND = (
+    f'error: over {BASELINE} in the same cell, geometric mean; others: means',
+    f'↓ lower, ↑ higher is better; {STAR} best of those measured in all cells,',
+    f'{PRICED} best, but at a price in some; {PRICE} what is the price in any',
+    'priced: cells in which points, ghosts or bias are worse than those of',
+    f'{BASELINE} by more than the limits of a verdict',
+)
+"""Below the table, in lines that 80 columns hold."""
 
 
 def results_of(
@@ -96,23 +108,37 @@ def _settings(contest: Contest) -> dict[str, Any]:
     }
 
 
-def table(standings: Standings) -> list[str]:
-    """Lines for a terminal: how every method stands, the least error first."""
+def table(standings: Standings) -> Table:
+    """How every method stands, the least error first, for a terminal; the best of those measured everywhere marked."""
     n_cells = max(each.n_cells for each in standings.methods)
-    names = 'error', 'worst', 'cells', 'priced', 'points', 'ghosts', 'bias', 's'
-    head = f'{"method":<18}{"".join(f"{name:>{width}}" for name, width in zip(names, WIDTHS, strict=True))}'
-    lines = [_line(each, n_cells) for each in standings.methods]
-    note = f'error: over {BASELINE} in the same cell, geometric mean; points to s: means'
-    better = 'points: higher is better, 1 is faithful; all else: lower is better'
-    return [head, *lines, '', note, better, f'priced: cells in which {PRICE}']
+    whole = [each for each in standings.methods if each.fills and each.n_cells == n_cells]
+    best = {column.name: best_values([_values(each) for each in whole], column) for column in (*RATIOS, *MEANS)}
+    made = Table(box=SIMPLE_HEAD, pad_edge=False, padding=0, caption_justify='left')
+    made.add_column('method', no_wrap=True, vertical='bottom')
+    for head in (*map(_head, RATIOS), 'cells', 'priced', *map(_head, MEANS)):
+        made.add_column(head, justify='right', no_wrap=True, vertical='bottom')
+    for each in standings.methods:
+        *ratios, points, ghosts, bias, seconds = (
+            _figure(each, column, is_best=each in whole and _values(each)[column.name] in best[column.name])
+            for column in (*RATIOS, *MEANS)
+        )
+        counts = f'{each.n_cells}/{n_cells}', str(each.n_priced)
+        style = None if each.fills else 'dim'
+        made.add_row(escape(each.method), *ratios, *counts, points, ghosts, bias, seconds, style=style)
+    made.caption = '\n'.join(LEGEND) + '\n'
+    return made
 
 
-def _line(each: Standing, n_cells: int) -> str:
-    values = [COLUMN[name].written(each.values[name]) for name in MEANS]
-    cells = f'{each.n_cells}/{n_cells}', str(each.n_priced)
-    words = [_ratio(each.ratio), _ratio(each.worst), *cells, *values]
-    return f'{each.method:<18}{"".join(f"{word:>{width}}" for word, width in zip(words, WIDTHS, strict=True))}'
+def _head(column: Column) -> str:
+    return f'{column.label}\n{ARROWS[column.better]}'
 
 
-def _ratio(value: float | None) -> str:
-    return '–' if value is None else f'{value:.2f}'
+def _values(each: Standing) -> Mapping[str, float | None]:
+    return {**each.values, 'ratio': each.ratio, 'worst': each.worst}
+
+
+def _figure(each: Standing, column: Column, *, is_best: bool) -> str:
+    """Write a figure and its mark: what is paid anywhere, the best, hollow where it is that of an error at a price."""
+    star = PRICED if column in RATIOS and each.n_priced else STAR
+    mark = PRICE if column.label in each.prices else star if is_best else ''
+    return marked(column.written(_values(each)[column.name]), mark)

@@ -1,8 +1,8 @@
-"""What a user names: words of the command line, files, methods, rates, ACS sizes. Nothing heavy is imported early."""
+"""What a user names: files, methods, rates, ACS sizes. Nothing heavy is imported early."""
 
 import os
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,11 +11,6 @@ if TYPE_CHECKING:
     from raki.data.masks import Drawn
     from raki.data.scan import ScanFile
     from raki.evaluation.plan import Rate
-
-SIZE_LISTS = ('--rates', '--acs', '--seeds', '--slices', '--slice')
-LISTS = (*SIZE_LISTS, '--methods', '--peers')
-WITHOUT_LISTS = ('simulate',)
-"""Commands that make one scan, of one rate and ACS."""
 
 SIZES = r'\d+(?:x\d+)*'
 RATE = re.compile(rf'{SIZES}(?:s\d+)?')
@@ -49,52 +44,6 @@ def as_usage_error() -> Iterator[None]:
         yield
     except ValueError as error:
         raise UsageError(str(error)) from error
-
-
-def repeated(arguments: Sequence[str], names: Callable[[], Collection[str]]) -> list[str]:
-    """Let a list option take several values: --rates 2 3, or --rates 2,3, becomes --rates 2 --rates 3.
-
-    A further word belongs to a list of methods if one of `names()` is it, or it is neither a path nor one that exists.
-    """
-    if arguments[:1] and arguments[0] in WITHOUT_LISTS:
-        return list(arguments)
-    if '--' in arguments:  # no option comes after it
-        number = list(arguments).index('--')
-        return [*repeated(arguments[:number], names), *arguments[number:]]
-    result: list[str] = []
-    option, n_values = '', 0
-    for argument in _without_equals(arguments):
-        if argument.startswith('-'):
-            option, n_values = argument, 0
-            result.append(argument)
-        elif option in LISTS and (not n_values or _belongs_to(option, argument, names)):
-            for value in _listed(argument):
-                result += [option, value] if n_values else [value]
-                n_values += 1
-        else:
-            result.append(argument)
-            n_values += 1
-    return result
-
-
-def _without_equals(arguments: Sequence[str]) -> Iterator[str]:
-    """Options of lists, and their values as words of their own."""
-    for argument in arguments:
-        option, sign, value = argument.partition('=')
-        yield from (option, value) if sign and option in LISTS else (argument,)
-
-
-def _listed(argument: str) -> list[str]:
-    """Values that commas join."""
-    return [value for value in argument.split(',') if value] or [argument]
-
-
-def _belongs_to(option: str, argument: str, names: Callable[[], Collection[str]]) -> bool:
-    values = _listed(argument)
-    if option in SIZE_LISTS:
-        return all(RATE.fullmatch(value) for value in values)
-    is_path = '.' in argument or '/' in argument or os.path.exists(argument)  # noqa: PTH110 - never raises
-    return not is_path or all(value.lower() in names() for value in values)
 
 
 def method_names() -> Collection[str]:

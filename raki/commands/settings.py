@@ -79,7 +79,7 @@ class Settings(Reading):
     slices: Annotated[
         tuple[int, ...] | None,
         BeforeValidator(_several),
-        typer.Option('--slices', '--slice', help='Slices, counted from 0.'),
+        typer.Option('--slices', '--slice', help='Slices, counted from 0: --slices 0-3,7.'),
     ] = None
     repetition: Annotated[int | None, typer.Option(help='Only this repetition, by its counter.')] = None
     contrast: Annotated[int | None, typer.Option(help='Only this contrast (echo).')] = None

@@ -205,6 +205,11 @@ def _figure(score: 'Score', column: 'Column') -> str:
     value, written = score.values[column.name], column.written(score.values[column.name])
     if value is not None and len(written) > LONGEST:
         written = f'{value:.0f}'
+    return marked(written, mark)
+
+
+def marked(written: str, mark: str) -> str:
+    """Give a figure its mark and colour, or room for one."""
     return f'[{STYLES[mark]}]{written}{mark}[/]' if mark else f'{written} '
 
 

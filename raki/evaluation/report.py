@@ -9,12 +9,12 @@ from torch import Tensor
 
 from raki.evaluation.metrics import columns, sizes
 from raki.evaluation.pictures import Picture, judged_picture, picture, quantile
-from raki.evaluation.rows import Cell
+from raki.evaluation.rows import Cell, merged_warnings
 from raki.evaluation.verdict import Verdict, is_filled, verdict_of
 from raki.evaluation.web_page import Page, Panel, Table, render
 
 ERROR_QUANTILE = 0.995
-"""Error maps end at the largest error's quantile over all methods that fill something in, where the page opens."""
+"""Error maps end at this quantile of the errors of the baseline or of the best, the larger, where the page opens."""
 
 WINDOW = 0.999
 """Images end at this quantile of the reference."""
@@ -138,7 +138,7 @@ def render_report(report: Report) -> str:
             columns=columns(rows),
             tables=_lesion_tables(rows),
             verdict=verdict,
-            warnings=_warnings(rows),
+            warnings=merged_warnings(rows),
             pixel_size=report.pixel_size,
         )
     )
@@ -151,14 +151,16 @@ def _values(rows: Sequence[Mapping[str, Any]], name: str) -> list[int | str]:
 def _scales(report: Report, verdict: Verdict) -> dict[str, float]:
     """Where scales end, common to all cells; methods that fill nothing in do not stretch them.
 
-    That of the errors is for the cell at which the page opens: one for all rates would leave the first ones black.
+    That of the errors is for the cell at which the page opens: one for all rates would leave the first ones black. One
+    bad method would leave the others black: it ends at the larger of the baseline's and the winner's, others are cut.
     """
     cells = list(zip(report.cells, report.results['rows'], strict=True))
     opening = [(cell, row) for cell, row in cells if (row['rate'], row['acs']) == (verdict.rate, verdict.acs)]
-    filled = [cell for cell, row in opening if is_filled(row)] or [cell for cell, _ in opening]
+    filled = [(cell, row) for cell, row in opening if is_filled(row)] or opening
+    told = [cell for cell, row in filled if row['method'] in (verdict.baseline, verdict.winner)]
     scales = {
         'image': max(each.window for each in report.slices.values()),
-        'error': max(cell.largest_error for cell in filled) or 1.0,
+        'error': max(cell.largest_error for cell in told or [cell for cell, _ in filled]) or 1.0,
     }
     gfactors = [row['gfactor_p95'] for _, row in cells if row['gfactor_p95'] is not None and is_filled(row)]
     scales |= {'gfactor': max(1.5, *gfactors)} if gfactors else {}
@@ -199,19 +201,6 @@ def _mean_and_worst(discs: Sequence[Mapping[str, Any]], kind: tuple[float, float
 
 def _short(value: float | None) -> str:
     return '∞' if value is None else f'{value:.3g}'
-
-
-def _warnings(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Each once, with where it is found; what is wrong with a slice itself, all of its cells say."""
-    found = list[str]()
-    for index in dict.fromkeys(row['slice'] for row in rows):
-        own = [row for row in rows if row['slice'] == index]
-        common = set[str]().union(*(row['warnings'] for row in own)).intersection(*(row['warnings'] for row in own))
-        for row in own:
-            where = '{method}, R = {rate}, ACS {acs}'.format(**row)
-            everywhere = f'every method and rate, slice {index}' if len(own) > 1 else where
-            found += [f'{everywhere if text in common else where}: {text}' for text in row['warnings']]
-    return list(dict.fromkeys(found))
 
 
 def _facts(report: Report) -> list[str]:
@@ -268,7 +257,8 @@ def _caption(results: Mapping[str, Any]) -> list[str]:
     settings = results['settings']
     sentences = [
         f'Images: {settings["image"]}, 1 is the maximum of the reference of the slice; error maps: |image − reference| '
-        'in the same unit, one scale for all methods, rates and slices, set where the page opens, until it is changed.',
+        'in the same unit, one scale for all methods, rates and slices, until it is changed. Where the page opens, it '
+        'holds 99.5 % of the pixels of the baseline and of the method of the least error; larger errors are cut there.',
         f'Object, where NRMSE object and g-factors are taken: {settings["object"]}. Plain NRMSE counts the noise floor '
         'in air, which rewards reproducing it; k-space NRMSE is complex and over the missing lines only; SSIM and PSNR '
         'take the whole magnitude image, their range is the maximum of the reference.',

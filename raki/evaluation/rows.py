@@ -53,3 +53,16 @@ class Cell:
     """Its g-factor map, same axes [1]."""
     retention: Tensor | None = None
     """Part of the unmeasured signal that comes back, same axes, 0 outside the object [1]."""
+
+
+def merged_warnings(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Warnings, each once, with where it is found; what is wrong with a slice itself, all of its cells say."""
+    found = list[str]()
+    for index in dict.fromkeys(row['slice'] for row in rows):
+        own = [row for row in rows if row['slice'] == index]
+        common = set[str]().union(*(row['warnings'] for row in own)).intersection(*(row['warnings'] for row in own))
+        for row in own:
+            where = '{method}, R = {rate}, ACS {acs}'.format(**row)
+            everywhere = f'every method and rate, slice {index}' if len(own) > 1 else where
+            found += [f'{everywhere if text in common else where}: {text}' for text in row['warnings']]
+    return list(dict.fromkeys(found))

@@ -5,6 +5,7 @@ that of the baseline in the same cell (scan, slice, rate, ACS); over cells the g
 method that has half the error in one cell and twice the error in another is as good as the baseline.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import exp, log
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple
 
 from raki.evaluation.metrics import sizes
 from raki.evaluation.rows import Label
-from raki.evaluation.verdict import COLUMNS, Verdict, is_filled, verdict_of
+from raki.evaluation.verdict import COLUMNS, PRICES, Verdict, is_filled, listed, verdict_of
 
 BASELINE = 'plain-grappa'
 """What errors are divided by. `raki.evaluation.verdict` compares with it, too."""
@@ -56,6 +57,10 @@ class Standing:
     """In how many it is worse than the baseline in points, ghosts or bias, beyond the limits of a verdict."""
     prices: Mapping[str, int]
     """In how many each of them is, by label."""
+    unknown: Mapping[str, int]
+    """In how many each of them was not measured, of this method or of the baseline, by label; those it fills in."""
+    n_filled: int
+    """In how many it fills in anything."""
     values: Mapping[str, float | None]
     """Means by the names of `raki.evaluation.verdict.COLUMNS`, error left out: over the cells in which it fills in
     anything, since an image that stays as it was measured has the ghosts of undersampling; seconds over all."""
@@ -135,6 +140,8 @@ def _standing(
     scores = [(score, verdicts[scan].baseline) for scan in verdicts for score in verdicts[scan].scores]
     own = [score for score, baseline in scores if score.method == name and baseline == BASELINE]
     priced = [[price.column.label for price in score.prices] for score in own]
+    filling = [score for score in own if score.fills]
+    unknown = [column.label for score in filling for column in score.unknown]
     labels = dict.fromkeys(label for each in priced for label in each)
     return Standing(
         name,
@@ -146,6 +153,8 @@ def _standing(
         n_cells=len({place for _, place in ratios}),
         n_priced=sum(map(bool, priced)),
         prices={label: sum(label in each for each in priced) for label in labels},
+        unknown=Counter(unknown),
+        n_filled=len(filling),
         values={
             each.name: _mean(rows if each.name == 'seconds' else filled or rows, each.name) for each in COLUMNS[1:]
         },
@@ -184,7 +193,16 @@ def _sentence(every: Sequence[Standing], errors: Mapping[Place, float]) -> str:
         return f'{over} none of {len(whole)} methods has less error than {BASELINE}.'
     least = f'{winner.ratio:.2f} times that of {BASELINE}'
     worst = f' (geometric mean; worst {winner.worst:.2f}: {winner.worst_place})' if n_cells > 1 else ''
-    price = 'at no price in small points, ghosts or bias beyond the limits'
+    return f'{over} {winner.method} has the least error, {least}{worst}, {_told_price(winner, n_cells)}.'
+
+
+def _told_price(winner: Standing, n_cells: int) -> str:
+    """What it costs, and what of that was not measured."""
+    never = [label for label, number in winner.unknown.items() if number == winner.n_filled]
+    known = [column for column in COLUMNS if column.name in PRICES and column.label not in never]
+    if not known:
+        return 'its price not measured'
+    price = f'at no price in {listed(known)} beyond the limits'
     if winner.n_priced:
         named = ', '.join(f'{label} in {number}' for label, number in winner.prices.items())
         price = (
@@ -192,7 +210,8 @@ def _sentence(every: Sequence[Standing], errors: Mapping[Place, float]) -> str:
             if n_cells > 1
             else f'at a price in {", ".join(winner.prices)}'
         )
-    return f'{over} {winner.method} has the least error, {least}{worst}, {price}.'
+    unknown = [label if label in never else f'{label} in {number}' for label, number in winner.unknown.items()]
+    return f'{price} (not measured: {", ".join(unknown)})' if unknown else price
 
 
 def _counted(number: int, what: str) -> str:

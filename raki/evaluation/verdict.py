@@ -116,6 +116,12 @@ class Verdict:
         return [error, *(each for each in others if any(score.values[each.name] is not None for score in self.scores))]
 
     @property
+    def winner(self) -> str:
+        """The method of the least error where it opens; the baseline if no two are compared there."""
+        here = [score for score in self.scores if (score.rate, score.acs) == (self.rate, self.acs)]
+        return next((score.method for score in here if COLUMNS[0].name in score.best), self.baseline)
+
+    @property
     def limits(self) -> str:
         """What a price is, in words."""
         return (
@@ -159,7 +165,9 @@ def _scores(rows: Sequence[Mapping[str, Any]], baseline: str) -> list[Score]:
         groups.setdefault(row['method'], []).append(row)
     values = {method: {each.name: _mean(group, each.name) for each in COLUMNS} for method, group in groups.items()}
     fills = {method: all(map(_fills, group)) for method, group in groups.items()}
-    best = {column.name: _best([values[method] for method in groups if fills[method]], column) for column in COLUMNS}
+    best = {
+        column.name: best_values([values[method] for method in groups if fills[method]], column) for column in COLUMNS
+    }
     before = values.get(baseline, {})
     return [
         Score(
@@ -183,7 +191,7 @@ def _mean(rows: Sequence[Mapping[str, Any]], name: str) -> float | None:
     return mean(known) if known else None
 
 
-def _best(every: Sequence[Mapping[str, float | None]], column: Column) -> tuple[float, ...]:
+def best_values(every: Sequence[Mapping[str, float | None]], column: Column) -> tuple[float, ...]:
     """The best value, as people read it: all that are written alike share it; none if nothing is compared."""
     known = [value for each in every if (value := each[column.name]) is not None]
     if len(known) < 2:
@@ -265,12 +273,12 @@ def _told_price(winner: Score, baseline: str) -> str:
         return 'its price not measured'
     else:
         found = [each for each in COLUMNS if each.name in PRICES and each not in winner.unknown]
-        known = f'at no price in {_listed(found)}'
+        known = f'at no price in {listed(found)}'
     unknown = ', '.join(each.label for each in winner.unknown)
     return f'{known} (not measured: {unknown})' if unknown else known
 
 
-def _listed(of: Sequence[Column]) -> str:
+def listed(of: Sequence[Column]) -> str:
     """Labels such as small points, ghosts or bias."""
     *labels, last = (each.label for each in of)
     return f'{", ".join(labels)} or {last}' if labels else last

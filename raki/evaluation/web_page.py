@@ -148,10 +148,9 @@ def _described(figure: Figure) -> dict[str, Any]:
 
 def _summed_up(verdict: Verdict) -> dict[str, Any]:
     """What scripts show of a verdict: where the page opens, and what every method costs."""
-    here = [each for each in verdict.scores if (each.rate, each.acs) == (verdict.rate, verdict.acs)]
     return {
         'opens': {'rate': verdict.rate, 'acs': verdict.acs},
-        'winner': next((each.method for each in here if COLUMNS[0].name in each.best), verdict.baseline),
+        'winner': verdict.winner,
         'baseline': verdict.baseline,
         'columns': [
             {name: getattr(column, name) for name in ('name', 'label', 'about', 'better')} for column in verdict.columns

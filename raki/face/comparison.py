@@ -1,6 +1,6 @@
 """What a comparison gives to people: the verdict, a table, pictures, rows, the report, files."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from math import prod
@@ -14,6 +14,7 @@ from raki.commands.compare import require_folder, require_room, write_report
 from raki.data.glance import picture_of, shown
 from raki.evaluation.pictures import image_of
 from raki.evaluation.report import Report, ShownCell, ShownSlice, render_report
+from raki.evaluation.rows import merged_warnings
 from raki.evaluation.sheet import sheet_of
 from raki.evaluation.verdict import COLUMNS, Score, Verdict, verdict_of
 from raki.extras import require_extra
@@ -75,10 +76,8 @@ class Comparison:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Why a method may be worse than usual, one sentence each."""
-        where = '{method}, R = {rate}, ACS {acs}'
-        every = (f'{where.format(**row)}: {in_python(text)}' for row in self.rows for text in row['warnings'])
-        return tuple(dict.fromkeys(every))
+        """Why a method may be worse than usual, one sentence each; what all cells of a slice say, once."""
+        return tuple(map(in_python, merged_warnings(self.rows)))
 
     def to_frame(self) -> 'DataFrame':
         """Rows as a DataFrame of pandas, a column for each figure; an ExtraError where pandas is not installed."""
@@ -167,7 +166,7 @@ class Montage(NamedTuple):
 def _montage(made: Report, verdict: Verdict) -> Montage:
     """The middle slice at the rate and ACS of the verdict."""
     slab = made.slices[sorted(made.slices)[len(made.slices) // 2]]
-    cells, fills = dict(_cells_shown(made, verdict, slab)), {score.method for score in verdict.scores if score.fills}
+    cells, fills = _cells_shown(made, verdict, slab), {score.method for score in verdict.scores if score.fills}
     reference, images = image_of(slab.reference), [image_of(each.image) for each in cells.values()]
     largest = max(each.largest_error for name, each in cells.items() if name in fills or not fills & set(cells))
     factor = next((each for each in AMPLIFIED if each * largest <= slab.window), AMPLIFIED[-1])
@@ -177,9 +176,11 @@ def _montage(made: Report, verdict: Verdict) -> Montage:
     return Montage(both.clamp(max=slab.window), about)
 
 
-def _cells_shown(made: Report, verdict: Verdict, slab: ShownSlice) -> Iterator[tuple[str, ShownCell]]:
-    """Cells of a slice that the verdict is about, by method; of several seeds the last."""
+def _cells_shown(made: Report, verdict: Verdict, slab: ShownSlice) -> dict[str, ShownCell]:
+    """Cells of a slice that the verdict is about, by method; of several seeds the first, as figures for papers do."""
+    found = dict[str, ShownCell]()
     for row, cell in zip(made.results['rows'], made.cells, strict=True):
         is_here = (row['rate'], row['acs']) == (verdict.rate, verdict.acs)
         if is_here and any(cell is each for each in slab.cells):
-            yield row['method'], cell
+            found.setdefault(row['method'], cell)
+    return found

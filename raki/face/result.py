@@ -61,7 +61,8 @@ class Result(Glimpsed):
     def image(self) -> np.ndarray:
         """Magnitude, float32, axes (slice, y, x), or (y, x) of k-space that came as (coil, ky, kx).
 
-        The slices of a volume are those along z. Orthonormal inverse Fourier transform, in the unit of k-space.
+        The slices of a volume are those along z. Orthonormal inverse Fourier transform, in the unit of k-space. A copy:
+        writing into it changes nothing that `.save` writes; keep it where it is needed more than once.
         """
         return self._as_given(self.reconstruction.image)
 
@@ -69,12 +70,13 @@ class Result(Glimpsed):
     def kspace(self) -> np.ndarray:
         """Filled k-space, complex64, axes (slice, coil, ky, kx), or (coil, ky, kx) as it came.
 
-        Measured samples of slices are those of the scan, bit for bit. Of a volume kz is transformed away.
+        Measured samples of slices are those of the scan, bit for bit. Of a volume kz is transformed away. A
+        copy, as `.image`.
         """
         return self._as_given(self.reconstruction.kspace)
 
     def _as_given(self, tensor: torch.Tensor) -> np.ndarray:
-        return tensor[0].numpy() if self.is_one_slice else tensor.numpy()
+        return (tensor[0] if self.is_one_slice else tensor).numpy().copy()
 
     @property
     def interpolators(self) -> tuple[Interpolator, ...]:

@@ -2,16 +2,31 @@
 
 const PAUSE = 200;
 
-/** Such as rate=4&acs=24&slice=10&method=grappa&method=gated&zoom=4,0.3,0.5: methods only if some are hidden. */
+/** Such as rate=4&acs=24&slice=10&method=grappa&method=gated&zoom=4,0.3,0.5&image=0,0.5: what is as the page opens is left out. */
 function fragment() {
   const parts = new URLSearchParams(Object.entries(viewer.place));
   if (viewer.hidden.size) for (const method of viewer.methods()) parts.append('method', method);
   const { x, y, factor } = viewer.zoom;
   const zoom = factor > 1 ? `&zoom=${[factor, x, y].map((value) => Number(value.toFixed(4))).join(',')}` : '';
-  return `#${parts}${zoom}`;
+  return `#${parts}${zoom}${windowsInLink()}`;
 }
 
-/** Show what a fragment says: without methods all, without a zoom the whole image; what is not on this page is passed over. */
+/** Ends of the grey or colour scale of every layer that was changed. */
+function windowsInLink() {
+  const changed = LAYERS.filter((layer) => viewer.windows[layer].low !== 0 || viewer.windows[layer].high !== data.scales[layer]);
+  return changed.map((layer) => `&${layer}=${[viewer.windows[layer].low, viewer.windows[layer].high].map((end) => Number(end.toPrecision(4))).join(',')}`).join('');
+}
+
+function windowsFrom(parts) {
+  const windows = initialWindows();
+  for (const layer of LAYERS) {
+    const ends = (parts.get(layer) ?? '').split(',').map(Number);
+    if (ends.length === 2 && ends.every(Number.isFinite)) windows[layer] = boundedWindow(layer, ...ends);
+  }
+  return windows;
+}
+
+/** Show what a fragment says: without methods all, without a zoom the whole image, without windows those at first; what is not on this page is passed over. */
 function follow(text) {
   const parts = new URLSearchParams(text.slice(1));
   const found = Object.entries(data.axes).map(([axis, values]) => [axis, values.find((value) => String(value) === parts.get(axis))]);
@@ -20,6 +35,7 @@ function follow(text) {
   const zoom = (parts.get('zoom') ?? '').split(',').map(Number);
   viewer.move(place);
   viewer.hidden = new Set(methods.length ? data.methods.filter((method) => !methods.includes(method)) : []);
+  viewer.windows = windowsFrom(parts);
   viewer.zoom = zoom.length === 3 && zoom.every(Number.isFinite) ? bounded(...zoom) : bounded(1, 0, 0);
 }
 

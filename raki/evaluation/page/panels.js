@@ -180,7 +180,7 @@ function writeLegend(layer) {
   host.querySelector('.ticks').replaceChildren(...ticks);
   const scale = {
     image: `level ${shortly((low + high) / 2)}, window ${shortly(high - low)}`,
-    error: `${shortly(data.scales.image / high)} × amplified; one scale for all methods`,
+    error: `${shortly(data.scales.image / high)} × amplified; one scale for all methods, larger errors are cut`,
     gfactor: 'one scale for all methods',
     retention: '0 zero filling, 1 faithful',
   };

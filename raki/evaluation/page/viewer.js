@@ -120,11 +120,17 @@ function showWorst(method) {
     ` · worst ${size} × ${size} pixels of ${method}: root mean square error ${shortly(rms)} around (${x + (size >> 1)}, ${y + (size >> 1)})`);
 }
 
-function setWindow(layer, low, high) {
+/** A window that is wide enough to see anything in. */
+function boundedWindow(layer, low, high) {
   const smallest = data.scales[layer] / 500;
   const top = Math.max(high, low + smallest, smallest);
-  viewer.windows[layer] = { low: clamp(low, layer === 'image' ? -data.scales.image : 0, top - smallest), high: top };
+  return { low: clamp(low, layer === 'image' ? -data.scales.image : 0, top - smallest), high: top };
+}
+
+function setWindow(layer, low, high) {
+  viewer.windows[layer] = boundedWindow(layer, low, high);
   paintTiles();
+  noteLink();
 }
 
 function reset() {
