@@ -25,7 +25,7 @@ from raki.fits.stored import Fit
 from raki.fourier import centre_crop, cropped, image_from_kspace
 from raki.interpolation.calibration import Progress
 from raki.interpolation.fit import Interpolator
-from raki.interpolation.fitted import on_device
+from raki.interpolation.fitted import how_determined, on_device
 from raki.magnitude import in_unit, unit_of
 from raki.pipeline import COMBINATION_WEIGHTS, Reconstruction, reconstruct
 
@@ -65,6 +65,8 @@ class Done:
     warnings: tuple[str, ...]
     seconds: tuple[float, float]
     """Time spent on fitting and on filling in [s]."""
+    determined: tuple[dict[str, float | None], ...] = ()
+    """How well the equations of every slab determined its weights, by the names of manifests."""
     fit: Fit | None = None
     """What was learnt, where that is wanted."""
     is_whole: bool = False
@@ -113,6 +115,7 @@ def done_with(part: Part, job: Job, progress: Progress, wanted: Wanted, fitted: 
         notes=(*_about_gfactors(scan, result, job), *result.notes),
         warnings=tuple(dict.fromkeys((*result.warnings, *shortcomings))),
         seconds=result.seconds,
+        determined=tuple(map(how_determined, result.interpolators)),
         fit=Fit(result.interpolators[0], part.number, moments_of(scan.kspace[0], scan.mask)) if wanted.fit else None,
         is_whole=_is_whole(scan),
     )

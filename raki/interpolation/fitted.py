@@ -1,4 +1,4 @@
-"""What was fitted before: on which device it is, and whether it is for the lines of a scan."""
+"""What was fitted before: for which lines, on which device, and how well its equations determined it."""
 
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass, replace
@@ -11,7 +11,11 @@ from raki.coils.transform import CoilTransform
 from raki.data.blocks import Positions
 from raki.errors import SamplingError
 from raki.interpolation.fit import Interpolator
+from raki.interpolation.least_squares import LinearMap
 from raki.interpolation.neighbours import Cells
+
+DETERMINED = ('fit_residual', 'fit_condition')
+"""What manifests tell of the equations of every slice or volume."""
 
 
 def require_same_lines(fitted: Sequence[Interpolator], mask: Tensor, n_slabs: int) -> None:
@@ -25,6 +29,25 @@ def require_same_lines(fitted: Sequence[Interpolator], mask: Tensor, n_slabs: in
                 f'fitted for {int(own.sum())} of {own.numel()} measured lines, but of the scan other lines were '
                 f'measured, {int(mask.sum())} of {mask.numel()}: fit it anew'
             )
+
+
+def how_determined(fitted: Interpolator) -> dict[str, float | None]:
+    """DETERMINED of the linear map, or of that which a network starts from.
+
+    The largest of those of all kinds of cells, see `raki.interpolation.least_squares.LinearMap`; None where there is no
+    such map, or nobody asked.
+    """
+    maps = [found for each in fitted.inner if (found := _linear(each.patch_map)) is not None]
+    every = [[each.residual for each in maps], [each.condition for each in maps]]
+    largest = (max((value for value in values if value is not None), default=None) for values in every)
+    return dict(zip(DETERMINED, largest, strict=True))
+
+
+def _linear(patch_map: object) -> LinearMap | None:
+    """The map itself, or where it starts."""
+    while not isinstance(patch_map, LinearMap | None):
+        patch_map = getattr(patch_map, 'start', None)
+    return patch_map
 
 
 def on_device(interpolator: Interpolator, device: torch.device) -> Interpolator:
