@@ -59,5 +59,6 @@ class Grappa:
             return learn_linear(calibration, kernels, self.calibration)
         around = calibration.neighbourhood(kernels[0])
         equations = calibration.normal_equations(around)
-        weights = equations.solve(ridge).to(torch.complex64)
-        return Learnt(LinearMap(weights), around, ridge, equations.n_equations, len(weights))
+        weights = equations.solve(ridge)
+        found = LinearMap(weights.to(torch.complex64), equations.residual(weights, ridge))
+        return Learnt(found, around, ridge, equations.n_equations, len(weights))

@@ -9,6 +9,7 @@ from torch import Tensor
 from raki.coils.agreement import disagreement, require_same_gain
 from raki.coils.combine import (
     Combination,
+    combined_image,
     espirit,
     espirit_combination,
     root_sum_of_squares,
@@ -16,20 +17,19 @@ from raki.coils.combine import (
     walsh,
     walsh_combination,
 )
-from raki.coils.noise import known_covariance
 from raki.coils.transform import CoilTransform, coil_transform, require_compressible
 from raki.data.damage.examine import Policy, warned
 from raki.data.masks import Pattern, pattern_of
 from raki.data.sampling import Sampling
 from raki.data.scan import Scan
-from raki.device import choose_device, now
-from raki.errors import CalibrationError, SamplingError
-from raki.fourier import cropped, image_from_kspace
+from raki.device import choose_device, now, or_on_cpu
+from raki.errors import CalibrationError
 from raki.interpolation.calibration import Calibration, Method, Progress, require_learnable, silent
 from raki.interpolation.fit import Interpolator, ZeroFilling, fit
+from raki.interpolation.fitted import on_device, require_same_lines
 from raki.interpolation.harm import guarded
 from raki.interpolation.patterns import require_pattern
-from raki.magnitude import in_range, in_unit, out_of_unit, unit_of, usable
+from raki.magnitude import in_range, in_unit, unit_of, usable
 from raki.partial_fourier.acquired import Acquired
 from raki.partial_fourier.complete import Completion, complete
 from raki.partial_fourier.methods import PartialFourier, ZeroFill
@@ -65,7 +65,18 @@ class Reconstruction:
     completions: tuple[Completion, ...] = ()
     """What was done beyond the acquired range of every slab."""
     findings: tuple[str, ...] = ()
-    """What is wrong with the samples, see `raki.data.damage.examine`, one sentence each."""
+    """What is wrong with the samples, see `raki.data.damage.examine`, or with the device, one sentence each."""
+
+    @classmethod
+    def joined(cls, parts: 'Sequence[Reconstruction]') -> 'Reconstruction':
+        """Of slabs, one after the other."""
+        if len(parts) == 1:
+            return parts[0]
+        kinds = 'interpolators', 'completions', 'findings'
+        own = {name: tuple(each for part in parts for each in getattr(part, name)) for name in kinds}
+        image, kspace = (torch.cat([getattr(part, name) for part in parts]) for name in ('image', 'kspace'))
+        fit, fill = (sum(times) for times in zip(*(part.seconds for part in parts), strict=True))
+        return cls(image, kspace, seconds=(fit, fill), **own)
 
     def __repr__(self) -> str:
         return f'Reconstruction(image {" x ".join(map(str, self.image.shape))})'
@@ -218,7 +229,8 @@ def reconstruct(
     scan, method
         What to reconstruct, and how.
     device
-        Where; by default a GPU if there is one. The result is on the CPU.
+        Where; by default a GPU if there is one. The result is on the CPU, and so is the work of a slab for which a GPU
+        has no memory, with a warning.
     combine
         From coil images to one.
     partial_fourier
@@ -248,53 +260,40 @@ def reconstruct(
     require_compressible(coils, scan.n_coils)
     device = device or choose_device()
     scan = scan.as_slices() if scan.has_full_kz else scan
-    _require_same_lines(fitted, scan)
-    images, filled, interpolators, completions, findings, seconds = [], [], [], [], [], [0.0, 0.0]
-    for index in range(scan.n_slabs):
-        slab = Slab.of(scan, index, device, coils, fitted[index].sampling if fitted else None)
+    require_same_lines(fitted, scan.mask, scan.n_slabs)
+    parts = list[Reconstruction]()
+
+    def part(where: torch.device) -> Reconstruction:
+        """The next slab alone."""
+        index, known = len(parts), fitted[len(parts)] if fitted else None
+        slab = Slab.of(scan, index, where, coils, known.sampling if known else None)
         examined = spikes(slab.kspace, slab.sampling.mask, slab.noise)
-        slab, start = replace(slab, kspace=examined.kspace), now(device)
-        findings += examined.findings
-        interpolator = fitted[index] if fitted else slab.fitted(method, progress)
-        learnt = now(device)
+        slab, start = replace(slab, kspace=examined.kspace), now(where)
+        known = known if where == device or not known else on_device(known, where)
+        interpolator = known or slab.fitted(method, progress)
+        learnt = now(where)
         kspace = interpolator.fill(slab.kspace)
         completed, completion = slab.completed(partial_fourier, kspace)
-        seconds = [seconds[0] + learnt - start, seconds[1] + now(device) - learnt]
+        seconds = learnt - start, now(where) - learnt
         slices = slices_of(completed, scan)
         kept = slices.kspace if partial_fourier.keeps_measured else slices_of(kspace, scan).kspace
         del kspace, completed
-        images += [
-            usable(combined_image(each, slices, combine).cpu(), each, f'image {len(images) + number}')
-            for number, each in enumerate(slices.kspace)
+        shown = (combined_image(each, combine, slices.noise, slices.image_shape).cpu() for each in slices.kspace)
+        first = index * len(slices.kspace)
+        images = [
+            usable(image, each, f'image {first + number}')
+            for number, (image, each) in enumerate(zip(shown, slices.kspace, strict=True))
         ]
-        filled.append(kept.cpu())
-        interpolators.append(interpolator)
-        completions.append(completion)
-    every = filled[0] if len(filled) == 1 else torch.cat(filled)
-    what = tuple(interpolators), (seconds[0], seconds[1]), tuple(completions), tuple(findings)
-    return Reconstruction(torch.stack(images), every, *what)
+        around = (interpolator,), seconds, (completion,), tuple(examined.findings)
+        return Reconstruction(torch.stack(images), kept.cpu(), *around)
 
-
-def _require_same_lines(fitted: Sequence[Interpolator], scan: Scan) -> None:
-    if fitted and len(fitted) != scan.n_slabs:
-        raise ValueError(f'need what was fitted of each of {scan.n_slabs} slices or volumes, got {len(fitted)}')
-    for each in fitted:
-        own = each.sampling.mask
-        if not torch.equal(own, scan.mask):
-            raise SamplingError(
-                f'fitted for {int(own.sum())} of {own.numel()} measured lines, but of the scan other lines were '
-                f'measured, {int(scan.mask.sum())} of {scan.mask.numel()}: fit it anew'
-            )
+    for _ in range(scan.n_slabs):
+        found, shortcomings = or_on_cpu(part, device)
+        parts.append(replace(found, findings=(*found.findings, *shortcomings)))
+    return Reconstruction.joined(parts)
 
 
 def slices_of(kspace: Tensor, scan: Scan) -> Scan:
     """Filled k-space (coil, phase axes, kx) of one slab of a scan as slices, kz of a volume transformed away."""
     full = torch.ones_like(scan.mask)
     return replace(scan, kspace=kspace[None], mask=full, calibration=None, reference=None).as_slices()
-
-
-def combined_image(kspace: Tensor, scan: Scan, combine: Combination) -> Tensor:
-    """Image (y, x) of filled k-space (coil, ky, kx), cropped as the scan says."""
-    unit = unit_of(kspace)
-    image = combine(image_from_kspace(in_unit(kspace, unit)), known_covariance(scan.noise))
-    return cropped(out_of_unit(image, unit), scan.image_shape)

@@ -30,10 +30,11 @@ from raki.data.scan import Scan, ScanFile
 from raki.data.simulate import Simulation, simulate
 from raki.errors import SamplingError, ScanError
 from raki.fits.likeness import require_same
-from raki.fits.stored import Fit, on_device, opened, put, read_fits, write_fits
+from raki.fits.stored import Fit, opened, put, read_fits, write_fits
 from raki.fourier import image_from_kspace
 from raki.interpolation.calibration import Refining, silent
 from raki.interpolation.fit import Interpolator, ZeroFilling, fit
+from raki.interpolation.fitted import on_device
 from raki.interpolation.patterns import Gapwise
 from tests.toys import (
     METHODS,

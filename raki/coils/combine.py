@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from raki.coils.espirit import espirit_maps
-from raki.coils.noise import whitening_matrix
-from raki.fourier import centre_crop, kspace_from_image
+from raki.coils.noise import known_covariance, whitening_matrix
+from raki.fourier import centre_crop, cropped, image_from_kspace, kspace_from_image
+from raki.magnitude import in_unit, out_of_unit, unit_of
 
 Combination = Callable[[Tensor, Tensor | None], Tensor]
 """From coil images (coil, y, x), and the covariance of their noise where it is known, to one magnitude image (y, x)."""
@@ -126,3 +127,12 @@ def _whitened(weights: Callable[[Tensor], Tensor], images: Tensor, covariance: T
     gain = covariance.diagonal().real.sqrt()
     whitening = (gain[gain > 0].median() * whitening_matrix(covariance)).to(images)
     return torch.tensordot(whitening.mT, weights(torch.tensordot(whitening, images, dims=1)).conj(), dims=1)
+
+
+def combined_image(
+    kspace: Tensor, combine: Combination, noise: Tensor | None = None, shape: tuple[int, ...] | None = None
+) -> Tensor:
+    """Image (y, x) of filled k-space (coil, ky, kx) and noise samples (coil, sample), cropped to a shape."""
+    unit = unit_of(kspace)
+    image = combine(image_from_kspace(in_unit(kspace, unit)), known_covariance(noise))
+    return cropped(out_of_unit(image, unit), shape)

@@ -14,8 +14,9 @@ from raki.data.save import replacing
 from raki.data.scan import Scan
 from raki.errors import ScanError
 from raki.fits.likeness import doubts, require_same
-from raki.fits.stored import Fit, Fits, on_device, put_fits, read_fits
+from raki.fits.stored import Fit, Fits, put_fits, read_fits
 from raki.interpolation.fit import Interpolator
+from raki.interpolation.fitted import on_device
 
 LEARNT = ('method', 'coils', 'calibration', 'faithful', 'seed', 'whiten')
 """Settings that decide what is learnt, and that a fit therefore brings along."""

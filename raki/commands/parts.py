@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -17,6 +17,7 @@ from raki.data.place import Place
 from raki.data.sampling import Sampling
 from raki.data.save import OutputImage
 from raki.data.scan import Scan, ScanFile
+from raki.device import or_on_cpu
 from raki.errors import ScanError, TrainingError
 from raki.evaluation.noise_maps import analytic_noise_map
 from raki.fits.likeness import moments_of
@@ -24,6 +25,7 @@ from raki.fits.stored import Fit
 from raki.fourier import centre_crop, cropped, image_from_kspace
 from raki.interpolation.calibration import Progress
 from raki.interpolation.fit import Interpolator
+from raki.interpolation.fitted import how_determined, on_device
 from raki.magnitude import in_unit, unit_of
 from raki.pipeline import COMBINATION_WEIGHTS, Reconstruction, reconstruct
 
@@ -63,6 +65,8 @@ class Done:
     warnings: tuple[str, ...]
     seconds: tuple[float, float]
     """Time spent on fitting and on filling in [s]."""
+    determined: tuple[dict[str, float | None], ...] = ()
+    """How well the equations of every slab determined its weights, by the names of manifests."""
     fit: Fit | None = None
     """What was learnt, where that is wanted."""
     is_whole: bool = False
@@ -102,14 +106,16 @@ def done_with(part: Part, job: Job, progress: Progress, wanted: Wanted, fitted: 
     scan = part.scan
     with naming(part.name):
         result = reconstruct(scan, job.prepared, **job.options, progress=progress, fitted=fitted)
+        gfactors, shortcomings = _gfactors(scan, result, job)
     transforms = [each.transform for each in result.interpolators]
     return Done(
-        images=tuple(_images(part, result, job, keeps_kspace=wanted.kspace)),
+        images=tuple(_images(part, result, gfactors, keeps_kspace=wanted.kspace)),
         acceleration=_acceleration(scan),
         energies=tuple(1.0 if each is None else each.energy for each in transforms),
         notes=(*_about_gfactors(scan, result, job), *result.notes),
-        warnings=result.warnings,
+        warnings=tuple(dict.fromkeys((*result.warnings, *shortcomings))),
         seconds=result.seconds,
+        determined=tuple(map(how_determined, result.interpolators)),
         fit=Fit(result.interpolators[0], part.number, moments_of(scan.kspace[0], scan.mask)) if wanted.fit else None,
         is_whole=_is_whole(scan),
     )
@@ -124,10 +130,24 @@ def naming(part: str) -> Iterator[None]:
         raise type(error)(f'{part}: {error}') from error
 
 
-def _images(part: Part, result: Reconstruction, job: Job, *, keeps_kspace: bool) -> Iterator[OutputImage]:
+def _gfactors(scan: Scan, result: Reconstruction, job: Job) -> tuple[Tensor | None, tuple[str, ...]]:
+    """Maps, where they are wanted, and what a user must know of them."""
+    if not job.settings.gfactor:
+        return None, ()
+    combine = COMBINATION_WEIGHTS[job.settings.combine]
+
+    def maps(where: torch.device) -> Tensor:
+        moved = tuple(on_device(each, where) for each in result.interpolators)
+        return gfactor_maps(scan, replace(result, interpolators=moved), combine, where).cpu()
+
+    return or_on_cpu(maps, job.device)
+
+
+def _images(
+    part: Part, result: Reconstruction, gfactors: Tensor | None, *, keeps_kspace: bool
+) -> Iterator[OutputImage]:
     """What is wanted of a part, as it was seen, with what comes with it."""
-    scan, combine = part.scan, COMBINATION_WEIGHTS[job.settings.combine]
-    gfactors = gfactor_maps(scan, result, combine, job.device) if job.settings.gfactor else None
+    scan = part.scan
     for index, place in zip(part.wanted, part.places, strict=True):
         yield OutputImage(
             result.image[index],

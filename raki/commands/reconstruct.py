@@ -22,6 +22,7 @@ from raki.data.place import Place, columns
 from raki.data.save import OutputImage
 from raki.data.scan import Scan, ScanFile
 from raki.interpolation.calibration import Progress
+from raki.interpolation.fitted import DETERMINED
 from raki.pipeline import INTENSITY
 
 NOT_FILLED = 'nothing was filled in: all lines of the acquired range were measured'
@@ -129,6 +130,7 @@ def _manifest(file: ScanFile, job: Job, places: list[Place], given: Given | None
         'combine': asked.combine,
         'virtual_coils': asked.coils,
         'energy_in_virtual_coils': [],
+        **{name: [] for name in DETERMINED},
         'partial_fourier': asked.partial_fourier,
         'whiten': asked.whiten,
         'crop': asked.crop,
@@ -155,5 +157,6 @@ def _grown(manifest: Mapping[str, Any], done: Done) -> dict[str, Any]:
         'acceleration': manifest['acceleration'] or done.acceleration,
         'energy_in_virtual_coils': [*manifest['energy_in_virtual_coils'], *done.energies],
         **{name: list(dict.fromkeys([*manifest[name], *texts])) for name, texts in said.items()},
+        **{name: [*manifest[name], *(each[name] for each in done.determined)] for name in DETERMINED},
         **{name: manifest[name] + more for name, more in zip(TIMES, done.seconds, strict=True)},
     }

@@ -27,6 +27,7 @@ from raki.face.calls import in_python, restating
 from raki.face.earlier import Earlier
 from raki.interpolation.calibration import Method
 from raki.interpolation.fit import Interpolator
+from raki.interpolation.fitted import DETERMINED, how_determined
 from raki.pipeline import INTENSITY, Reconstruction
 
 if TYPE_CHECKING:
@@ -195,6 +196,7 @@ class Result(Glimpsed):
             'combine': self.options.get('combine', 'rss'),
             'virtual_coils': self.options.get('coils'),
             'energy_in_virtual_coils': [1.0 if each is None else each.energy for each in transforms],
+            **{name: [how_determined(each)[name] for each in found.interpolators] for name in DETERMINED},
             'partial_fourier': self.options.get('partial_fourier', 'zero-fill'),
             'whiten': self.scan.noise is not None,
             'crop': True,

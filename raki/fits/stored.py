@@ -8,7 +8,7 @@ that is filled in from a file has the bits that it has without one.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -17,8 +17,6 @@ from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from raki.coils.transform import CoilTransform
-from raki.data.blocks import Positions
 from raki.data.boundary import reading, require_file
 from raki.data.digests import MARK, PLACEHOLDER, require_whole, seal
 from raki.data.memory import require_memory
@@ -28,7 +26,6 @@ from raki.errors import ScanError
 from raki.fits.known import makers
 from raki.fits.sound import require_sound
 from raki.interpolation.fit import Interpolator
-from raki.interpolation.neighbours import Cells
 
 FORMAT = 'raki fits 1'
 """Name and version of the format."""
@@ -145,22 +142,6 @@ def read_fits(path: str | Path) -> Fits:
         if about.get('format') != FORMAT:
             raise ScanError(f'{path}: its format is {about.get("format")!r:.60}, and this version reads {FORMAT!r}')
         return replace(_fits(about, tensors), name=path.name, digest=digest)
-
-
-def on_device(interpolator: Interpolator, device: torch.device) -> Interpolator:
-    """The same with weights on a device; masks, places and transforms of coils are used from the CPU."""
-    return _moved(interpolator, device)
-
-
-def _moved(value: Any, device: torch.device) -> Any:
-    if isinstance(value, Tensor):
-        return value.to(device)
-    if isinstance(value, tuple):
-        return tuple(_moved(each, device) for each in value)
-    if not is_dataclass(value) or isinstance(value, type | Positions | Cells | CoilTransform):
-        return value
-    found = {each.name: _moved(getattr(value, each.name), device) for each in fields(value) if each.init}
-    return replace(value, **found)
 
 
 def _without_samples(fit: Fit) -> Fit:

@@ -196,7 +196,7 @@ def held_out(calibration: Calibration, tuned: Tuned) -> tuple[HeldOut, ...] | No
     around = around_acs(calibration, tuned)
     if around is None:
         return (first,)
-    ridge, left = cross_validated(around)
+    ridge, left, _ = cross_validated(around)
     if not isfinite(left):
         return (first,)
     places = [rows[0], rows[-1], slice(None)]

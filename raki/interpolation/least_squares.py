@@ -119,8 +119,7 @@ class NormalEquations:
 
     def factor(self, regularization: float, part: Part | None = None) -> Tensor:
         """Lower Cholesky factor of the regularised Gram matrix, axes (source, source), see `solve`."""
-        gram = self.part_of_gram(part)
-        ridge = regularization * self.n_equations * self.source_power
+        gram, ridge = self.part_of_gram(part), self._ridge(regularization)
         shifted = gram + ridge * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
         factor, failed = torch.linalg.cholesky_ex(shifted)
         if bool(failed):
@@ -152,6 +151,17 @@ class NormalEquations:
             return math.inf
         missed = self.unexplained(weights, part).mean() / (self.n_equations - len(weights))
         return float(missed / (1 + weights.abs().square().sum(0).mean()))
+
+    def residual(self, weights: Tensor, regularization: float) -> float:
+        """What these weights, as solved, leave unexplained: norm of what is missed over that of the targets [1].
+
+        Over the equations that were learnt from, as much as each of them counts.
+        """
+        explained = (weights.conj() * (self.cross + self._ridge(regularization) * weights)).real.sum()
+        return math.sqrt(max(0.0, 1 - float(explained / self.energy.sum()))) if bool(self.energy.any()) else 0.0
+
+    def _ridge(self, regularization: float) -> float:
+        return regularization * self.n_equations * self.source_power
 
     def _sources(self, part: Part | None) -> Tensor:
         around = self.neighbourhood
@@ -258,6 +268,12 @@ class LinearMap:
 
     weights: Tensor
     """Complex, axes (source, target); a source is (coil, source line, sample), a target (coil, target line)."""
+
+    residual: float | None = None
+    """What its own equations leave unexplained, see `NormalEquations.residual`; None where nobody asked [1]."""
+
+    condition: float | None = None
+    """Largest over smallest eigenvalue of the matrix that was solved, ridge included; likewise [1]."""
 
     def __call__(self, lines: Tensor, cells: Cells) -> Tensor:
         """Predict, see `raki.interpolation.calibration.PatchMap`.

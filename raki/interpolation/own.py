@@ -29,7 +29,7 @@ from raki.interpolation.calibration import Calibration, Learnt, PatchMap
 from raki.interpolation.least_squares import LinearMap, NormalEquations
 from raki.interpolation.neighbours import Cells, Kernel, Neighbourhood
 from raki.interpolation.powers import patch_power, squares
-from raki.interpolation.tuning import Misfit, Tuned, cross_validated, least_gcv, tune
+from raki.interpolation.tuning import Misfit, Tuned, cross_validated, tune
 
 CalibrationFrom = Literal['own', 'measured']
 """What a method learns from: measured lines, or also the scan's own reconstruction."""
@@ -55,14 +55,15 @@ def relearnt(calibration: Calibration, tuned: Tuned) -> Tuned:
     found = around_acs(calibration, tuned)
     if found is None:
         return tuned
-    ridge, left = cross_validated(found)
+    ridge, left, _ = cross_validated(found)
     if not math.isfinite(left):
         return tuned
     (acs,), weight = of_acs(calibration, tuned.neighbourhood, found.solve(ridge), left)
     total = found + acs
     scale = total.n_equations / (found.n_equations + weight)  # equations count 1 on average, as the gates want
     total = replace(total, gram=scale * total.gram, cross=scale * total.cross, energy=scale * total.energy)
-    return replace(tuned, regularization=least_gcv(total), folds=(total,))
+    ridge, _, condition = cross_validated(total)
+    return replace(tuned, regularization=ridge, folds=(total,), condition=condition)
 
 
 def around_acs(calibration: Calibration, tuned: Tuned) -> NormalEquations | None:

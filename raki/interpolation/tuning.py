@@ -129,6 +129,9 @@ class Tuned:
     folds: tuple[NormalEquations, ...]
     """Weighted equations of `Calibration.folds`."""
 
+    condition: float | None = None
+    """Largest over smallest eigenvalue of the normal equations with the ridge [1]."""
+
     kernels: tuple[Kernel, ...] = ()
     """That were to choose from; `kernels_for` the calibration where there are none."""
 
@@ -140,7 +143,9 @@ class Tuned:
     @cached_property
     def linear(self) -> LinearMap:
         """The weights as a patch map."""
-        return LinearMap(self.total.solve(self.regularization).to(torch.complex64))
+        weights = self.total.solve(self.regularization)
+        residual = self.total.residual(weights, self.regularization)
+        return LinearMap(weights.to(torch.complex64), residual, self.condition)
 
     @cached_property
     def without(self) -> tuple[LinearMap, ...]:
@@ -207,9 +212,9 @@ def _tuned(calibration: Calibration, around: Neighbourhood) -> Tuned:
     misfit = estimated_misfit(calibration, around)
     folds = [NormalEquations.of(lines, cells.at(fold), misfit.weight) for fold in calibration.folds(around)]
     total = sum(folds[1:], folds[0])
-    ridge = least_gcv(total)
+    ridge, _, condition = cross_validated(total)
     expected = _held_out_error(folds, total, ridge) * float(misfit.at(torch.tensor(calibration.missing_power)))
-    return Tuned(around, ridge, misfit, expected, tuple(folds))
+    return Tuned(around, ridge, misfit, expected, tuple(folds), condition)
 
 
 def least_gcv(equations: NormalEquations) -> float:
@@ -217,11 +222,11 @@ def least_gcv(equations: NormalEquations) -> float:
     return cross_validated(equations)[0]
 
 
-def cross_validated(equations: NormalEquations) -> tuple[float, float]:
+def cross_validated(equations: NormalEquations) -> tuple[float, float, float]:
     """Ridge weight with the least generalised cross-validation score, one eigendecomposition for all.
 
     And that score: the mean |error|^2 of an equation that was not learnt from, summed over targets; infinite where the
-    equations leave no freedom to judge.
+    equations leave no freedom to judge. And the condition number of the equations with that ridge.
 
     References
     ----------
@@ -236,7 +241,7 @@ def cross_validated(equations: NormalEquations) -> tuple[float, float]:
     score = equations.n_equations * unexplained / freedom.square()
     score[freedom < MIN_FREEDOM * equations.n_equations] = torch.inf
     best = int(score.argmin()) if bool(score.isfinite().any()) else len(RIDGES) - 1
-    return float(RIDGES[best]), float(score[best])
+    return float(RIDGES[best]), float(score[best]), float(shifted[best].max() / shifted[best].min())
 
 
 def _held_out_error(folds: Sequence[NormalEquations], total: NormalEquations, ridge: float) -> float:
