@@ -1,16 +1,18 @@
 """Zero filling takes over where a scan's own lines tell that filling in does harm, and nowhere else."""
 
 import math
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
 from torch import Tensor
 
+from raki.consistency.spirit import Spirit
 from raki.data.masks import pattern_of
 from raki.data.sampling import Sampling, undersample
 from raki.grappa.method import Grappa
-from raki.interpolation.calibration import Method
+from raki.interpolation.calibration import Calibration, Method, Refinement
 from raki.interpolation.fit import Interpolator, fit
 from raki.interpolation.harm import FALLBACK, HeldOut, expected_gain, guarded, is_extrapolated, powers
 from raki.networks.gated import Gated
@@ -22,6 +24,7 @@ from tests.toys import (
     measured_only,
     point_sources,
     random_kspace,
+    relative_error,
 )
 
 LATTICE = lattice_with_acs(63, 3, 1, range(20, 44))
@@ -172,3 +175,38 @@ def test_the_guard_is_asked_for() -> None:
     measured = measured_only(full, LATTICE)
     assert fit(Grappa(), measured, LATTICE).inner
     assert not fit(Grappa(), measured, LATTICE, guard=guarded).inner
+
+
+@dataclass(frozen=True)
+class Louder:
+    """A refinement that is so many times another."""
+
+    refinement: Refinement
+    factor: float
+
+    def __call__(self, lines: Tensor) -> Tensor:
+        return self.factor * self.refinement(lines)
+
+    def derivative(self, lines: Tensor) -> Callable[[Tensor], Tensor]:
+        raise NotImplementedError(len(lines))
+
+
+@pytest.mark.parametrize('factor', [1.0, 1.2, 1.8, 4.0])
+def test_lines_without_a_lattice_are_not_filled_in_with_more_than_can_be(factor: float) -> None:
+    """Where |F| > 2 |S|, F is further from S than nothing is, whatever it is."""
+    full = point_sources(9, 6, 60, 31) + 0.01 * random_kspace(6, 60, 31, seed=1)
+    mask = torch.zeros(60, dtype=torch.bool)
+    mask[[1, 3, 6, 9, 11, 14, 16, 19, 22, *range(24, 37), 39, 41, 43, 46, 49, 50, 52, 55, 57]] = True
+    measured = torch.where(mask[:, None], full, 0)
+
+    def louder(fitted: Interpolator, kinds: Sequence[Calibration], kspace: Tensor) -> Interpolator:
+        assert fitted.refinement is not None
+        return guarded(replace(fitted, refinement=Louder(fitted.refinement, factor)), kinds, kspace)
+
+    found = fit(Spirit(Grappa()), measured, pattern_of(mask), guard=louder)
+    is_harmful = relative_error(found.fill(measured), full) > relative_error(measured, full)
+    told = [text for text in found.warnings if text.startswith(FALLBACK)]
+    assert bool(told) == (factor > 2)
+    assert torch.equal(found.fill(measured), measured) == (factor > 2)
+    assert bool(found.warnings) == (factor > 1.5)
+    assert not is_harmful

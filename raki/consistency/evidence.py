@@ -8,25 +8,19 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool1d
 
 from raki.consistency.grid import Grid
 from raki.interpolation.calibration import Calibration, Learnt
 from raki.interpolation.noise_power import noise_neighbourhood, noise_power
 from raki.interpolation.points import predicted
+from raki.interpolation.powers import power_everywhere
 from raki.interpolation.tuning import estimated_misfit
-
-SMOOTHED_SAMPLES = 9
-"""Readout samples over which the power of measured lines is averaged."""
 
 LEAST_NOISE = 1e-10
 """Least noise power, relative to that of the ACS [1]."""
 
 LEAST_ERROR = 0.05
 """Least error of an interpolated sample, relative to the noise [1]."""
-
-NEAREST = {1: 2, 2: 4}
-"""Measured lines next to a missing one that tell its power, by the number of phase axes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,7 +46,7 @@ class Evidence:
         The error of what is filled in is its expected misfit on the ACS, less the noise that is in its targets alone.
         """
         known, noise, n_coils = calibration.known, _noise(calibration), len(calibration.measured)
-        power, lines = _power_everywhere(calibration), filled(calibration, start)
+        power, lines = power_everywhere(calibration), filled(calibration, start)
         if start is None:
             variance = power / noise
         else:
@@ -101,22 +95,3 @@ def _unit(calibration: Calibration) -> float:
     powers = calibration.measured[:, calibration.known].abs().square().double().mean((0, 2)).sort().values
     n_bright = max(1, round(calibration.acs_lines.shape[1] * len(powers) / calibration.mask.numel()))
     return float(powers[-n_bright:].mean()) / float(calibration.acs.abs().square().double().mean())
-
-
-def _power_everywhere(calibration: Calibration) -> Tensor:
-    """Mean |sample|^2 over coils, smooth along the readout, float64, axes (line, readout).
-
-    Of missing lines it is the geometric mean of that of the nearest measured ones, near ones counting more.
-    """
-    lines, known, shape = calibration.measured, calibration.known, calibration.matrix
-    window = min(SMOOTHED_SAMPLES, lines.shape[-1] // 2 * 2 + 1)
-    own = lines[:, known].abs().square().double().mean(0)
-    own = avg_pool1d(own[:, None], window, 1, window // 2, count_include_pad=False)[:, 0]
-    positions = torch.stack(torch.meshgrid(*map(torch.arange, shape), indexing='ij'), -1).flatten(0, -2).double()
-    positions = positions.to(lines.device)
-    n_axes = sum(size > 1 for size in shape) or 1
-    distances, numbers = torch.cdist(positions, positions[known]).topk(min(NEAREST[n_axes], len(own)), largest=False)
-    closeness = 1 / distances.clamp(min=1e-6)
-    closeness = closeness / closeness.sum(1, keepdim=True)
-    logarithms = own.clamp(min=torch.finfo(own.dtype).tiny).log()
-    return (closeness[..., None] * logarithms[numbers]).sum(1).exp()

@@ -260,13 +260,13 @@ def fit(
     measured = apply(measured)
     lattice = sampling.lattice if isinstance(sampling, Sampling) else Lattice.of((1,) * sampling.mask.ndim)
     known = Calibration(apply(acs), lattice, sampling, measured, is_separate=calibration is not None)
-    cautions = transform.warnings if transform else ()
-    notes = transform.notes if transform else ()
+    cautions, notes = (transform.warnings, transform.notes) if transform else ((), ())
     if isinstance(sampling, Irregular):
         assert isinstance(method, Refining)
         refinement = method.refinement(known, None)
         progress(1, 1)
-        return Interpolator(sampling, n_readout, len(kspace), (), (), cautions, notes, transform, refinement, unit)
+        found = Interpolator(sampling, n_readout, len(kspace), (), (), cautions, notes, transform, refinement, unit)
+        return found if guard is None else guard(found, (known,), kspace)
     kinds = kinds_for(method, known)
     every = learn(method, kinds, progress)
     maps = [_maps(kind, learnt, n_readout) for kind, learnt in zip(kinds, every, strict=True)]

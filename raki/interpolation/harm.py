@@ -13,6 +13,9 @@ Held-out lines tell about lines like them. Where the brightest lines are not in 
 there is, k-space must be extrapolated, and errors may be twice as large as they were seen: the signal must then be
 predicted to three quarters of its power, so that twice the error is less than zero filling's. Filled lines of too much
 power are warned of there: neighbours of the bright centre are no measure of it, so they may be right all the same.
+
+Lines without a lattice have no cells to hold out. But where |F| > 2 |S|, filling in does harm whatever F is:
+|S - F| >= |F| - |S| > |S|.
 """
 
 from collections.abc import Sequence
@@ -23,14 +26,15 @@ import torch
 from torch import Tensor
 
 from raki.coils.transform import CoilTransform
+from raki.data.masks import Irregular
 from raki.errors import CalibrationError
 from raki.interpolation.calibration import N_FOLDS, Calibration
 from raki.interpolation.fit import Interpolator
 from raki.interpolation.least_squares import LinearMap, NormalEquations, mean_power, pairs
-from raki.interpolation.neighbours import Neighbourhood
+from raki.interpolation.neighbours import Neighbourhood, by
 from raki.interpolation.noise_power import noise_neighbourhood, noise_power
 from raki.interpolation.own import around_acs, of_acs
-from raki.interpolation.powers import energy, squares
+from raki.interpolation.powers import energy, power_everywhere, squares
 from raki.interpolation.tuning import Tuned, cross_validated, least_gcv, tune
 from raki.magnitude import in_unit
 
@@ -43,6 +47,10 @@ LEAST_EXPLAINED = 0.75
 MOST_POWER = 1.25
 """Most power of filled lines, over what their neighbours let expect, where k-space is extrapolated: these are no better
 known than to a quarter [1]."""
+
+DOUBTFUL_POWER, HARMFUL_POWER = 2.0, 4.0
+"""Power of filled lines, over what measured lines let expect, from which they do harm unless they are correlated with
+what they stand for by 0.71 and more, and whatever they are [1]."""
 
 FALLBACK = 'not filled in (zero filling), as measured lines tell that filling in would do harm'
 """What a user is told first."""
@@ -108,6 +116,8 @@ def guarded(interpolator: Interpolator, kinds: Sequence[Calibration], kspace: Te
 def harm(interpolator: Interpolator, kinds: Sequence[Calibration], kspace: Tensor) -> str | None:
     """Why filling k-space in does harm, or may, in a sentence; None where nothing is known against it."""
     calibration = kinds[0]
+    if isinstance(calibration.sampling, Irregular):
+        return _excess(interpolator, calibration, kspace)
     tuned = tune(calibration)
     every = held_out(calibration, tuned)
     if every is None or is_extrapolated(calibration):
@@ -132,6 +142,21 @@ def harm(interpolator: Interpolator, kinds: Sequence[Calibration], kspace: Tenso
     return DOUBT.format(predicted(least), power) if is_doubtful else None
 
 
+def _excess(interpolator: Interpolator, calibration: Calibration, kspace: Tensor) -> str | None:
+    """Whether lines without a lattice are filled in with so much power that this alone is harm; None if not."""
+    lines = in_unit(interpolator.fill(kspace), interpolator.unit).flatten(1, -2)
+    if interpolator.transform is not None:
+        lines = interpolator.transform.apply(lines)
+    missing = interpolator.sampling.inside.flatten().to(lines.device) & ~calibration.known
+    expected = len(lines) * float(power_everywhere(calibration)[missing].sum())
+    power = float(energy(lines)[missing].sum()) / expected if expected > 0 else 0.0
+    if power <= DOUBTFUL_POWER:
+        return None
+    if power <= HARMFUL_POWER or is_extrapolated(calibration):
+        return DOUBT.format(f'the ACS has {by(calibration.acs.shape[1:-1])} lines', power)
+    return f'{FALLBACK}: filled lines have {power:.0f} times the power that measured lines around them let expect'
+
+
 def _relative_power(interpolator: Interpolator, kinds: Sequence[Calibration], kspace: Tensor) -> float:
     """Of filled lines, over what their neighbours let expect; 0 where either has none [1]."""
     lines = in_unit(interpolator.fill(kspace), interpolator.unit)
@@ -153,7 +178,8 @@ def is_extrapolated(calibration: Calibration) -> bool:
     if calibration.is_separate:
         return False
     inside = torch.zeros(calibration.matrix, dtype=torch.bool)
-    sides = calibration.pattern.acs
+    irregular = calibration.sampling if isinstance(calibration.sampling, Irregular) else None
+    sides = (irregular or calibration.pattern).acs
     inside[tuple(slice(side.start, side.stop) for side in sides)] = True
     return not bool(inside.flatten()[energy(calibration.measured).sum(-1).argmax().cpu()])
 
