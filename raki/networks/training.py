@@ -72,12 +72,12 @@ def train(
     TrainingError
         If it fails every time.
     """
-    failures: list[TrainingError] = []
+    failures: list[str] = []  # errors would keep all that led here, scan and file, until they are collected
     for _ in range(1 + N_RESTARTS):
         try:
             weights, doubts = _descend(predict, targets, start, recipe, progress)
         except TrainingError as error:
-            failures.append(error)
+            failures.append(str(error))
             recipe = replace(recipe, learning_rate=recipe.learning_rate / SLOWER)
         else:
             rate = f'training restarted at learning rate {recipe.learning_rate:g}'
@@ -85,7 +85,7 @@ def train(
     raise TrainingError(
         f'{failures[0]}; {N_RESTARTS} restarts, each {SLOWER:g} times slower, did not help: use another --method, a '
         'smaller learning rate, or more iterations'
-    ) from failures[-1]
+    )
 
 
 def _descend(
