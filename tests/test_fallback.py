@@ -12,7 +12,12 @@ import pytest
 
 from raki.cli import main
 from raki.commands import fallback
+from raki.commands.batch.one import run_one
+from raki.commands.batch.records import Records
+from raki.commands.batch.tasks import Task
 from raki.commands.catalogue import METHODS
+from raki.commands.job import Job
+from raki.commands.settings import Settings
 from raki.errors import TrainingError
 from raki.networks.training import Recipe
 from raki.pipeline import Reconstruction, reconstruct
@@ -126,11 +131,19 @@ def test_a_fit_remembers_by_whom_it_is(scan: Path, tmp_path: Path, capsys: Captu
     assert '2 image(s) by grappa (fallback)' in captured.out
 
 
-def test_a_batch_takes_it_from_a_file(scan: Path, tmp_path: Path) -> None:
-    (tmp_path / 'settings.yaml').write_text('method: grappa\nfallback: zero-filled\n')
-    words = ['--config', str(tmp_path / 'settings.yaml'), '--workers', '1', '--json']
-    assert main(['batch', str(scan), '-o', str(tmp_path / 'out'), *words]) == 0
-    assert json.loads(attributes(tmp_path / 'out' / 'scan.h5')['options'])['fallback'] == 'zero-filled'
+def test_a_batch_says_so_too(scan: Path, tmp_path: Path) -> None:
+    """In the record of a scan, of which its summary is made."""
+    job = Job(Settings(method='raki', fallback='grappa'))
+    (tmp_path / 'out' / Records(tmp_path / 'out').path.name).mkdir(parents=True)
+    outcome = run_one(job, Task(scan, tmp_path / 'out' / 'scan.h5'), lambda error: (1, str(error)))
+    assert (outcome.exit_code, outcome.error, outcome.method) == (0, '', 'grappa (fallback)')
+    assert sum('is filled in by grappa (--fallback)' in text for text in outcome.warnings) == 2
+
+
+def test_a_file_with_settings_may_ask_for_it(scan: Path, tmp_path: Path) -> None:
+    (tmp_path / 'settings.yaml').write_text('method: raki\nfallback: zero-filled\n')
+    assert run(scan, tmp_path / 'out.h5', '--config', str(tmp_path / 'settings.yaml')) == 0
+    assert attributes(tmp_path / 'out.h5')['method'] == 'zero-filled (fallback)'
 
 
 @pytest.mark.parametrize(
