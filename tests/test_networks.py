@@ -170,8 +170,9 @@ def test_equations_and_unknowns_of_a_network_are_counted() -> None:
 
 
 def test_networks_that_learn_nothing_stop_with_a_message() -> None:
-    lazy = replace(RAKI_QUICK, recipe=Recipe(n_iterations=50, learning_rate=10.0))
-    with pytest.raises(TrainingError, match=r'after 50 iterations at learning rate 10 .* no better than zero'):
+    """At every rate that is tried."""
+    lazy = replace(RAKI_QUICK, recipe=Recipe(n_iterations=50, learning_rate=1e4))
+    with pytest.raises(TrainingError, match=r'after 50 iterations at learning rate 10000 .* no better than zero'):
         learnt(lazy)
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from raki.coils.combine import Combination
 from raki.coils.noise import known_covariance
+from raki.commands.fallback import filled
 from raki.commands.fits import number_of
 from raki.commands.job import Job
 from raki.data.masks import pattern_of
@@ -27,7 +28,7 @@ from raki.interpolation.calibration import Progress
 from raki.interpolation.fit import Interpolator
 from raki.interpolation.fitted import how_determined, on_device
 from raki.magnitude import in_unit, unit_of
-from raki.pipeline import COMBINATION_WEIGHTS, Reconstruction, reconstruct
+from raki.pipeline import COMBINATION_WEIGHTS, Reconstruction
 
 ALIKE = 'g-factor: without enough noise samples, coils are taken to have equal and independent noise'
 BEYOND = 'g-factor: of what is filled in within the acquired range, before partial Fourier is completed'
@@ -71,6 +72,8 @@ class Done:
     """What was learnt, where that is wanted."""
     is_whole: bool = False
     """Whether nothing within the acquired range was missing."""
+    method: str = ''
+    """By which it was filled in: the one that was asked for, or its fallback."""
 
 
 class Wanted(NamedTuple):
@@ -105,7 +108,7 @@ def done_with(part: Part, job: Job, progress: Progress, wanted: Wanted, fitted: 
     """
     scan = part.scan
     with naming(part.name):
-        result = reconstruct(scan, job.prepared, **job.options, progress=progress, fitted=fitted)
+        result, method = filled(scan, part.name, job, progress, fitted)
         gfactors, shortcomings = _gfactors(scan, result, job)
     transforms = [each.transform for each in result.interpolators]
     return Done(
@@ -118,6 +121,7 @@ def done_with(part: Part, job: Job, progress: Progress, wanted: Wanted, fitted: 
         determined=tuple(map(how_determined, result.interpolators)),
         fit=Fit(result.interpolators[0], part.number, moments_of(scan.kspace[0], scan.mask)) if wanted.fit else None,
         is_whole=_is_whole(scan),
+        method=method,
     )
 
 

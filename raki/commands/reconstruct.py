@@ -1,5 +1,6 @@
 """What `raki reconstruct` does: read, fill in, combine, write all or nothing."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from itertools import count
@@ -9,6 +10,7 @@ from typing import Any
 import torch
 
 from raki.commands.costs import guess_for
+from raki.commands.fallback import by_whom
 from raki.commands.fits import Given, Kept, keeping
 from raki.commands.inputs import shown
 from raki.commands.job import Job
@@ -72,10 +74,12 @@ def reconstruct_file(
 
     with keeping(save_fit) as fits, reconstruction_writer(output, len(places)) as writer:  # images come first
         found, wholes, n_fits = parts_of(file, slices, frames, job), list[bool](), 0 if given else 1
+        by_method = Counter[str]()
         parts = _expected(found, course, job, len(places), n_fits, n_workers)
         for part, done in each_done(parts, prepared, n_workers, course, asked.method):
             kept.add(done.fit)
             wholes.append(done.is_whole)
+            by_method[done.method] += len(done.images)
             for image in done.images:
                 placed = replace(image, readout_is_rows=file.readout_is_rows)
                 writer.put(next(numbers), placed)
@@ -83,6 +87,7 @@ def reconstruct_file(
             manifest |= _grown(manifest, done)
         require_unchanged(stamps)
         manifest['notes'] += _not_filled(wholes)
+        manifest |= by_whom(asked, by_method)
         kept_manifest = {name: value for name, value in manifest.items() if name not in TIMES}
         if fits:
             kept.put(fits, kept_manifest)

@@ -76,6 +76,14 @@ class Settings(Reading):
             autocompletion=inputs.own_methods_starting,
         ),
     ] = 'gated'
+    fallback: Annotated[
+        str | None,
+        IN_ANY_CASE,
+        typer.Option(
+            help='What fills in, with a warning, where training fails: grappa, gated, spirit, sparse or zero-filled; '
+            'default: nothing, which is an error.'
+        ),
+    ] = None
     slices: Annotated[
         tuple[int, ...] | None,
         BeforeValidator(_several),

@@ -15,8 +15,8 @@ Weights = tuple[Tensor, ...]
 REPORT_EVERY = 25
 """Iterations between two looks at the loss; each look waits for the device."""
 
-N_RESTARTS, SLOWER = 2, 10.0
-"""Most times that training starts again after numbers left the finite range, and how much slower each time [1]."""
+N_RESTARTS, SLOWER = 3, 10.0
+"""Most times that training starts again after it failed, and how much slower each time [1]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +42,6 @@ class Recipe:
             raise ValueError(f'need at least one iteration and a positive learning rate, got {self}')
 
 
-class NotFiniteError(TrainingError):
-    """The loss or a weight became infinite or NaN."""
-
-
 def norm_loss(predicted: Tensor, targets: Tensor) -> Tensor:
     """Sum over networks of the un-squared norm of each one's error, axes (network, ...).
 
@@ -67,41 +63,44 @@ def train(
 ) -> tuple[Weights, tuple[str, ...]]:
     """Minimise the loss of `predict(weights)` against `targets`, axes (network, ...), with Adam.
 
-    If the loss becomes infinite or NaN, training starts again with a learning rate SLOWER times lower, N_RESTARTS times
-    at most; a warning, in what is returned besides the weights, says so.
+    If the loss becomes infinite or NaN, or predicting zero would do as well in the end, training starts again with a
+    learning rate SLOWER times lower, N_RESTARTS times at most; a warning, in what is returned besides the weights, says
+    so. Another one says of how many networks alone predicting zero would do as well.
 
     Raises
     ------
     TrainingError
-        If the loss becomes infinite or NaN every time, or in the end predicting zero would do better.
+        If it fails every time.
     """
-    failures: list[NotFiniteError] = []
+    failures: list[str] = []  # errors would keep all that led here, scan and file, until they are collected
     for _ in range(1 + N_RESTARTS):
         try:
-            weights = _descend(predict, targets, start, recipe, progress)
-        except NotFiniteError as error:
-            failures.append(error)
+            weights, doubts = _descend(predict, targets, start, recipe, progress)
+        except TrainingError as error:
+            failures.append(str(error))
             recipe = replace(recipe, learning_rate=recipe.learning_rate / SLOWER)
         else:
             rate = f'training restarted at learning rate {recipe.learning_rate:g}'
-            return weights, tuple(f'{rate}: {failure}' for failure in failures[:1])
+            return weights, (*(f'{rate}: {failure}' for failure in failures[:1]), *doubts)
     raise TrainingError(
-        f'{failures[0]}; {N_RESTARTS} restarts, each {SLOWER:g} times slower, did not help: use a smaller one'
-    ) from failures[-1]
+        f'{failures[0]}; {N_RESTARTS} restarts, each {SLOWER:g} times slower, did not help: use another --method, a '
+        'smaller learning rate, or more iterations'
+    )
 
 
 def _descend(
     predict: Callable[[Weights], Tensor], targets: Tensor, start: Weights, recipe: Recipe, progress: Progress
-) -> Weights:
+) -> tuple[Weights, tuple[str, ...]]:
     weights = tuple(weight.clone().requires_grad_() for weight in start)
     optimiser = torch.optim.Adam(weights, lr=recipe.learning_rate)
     pace = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, recipe.n_iterations) if recipe.is_annealed else None
     loss_of = LOSSES[recipe.loss]
-    loss = every_loss = torch.zeros((), device=targets.device)
+    predicted = every_loss = torch.zeros((), device=targets.device)
     with torch.enable_grad():
         for done in range(1, recipe.n_iterations + 1):
             optimiser.zero_grad()
-            loss = loss_of(predict(weights), targets)
+            predicted = predict(weights)
+            loss = loss_of(predicted, targets)
             loss.backward()
             optimiser.step()
             if pace:
@@ -111,24 +110,28 @@ def _descend(
                 moments = (state['exp_avg_sq'] for state in optimiser.state.values())  # infinite, they stop a weight
                 _require_finite([every_loss, *weights, *moments], done, recipe)
                 progress(done, recipe.n_iterations)
-    _require_learnt(loss, targets, recipe)
-    return tuple(weight.detach() for weight in weights)
+    return tuple(weight.detach() for weight in weights), _doubts(predicted.detach(), targets, recipe)
 
 
 def _require_finite(values: Sequence[Tensor], done: int, recipe: Recipe) -> None:
     if not all(bool(value.isfinite().all()) for value in values):
-        raise NotFiniteError(
+        raise TrainingError(
             f'training left the finite range within {done} of {recipe.n_iterations} iterations at learning rate '
             f'{recipe.learning_rate:g}'
         )
 
 
-def _require_learnt(loss: Tensor, targets: Tensor, recipe: Recipe) -> None:
-    nothing = float(LOSSES[recipe.loss](torch.zeros_like(targets), targets))
-    reached = float(loss.detach())
+def _doubts(predicted: Tensor, targets: Tensor, recipe: Recipe) -> tuple[str, ...]:
+    """Say of how many networks predicting zero would do as well; a TrainingError if of all of them together."""
+    zeros = torch.zeros_like(targets)
+    how = f'{recipe.n_iterations} iterations at learning rate {recipe.learning_rate:g}'
+    reached, nothing = (float(LOSSES[recipe.loss](each, targets)) for each in (predicted, zeros))
     if reached >= nothing > 0:
         raise TrainingError(
-            f'after {recipe.n_iterations} iterations at learning rate {recipe.learning_rate:g} the networks predict '
-            f'the ACS no better than zero does (loss {reached:.3g} against {nothing:.3g}): '
-            'use a smaller rate or more iterations'
+            f'after {how} the networks predict the ACS no better than zero does (loss {reached:.3g} against '
+            f'{nothing:.3g})'
         )
+    error, of_zero = (torch.linalg.vector_norm((each - targets).flatten(1), dim=1) for each in (predicted, zeros))
+    n_idle = int(((error >= of_zero) & (of_zero > 0)).sum())
+    told = f'after {how} {n_idle} of {len(targets)} networks predict the ACS no better than zero does'
+    return (f'{told}: lines that they fill in are not to be trusted',) if n_idle else ()
