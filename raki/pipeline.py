@@ -249,7 +249,7 @@ def reconstruct(
     device = device or choose_device()
     scan = scan.as_slices() if scan.has_full_kz else scan
     _require_same_lines(fitted, scan)
-    images, filled, interpolators, completions, findings, seconds = [], [], [], [], [], [0.0, 0.0]
+    images, filled, interpolators, completions, findings, seconds = [], [], [], [], [*scan.mended], [0.0, 0.0]
     for index in range(scan.n_slabs):
         slab = Slab.of(scan, index, device, coils, fitted[index].sampling if fitted else None)
         examined = spikes(slab.kspace, slab.sampling.mask, slab.noise)

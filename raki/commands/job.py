@@ -9,6 +9,7 @@ from raki.commands.catalogue import known, method_named, with_settings
 from raki.commands.inputs import seed_for
 from raki.commands.settings import Settings
 from raki.data.damage.examine import POLICIES
+from raki.data.damage.holes import known_nan
 from raki.data.scan import Scan
 from raki.grappa.method import Grappa
 from raki.interpolation.calibration import Method
@@ -38,6 +39,7 @@ class Job:
         known(COMBINATIONS, asked.combine, 'combination')
         known(PARTIAL_FOURIER, asked.partial_fourier, 'partial Fourier')
         known(POLICIES, asked.spikes, 'way to treat spikes')
+        known_nan(asked.nan)
         if asked.gfactor and not isinstance(method, Grappa | ZeroFilling):
             raise ValueError(f'g-factors of {asked.method} need replicas: use raki compare, or --method grappa')
 
