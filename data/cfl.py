@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from raki.data.damage.holes import finite, finite_noise
 from raki.data.generic import DatasetLayout, open_layout
-from raki.data.hdf5 import finite
 from raki.data.measured import ZEROS
 from raki.data.memory import COMPLEX64_BYTES, require_memory
 from raki.data.notes import caution
@@ -100,12 +100,13 @@ def _with_siblings(path: str, sizes: list[int], file: ScanFile) -> Callable[[int
     def read(slab: int, frame: int) -> Scan:
         scan, at = file.read_slab(slab, frame), {'slice': slab, **asdict(file.frames[frame])}
         if noise_sizes:
-            samples = torch.from_numpy(_array(noise, noise_sizes).reshape(sizes[3], 1, -1))
-            scan = replace(scan, noise=finite(samples, str(noise))[:, 0])
+            samples = torch.from_numpy(_array(noise, noise_sizes).reshape(sizes[3], -1))
+            scan = replace(scan, noise=finite_noise(samples, str(noise)))
         if acs_sizes:
             chosen = tuple(at.get(AXES.get(axis, ''), 0) if axis > 3 else slice(None) for axis in range(N_AXES))
-            block = finite(torch.from_numpy(_array(acs, acs_sizes, chosen)), str(acs))
-            scan = replace(scan, calibration=(block if sizes[2] > 1 else block[:, 0])[None])
+            block = torch.from_numpy(_array(acs, acs_sizes, chosen))
+            planes = [finite(plane, str(acs)) for plane in block.unbind(1)]
+            scan = replace(scan, calibration=(torch.stack(planes, 1) if sizes[2] > 1 else planes[0])[None])
         return scan
 
     return read

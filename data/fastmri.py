@@ -11,13 +11,13 @@ import h5py
 import numpy as np
 from torch import Tensor
 
+from raki.data.damage.holes import finite
 from raki.data.foreign import order_of_axes
 from raki.data.generic import DatasetLayout
 from raki.data.hdf5 import (
     complex_tensor,
     dataset,
     facts_of,
-    finite,
     is_complex,
     noise_of,
     opened,

@@ -18,12 +18,12 @@ import numpy as np
 from torch import Tensor
 
 from raki.data.convention import CENTRED, Convention
+from raki.data.damage.holes import finite
 from raki.data.hdf5 import (
     complex_tensor,
     dataset,
     dataset_names,
     facts_of,
-    finite,
     noise_of,
     opened,
     require_held,

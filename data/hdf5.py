@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from raki.data.boundary import reading, require_file
+from raki.data.damage.holes import finite_noise
 from raki.data.memory import require_memory, require_stored
 from raki.errors import ScanError
 
@@ -107,19 +108,7 @@ def noise_of(file: h5py.File) -> Tensor | None:
     if 'noise' not in file:
         return None
     name = f'{file.filename}: noise'
-    return finite(complex_tensor(whole(dataset(file, 'noise')), name)[:, None], name)[:, 0]
-
-
-def finite(kspace: Tensor, name: str) -> Tensor:
-    """Give samples (..., coil, line, readout) back; a ScanError names the first that is NaN or infinite."""
-    bad = ~torch.isfinite(torch.view_as_real(kspace)).all(-1)
-    if bool(bad.any()):
-        *_, coil, line, sample = (int(index) for index in bad.nonzero()[0])
-        raise ScanError(
-            f'{name}: {int(bad.sum())} samples are NaN or infinite, the first in coil {coil}, line {line}, '
-            f'sample {sample}: repair the file or leave out that line'
-        )
-    return kspace
+    return finite_noise(complex_tensor(whole(dataset(file, 'noise')), name), name)
 
 
 def read_mask(path: Path) -> Tensor:

@@ -11,6 +11,7 @@ import h5py
 
 from raki.data.boundary import reading, require_regular
 from raki.data.cfl import is_cfl, open_cfl
+from raki.data.damage.holes import known_nan, reading_nan
 from raki.data.fastmri import is_fastmri, open_fastmri
 from raki.data.foreign import advice_on, order_of_axes
 from raki.data.generic import DatasetLayout, names_its_axes, open_generic
@@ -74,7 +75,11 @@ READERS = [
 
 
 def open_scan(
-    path: str | Path, layout: DatasetLayout | None = None, mask: str | None = None, choice: RawChoice = ALL_BY_FILE
+    path: str | Path,
+    layout: DatasetLayout | None = None,
+    mask: str | None = None,
+    choice: RawChoice = ALL_BY_FILE,
+    nan: str = 'refuse',
 ) -> ScanFile:
     """Recognise a file and read its headers; samples are read later, slab by slab.
 
@@ -91,6 +96,9 @@ def open_scan(
         it has nothing.
     choice
         Which measurement to read of raw data, and the centre of their k-space.
+    nan
+        What is done about samples that are NaN or infinite: `refuse`, or `drop`, which replaces them by what their
+        neighbours predict.
 
     Raises
     ------
@@ -101,14 +109,17 @@ def open_scan(
         If a single slice, or a volume with its reconstruction, does not fit into memory.
     """
     require_regular(path)
+    known_nan(nan)
     with reading(path):
         file = _opened(path, layout, mask, choice)
-    return replace(file, read_slab=partial(_read_slab, file))
+    return replace(file, read_slab=partial(_read_slab, file, nan))
 
 
-def _read_slab(file: ScanFile, slab: int, frame: int) -> Scan:
-    with reading(file.path):
-        return file.read_slab(slab, frame)
+def _read_slab(file: ScanFile, nan: str, slab: int, frame: int) -> Scan:
+    with reading(file.path), reading_nan(nan) as mended:
+        scan = file.read_slab(slab, frame)
+    folder = f'{Path(file.path).parent}/'  # who reads a manifest need not know where files were
+    return replace(scan, mended=tuple(each.removeprefix(folder) for each in mended.findings))
 
 
 def _opened(path: str | Path, layout: DatasetLayout | None, mask: str | None, choice: RawChoice) -> ScanFile:
@@ -150,11 +161,12 @@ def load_scan(
     layout: DatasetLayout | None = None,
     mask: str | None = None,
     choice: RawChoice = ALL_BY_FILE,
+    nan: str = 'refuse',
 ) -> Scan:
     """Read all slices, or the volume, of one repetition into memory; slice by slice, and every frame, by `open_scan`.
 
     A ScanError as there, or if slices have different sampling patterns; a ResourceError if memory does not suffice.
     """
-    file = open_scan(path, layout, mask, choice)
+    file = open_scan(path, layout, mask, choice, nan)
     require_memory(COMPLEX64_BYTES * prod(file.shape), str(path))
     return file.read(frame=file.frames_with(repetition=repetition)[0])

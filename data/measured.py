@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from raki.data.convention import CENTRED, Convention
+from raki.data.damage.holes import n_lost
 from raki.data.hdf5 import dataset, opened, whole
 from raki.data.numpy_file import is_numpy, opened_numpy
 from raki.errors import ScanError
@@ -193,6 +194,8 @@ def lines_with_samples(held: Tensor, mask: Tensor | None, path: str) -> Tensor:
     stated = within if mask is None else mask & within
     if not bool(stated.any()):
         raise ScanError(f'{path}: the mask calls no line measured that holds samples: it belongs to another scan')
+    if int((stated & ~held).sum()) <= n_lost():
+        return stated
     empty: list[object] = (stated & ~held).nonzero().squeeze(-1).tolist()
     lines = 'lines' if held.ndim == 1 else 'lines (kz, ky)'
     if empty:

@@ -59,6 +59,9 @@ class Scan(Glimpsed):
     """Positions along kx that were measured (asymmetric echo), where samples beyond are not zero because readout
     oversampling was removed; None where zeros tell."""
 
+    mended: tuple[str, ...] = ()
+    """What was no finite number and was replaced as it was read, one sentence each; see `raki.data.damage.holes`."""
+
     def __post_init__(self) -> None:
         self._require_sampled()
         self._require_alike()
@@ -256,10 +259,7 @@ class ScanFile(Glimpsed):
         self._require_below(self.n_slices, 'slice', slices)
 
     def frames_with(self, **labels: int | None) -> list[int]:
-        """Numbers of the frames with these labels (see `raki.data.place.Frame`), None for any; ScanError without one.
-
-        For example `frames_with(repetition=1)`.
-        """
+        """Numbers of frames with these labels (see `raki.data.place.Frame`), None for any; ScanError without one."""
         wanted = {name: value for name, value in labels.items() if value is not None}
         for name, value in wanted.items():
             there = sorted({getattr(frame, name) for frame in self.frames})
@@ -280,8 +280,7 @@ class ScanFile(Glimpsed):
         return Place(slice_index, self.frames[frame], self.geometries[slab].partition(along - n_along // 2))
 
     def _require_below(self, number: int, kind: str, chosen: Iterable[int]) -> None:
-        unknown = [index for index in chosen if not 0 <= index < number]
-        if unknown:
+        if unknown := [index for index in chosen if not 0 <= index < number]:
             raise ScanError(f'{self.path}: no {kind} {unknown[0]}; the file has {kind}s 0 to {number - 1}')
 
 
@@ -297,4 +296,5 @@ def stacked(scans: Sequence[Scan]) -> Scan:
         arrays = [getattr(scan, name) for scan in scans]
         return None if any(array is None for array in arrays) else torch.cat(arrays)
 
-    return replace(first, **{name: joined(name) for name in SLABBED})
+    mended = tuple(text for scan in scans for text in scan.mended)
+    return replace(first, **{name: joined(name) for name in SLABBED}, mended=mended)

@@ -284,7 +284,8 @@ def reconstruct(
             usable(image, each, f'image {first + number}')
             for number, (image, each) in enumerate(zip(shown, slices.kspace, strict=True))
         ]
-        around = (interpolator,), seconds, (completion,), tuple(examined.findings)
+        mended = () if index else scan.mended
+        around = (interpolator,), seconds, (completion,), (*mended, *examined.findings)
         return Reconstruction(torch.stack(images), kept.cpu(), *around)
 
     for _ in range(scan.n_slabs):

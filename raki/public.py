@@ -28,7 +28,7 @@ from raki.data.scan import Scan, ScanFile
 from raki.evaluation.compare import ProgressFor
 from raki.evaluation.plan import Plan
 from raki.face import asked
-from raki.face.arrays import Array, array_of, in_memory, scan_from
+from raki.face.arrays import Array, array_of, in_memory, mended_from, scan_from
 from raki.face.asked import AnyMethod, Size
 from raki.face.calls import restating
 from raki.face.comparison import Comparison
@@ -59,6 +59,7 @@ def reconstruct(
     progress: Progress = silent,
     fitted: Fits | Sequence[Interpolator] = (),
     spikes: Policy | str = 'warn',
+    nan: str = 'refuse',
 ) -> Result:
     """Fill in what was not measured, and combine the coils.
 
@@ -90,6 +91,8 @@ def reconstruct(
         `.interpolators` of an earlier result; by default it is learnt.
     spikes
         What is done about damaged samples: `warn`, `drop`, `keep`.
+    nan
+        What is done about NaN and infinite samples: `refuse`, `drop`.
 
     Returns
     -------
@@ -108,7 +111,7 @@ def reconstruct(
                 raise ValueError('two methods, and no mask between them: wanted is (kspace, mask, method)')
             mask, method = None, mask  # type: ignore[assignment]
         own = None if method is None else asked.method_of(method)
-        measured, found, where = scan_from(scan, mask), own or Gated(), asked.where(device)  # type: ignore[arg-type]
+        measured, found, where = mended_from(scan, mask, nan), own or Gated(), asked.where(device)  # type: ignore[arg-type]
         earlier = earlier_of(fitted, measured, own, where)
         reconstruction = pipeline.reconstruct(
             measured,
@@ -121,7 +124,7 @@ def reconstruct(
             fitted=earlier.interpolators,
             spikes=asked.named(POLICIES, spikes, 'way to treat spikes'),
         )
-    others = {'combine': combine, 'partial_fourier': partial_fourier, 'coils': coils, 'spikes': spikes}
+    others = {'combine': combine, 'partial_fourier': partial_fourier, 'coils': coils, 'spikes': spikes, 'nan': nan}
     named = {'method': earlier.about.get('method', name_of(found))}
     options = asked.told({**named, **others, 'device': where, 'is_fitted': bool(earlier.interpolators)})
     is_one_slice = not isinstance(scan, Scan | ScanFile) and np.ndim(scan) == 3

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from raki.data.hdf5 import finite
+from raki.data.damage.holes import finite
 from raki.data.measured import DAMAGED_PART, lines_with_samples, reached_readout
 from raki.data.mrd.acquisitions import Acquisitions
 from raki.data.mrd.header import Encoding
@@ -175,7 +175,8 @@ class Placing:
             kspace[:, several] /= counts[several, None].astype(np.float32)
         result = torch.from_numpy(kspace)
         if not np.isfinite(energies).all():
-            finite(result, self._name)
+            result = finite(result, self._name)
+            kspace, energies = result.numpy(), (result != 0).any(-1).any(0).numpy()
         _require_whole(kspace, counts > 0, self._name)
         is_measured = lines_with_samples(torch.from_numpy(energies != 0), torch.from_numpy(counts > 0), self._name)
         n_readout = self._grid.n_readout

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from raki.data.hdf5 import finite
+from raki.data.damage.holes import finite_noise
 from raki.data.mrd.acquisitions import Acquisitions
 from raki.data.mrd.header import Header
 from raki.errors import ScanError
@@ -38,7 +38,7 @@ def noise_of_scan(
     ]
     ratio = dwells[0] / dwells[1] if min(dwells) > 0 else 1.0
     scale = (ratio / (header.noise_bandwidth or 1.0) / n_averages) ** 0.5
-    return finite(scale * torch.from_numpy(samples)[:, None], f'{noise.path}: noise')[:, 0]
+    return finite_noise(scale * torch.from_numpy(samples), f'{noise.path}: noise')
 
 
 def _channels(header: Header, lines: Acquisitions, of_noise: Header, noise: Acquisitions) -> list[int]:

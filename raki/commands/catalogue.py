@@ -35,8 +35,11 @@ PLAIN: dict[str, Method] = {'plain-grappa': Grappa(calibration='measured')}
 """What comparisons take besides, and tell prices against: GRAPPA that learns from the measured ACS alone, its ridge and
 kernel chosen by it."""
 
-COMPARABLE: dict[str, Method | Baseline] = {**METHODS, **PLAIN, **BASELINES}
-"""All that can be compared."""
+
+def comparable() -> dict[str, Method | Baseline]:
+    """All that can be compared, by name."""
+    return {**METHODS, **PLAIN, **BASELINES}
+
 
 FIXED = {('rraki', 'calibration'): "it always learns from the scan's own reconstruction"}
 """Why a method has no such setting, where a user may wonder."""
@@ -66,7 +69,7 @@ def methods_named(names: Sequence[str], n_iterations: int | None = None) -> dict
     They come by the names that all have in results. Those that are trained come with another number of iterations if it
     is given.
     """
-    found = {name.lower(): known(COMPARABLE, name, 'method') for name in names}
+    found = {name.lower(): known(comparable(), name, 'method') for name in names}
     if n_iterations is None:
         return found
     changes = {name: getattr(method, 'with_iterations', None) for name, method in found.items()}

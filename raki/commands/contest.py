@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from raki.commands.catalogue import COMPARABLE, METHODS, known, methods_named
+from raki.commands.catalogue import METHODS, comparable, known, methods_named
 from raki.commands.inputs import RATE, SIZES, UsageError, as_usage_error
 from raki.commands.method_files import methods_in
 from raki.data.digests import sum_of
@@ -84,7 +84,7 @@ def methods_of(
     origins: dict[str, dict[str, str]] = {}
     for path in files:
         for name, method in methods_in(path).items():
-            if name in {**found, **COMPARABLE, **PEERS}:
+            if name in {**found, **comparable(), **PEERS}:
                 raise UsageError(f'{path} defines {name!r}, but there is a method of this name: choose another')
             found[name] = method
             origins[name] = {'file': path.name, 'sha256': sum_of(path)}

@@ -1,5 +1,6 @@
 """What `raki convert` does: raw data from one format to another, and what was lost on the way."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ from raki.commands.inputs import as_usage_error, by, require_writable, sizes_by_
 from raki.commands.origin import inputs_of, named, versions
 from raki.commands.settings import Reading
 from raki.data.raw.conversion import convert, target_of
-from raki.data.scan import ScanFile
+from raki.data.scan import Scan, ScanFile
 
 
 def require_target(output: Path, *sources: Path | str | None) -> None:
@@ -28,13 +29,20 @@ def convert_file(file: ScanFile, output: Path, reading: Reading, *, keep_phi: bo
         'input': inputs_of(file.path, reading),
         'versions': versions(),
     }
-    left_out = convert(file, output, keep_phi=keep_phi, manifest=made)
+    mended = dict[str, None]()
+
+    def read_slab(slab: int, frame: int) -> Scan:
+        scan = file.read_slab(slab, frame)
+        mended.update(dict.fromkeys(scan.mended))
+        return scan
+
+    left_out = convert(replace(file, read_slab=read_slab), output, keep_phi=keep_phi, manifest=made)
     return {
         'output': str(output),
         'source_format': file.format,
         'shape': sizes_by_axis(file),
         'n_frames': file.n_frames,
-        'notes': list(dict.fromkeys(file.notes)),
+        'notes': list(dict.fromkeys([*file.notes, *mended])),
         'left_out': left_out,
     }
 

@@ -48,9 +48,9 @@ def as_usage_error() -> Iterator[None]:
 
 def method_names() -> Collection[str]:
     """Names that --methods takes."""
-    from raki.commands.catalogue import COMPARABLE
+    from raki.commands.catalogue import comparable
 
-    return COMPARABLE.keys()
+    return comparable().keys()
 
 
 def methods_starting(incomplete: str) -> list[str]:
@@ -137,6 +137,7 @@ def open_file(
     fft: str | None = None,
     measurement: str | None = None,
     centre: str | None = None,
+    nan: str = 'refuse',
 ) -> 'ScanFile':
     """Recognise a file, in a process of its own.
 
@@ -145,6 +146,7 @@ def open_file(
     from raki.coils.transform import require_compressible
     from raki.data.apart import scan_apart
     from raki.data.convention import CONVENTIONS
+    from raki.data.damage.holes import known_nan
     from raki.data.generic import DatasetLayout
     from raki.data.load import open_scan
     from raki.data.mrd.scan import RawChoice
@@ -155,12 +157,13 @@ def open_file(
     if fft is not None and (axes is None or fft not in CONVENTIONS):
         raise UsageError(f'--fft is {" or ".join(CONVENTIONS)}, and goes with --axes, got --fft {fft}')
     with as_usage_error():
+        known_nan(nan)
         words = axes.split(',') if axes else ()
         layout = DatasetLayout(dataset or 'kspace', tuple(words), CONVENTIONS[fft or 'centred']) if words else None
     if centre is not None and not re.fullmatch(r'\d{1,5}(,\d{1,5})?', centre):
         raise UsageError(f'--centre needs the counter of a line, or of line and partition, such as 64,32, got {centre}')
     choice = RawChoice(measurement, tuple(map(int, centre.split(','))) if centre else ())
-    file = scan_apart(scan, lambda: open_scan(scan, layout, mask, choice))
+    file = scan_apart(scan, lambda: open_scan(scan, layout, mask, choice, nan))
     with as_usage_error():
         require_compressible(coils, file.shape[1])
     return file

@@ -9,6 +9,7 @@ from raki.commands.catalogue import METHODS, known, method_named, with_settings
 from raki.commands.inputs import seed_for
 from raki.commands.settings import Settings
 from raki.data.damage.examine import POLICIES
+from raki.data.damage.holes import known_nan
 from raki.data.scan import Scan
 from raki.grappa.method import Grappa
 from raki.interpolation.calibration import Method
@@ -41,6 +42,7 @@ class Job:
         known(COMBINATIONS, asked.combine, 'combination')
         known(PARTIAL_FOURIER, asked.partial_fourier, 'partial Fourier')
         known(POLICIES, asked.spikes, 'way to treat spikes')
+        known_nan(asked.nan)
         for name, each in ((asked.method, method), (asked.fallback, self.fallback)):
             if asked.gfactor and name and not isinstance(each, Grappa | ZeroFilling):
                 raise ValueError(f'g-factors of {name} need replicas: use raki compare, or --method grappa')

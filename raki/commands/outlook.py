@@ -47,7 +47,9 @@ class Prospect:
             findings = warned(slab.kspace, slab.sampling.mask, slab.noise).findings
         except ScanError as error:
             return cls([str(error)], _cautions(slab), slab.is_whole)
-        return cls(_missing(slab) or ([problem] if problem else []), [*findings, *_cautions(slab)], slab.is_whole)
+        return cls(
+            _missing(slab) or ([problem] if problem else []), [*scan.mended, *findings, *_cautions(slab)], slab.is_whole
+        )
 
 
 def outlook(file: ScanFile, scan: Scan, prospects: Sequence[Prospect]) -> dict[str, object]:

@@ -54,10 +54,15 @@ class Reading(BaseModel):
         str | None, typer.Option(help='Which of several in a file of raw data; default: the last.')
     ] = None
     centre: Annotated[str | None, typer.Option(help='Central line (and partition) of raw data: KY or KY,KZ.')] = None
+    nan: Annotated[
+        str,
+        IN_ANY_CASE,
+        typer.Option(help='What to do about NaN and infinite samples: refuse, or drop (replace them).'),
+    ] = 'refuse'
 
     def open(self, scan: Path, coils: int | None = None) -> 'ScanFile':
         """Recognise the file; a UsageError if options do not fit together, or `coils` virtual coils not the scan."""
-        how = self.fft, self.measurement, self.centre
+        how = self.fft, self.measurement, self.centre, self.nan
         return inputs.open_file(scan, self.dataset, self.axes, self.mask, coils, *how)
 
     def without_mask(self) -> Self:

@@ -67,7 +67,7 @@ class Bench:
     @cached_property
     def findings(self) -> tuple[str, ...]:
         """What is wrong with its samples, one sentence each; a ScanError as `raki.data.damage.examine.warned`."""
-        return warned(self.seen.kspace[0], self.scan.mask, self.seen.noise).findings
+        return *self.scan.mended, *warned(self.seen.kspace[0], self.scan.mask, self.seen.noise).findings
 
     @cached_property
     def kspace(self) -> Tensor:

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from raki.data.blocks import Positions
+from raki.data.damage.holes import finite_noise, finite_slabs, is_finite, is_mending, reading_nan
 from raki.data.measured import measured_only, stated_lines
 from raki.data.scan import Scan, ScanFile
 from raki.errors import SamplingError, ScanError
@@ -73,13 +74,13 @@ def scan_of(
 
     def with_slabs(values: Array | None, name: str) -> Tensor | None:
         found = None if values is None else complex_of(values, name, (samples.ndim,))
-        return found if found is None or slabs.ndim == samples.ndim else found[None]
+        return None if found is None else finite_slabs(found if slabs.ndim == samples.ndim else found[None], name)
 
     return Scan(
         kspace=torch.stack([measured_only(slab, lines) for slab in slabs]),
         mask=lines,
         calibration=with_slabs(calibration, 'calibration'),
-        noise=None if noise is None else complex_of(noise, 'noise', (2,)),
+        noise=None if noise is None else finite_noise(complex_of(noise, 'noise', (2,)), 'noise'),
         reference=with_slabs(reference, 'reference'),
         voxel_size=None if voxel_size is None else tuple(voxel_size),
     )
@@ -135,14 +136,16 @@ def complex_of(values: Array, name: str, n_axes: Sequence[int]) -> Tensor:
         raise ScanError(f'{name} must have axes {wanted}, got {found.ndim} axes')
     if not found.numel():
         raise ScanError(f'{name} is empty, its size is {tuple(found.shape)}')
-    _require_single(largest(found.to(torch.complex64) if found.dtype == torch.complex32 else found), name)
-    return found.to(torch.complex64)
+    single = found.to(torch.complex64)
+    whole = single if found.dtype == torch.complex32 else found
+    _require_single(largest(torch.where(is_finite(whole), whole, 0) if is_mending() else whole), name)
+    return single
 
 
 def _require_single(most: float, name: str) -> None:
     """Refuse values, of which this is the largest, that single precision does not hold."""
     if not most < float('inf'):
-        raise ScanError(f'{name} holds NaN or infinite values')
+        raise ScanError(f"{name} holds NaN or infinite values: raki.reconstruct(..., nan='drop') replaces them")
     if most and not SINGLE.tiny <= most <= SINGLE.max:
         raise ScanError(
             f'{name} has samples up to {most:.1e}, which leave the range of single precision (1.2e-38 to 3.4e38): '
@@ -164,6 +167,15 @@ def scan_from(given: Scan | ScanFile | Array, mask: Array | Positions | None) ->
     return replace(given, kspace=torch.stack([measured_only(slab, lines) for slab in slabs]), mask=lines)
 
 
+def mended_from(given: Scan | ScanFile | Array, mask: Array | Positions | None, nan: str) -> Scan:
+    """As `scan_from`, with samples that are no finite number treated as `nan` says, see `raki.data.damage.holes`."""
+    with reading_nan(nan) as mended:
+        found = scan_from(given, mask)
+        if isinstance(given, Scan):
+            found = replace(found, kspace=finite_slabs(found.kspace, 'kspace'))
+    return replace(found, mended=(*found.mended, *mended.findings)) if mended.findings else found
+
+
 def in_memory(scan: Scan) -> ScanFile:
     """A scan as if it were a file, for those who read slab by slab."""
     return ScanFile(
@@ -178,7 +190,7 @@ def in_memory(scan: Scan) -> ScanFile:
 def _slabs_and_lines(kspace: Tensor, mask: Tensor | None, possible: Sequence[int]) -> tuple[Tensor, Tensor]:
     """K-space with an axis of slabs, and the lines (ky,) or (kz, ky) that were measured of it."""
     n_phase, stated = (possible[0], None) if mask is None else _stated(mask, kspace, possible)
-    slabs = kspace if kspace.ndim == n_phase + 3 else kspace[None]
+    slabs = finite_slabs(kspace if kspace.ndim == n_phase + 3 else kspace[None], 'kspace')
     try:
         return slabs, _common([stated_lines(slab, stated, _named(index, slabs)) for index, slab in enumerate(slabs)])
     except ScanError as error:

@@ -34,6 +34,7 @@ SHORTENED.maxstring = SHORTENED.maxother = LONGEST
 
 PYTHON = {
     '--spikes drop': "spikes='drop'",
+    '--nan drop': "nan='drop'",
     '--mask zeros': 'mask=None',
     'name the axes in their order with --dataset NAME --axes, ky and kx the other way': (
         'wanted are axes (coil, ky, kx): exchange the last two, kspace.swapaxes(-2, -1)'
