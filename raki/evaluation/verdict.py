@@ -150,7 +150,7 @@ def is_filled(row: Mapping[str, Any]) -> bool:
 
 def _fills(row: Mapping[str, Any]) -> bool:
     """Whether anything was missing and was filled in."""
-    return is_filled(row) and not _is_full(row['rate'])
+    return is_filled(row) and max(sizes(row['rate'])) > 1
 
 
 def _baseline(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -229,7 +229,7 @@ def _sentence(every: Mapping[tuple[Label, Label], Sequence[Score]], cell: tuple[
     error = COLUMNS[0]
     filling = [score for score in every[cell] if score.fills and score.values[error.name] is not None]
     where = f'At R = {cell[0]} with an ACS of {cell[1]}'
-    if _is_full(cell[0]):
+    if max(sizes(cell[0])) == 1:
         return f'{where} nothing was left out: there is nothing to compare.'
     if not filling:
         return f'{where} nothing was filled in: there is nothing to compare.'
@@ -244,8 +244,7 @@ def _sentence(every: Mapping[tuple[Label, Label], Sequence[Score]], cell: tuple[
     rival = others.get(baseline) or min(others.values(), key=lambda score: score.values[error.name] or 0.0)
     ratio = value / (rival.values[error.name] or value or 1.0)
     least = f'{where}, {winner.method} has the least error, {error.written(value)} ({ratio:.2f} of {rival.method})'
-    least += _against_nothing(every[cell], value)
-    told = f'{least}, {_told_price(winner, baseline)}{_told_time(winner, rival)}.{_elsewhere(every, cell, winner)}'
+    told = f'{least}{_against_nothing(every[cell], value)}, {_told_price(winner, baseline)}{_told_time(winner, rival)}.{_elsewhere(every, cell, winner)}'
     if _is_visible(every[cell], baseline):
         return told
     return f'{told} Nowhere is another visibly better than {baseline}, by a factor of {VISIBLE} or more.'
@@ -257,11 +256,6 @@ def _against_nothing(scores: Sequence[Score], value: float) -> str:
     idle = [(least, score.method) for score in scores if not score.fills and (least := score.values[error.name])]
     least, method = min(idle, default=(value, ''))
     return f', no less than {method} ({error.written(least)})' if least < value else ''
-
-
-def _is_full(rate: Label) -> bool:
-    """Whether every line is measured."""
-    return max(sizes(rate)) == 1
 
 
 def _told_price(winner: Score, baseline: str) -> str:
@@ -297,7 +291,7 @@ def _told(seconds: float) -> str:
 
 def _elsewhere(every: Mapping[tuple[Label, Label], Sequence[Score]], cell: tuple[Label, Label], winner: Score) -> str:
     """In how many of the other cells the same method has the least error; not where every line is measured."""
-    cells = [each for each in every if not _is_full(each[0])]
+    cells = [each for each in every if max(sizes(each[0])) > 1]
     n_won = sum(
         any(score.method == winner.method and (each == cell or 'nrmse_object' in score.best) for score in every[each])
         for each in cells
