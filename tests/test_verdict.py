@@ -61,7 +61,7 @@ def test_zero_filling_is_shown_and_never_the_best() -> None:
 def test_it_says_where_nothing_is_better_than_not_filling_in(others: list[dict[str, Any]]) -> None:
     for error, is_worse in ((0.05, False), (0.3, True)):
         found = verdict_of([row('zero-filled', 0.2, energy_ratio=0.0), row('grappa', error), *others])
-        assert ('no less than zero-filled (0.2000)' in found.sentence) == is_worse
+        assert ('more than zero-filled (0.2000)' in found.sentence) == is_worse
 
 
 def test_it_opens_where_methods_differ_visibly() -> None:

@@ -243,19 +243,19 @@ def _sentence(every: Mapping[tuple[Label, Label], Sequence[Score]], cell: tuple[
     others = {score.method: score for score in filling if score.method != winner.method}
     rival = others.get(baseline) or min(others.values(), key=lambda score: score.values[error.name] or 0.0)
     ratio = value / (rival.values[error.name] or value or 1.0)
-    least = f'{where}, {winner.method} has the least error, {error.written(value)} ({ratio:.2f} of {rival.method})'
-    told = f'{least}{_against_nothing(every[cell], value)}, {_told_price(winner, baseline)}{_told_time(winner, rival)}.{_elsewhere(every, cell, winner)}'
+    least = f'{error.written(value)} ({ratio:.2f} of {rival.method}){_against_nothing(every[cell], value)}'
+    cost = f'{_told_price(winner, baseline)}{_told_time(winner, rival)}'
+    told = f'{where}, {winner.method} has the least error, {least}, {cost}.{_elsewhere(every, cell, winner)}'
     if _is_visible(every[cell], baseline):
         return told
     return f'{told} Nowhere is another visibly better than {baseline}, by a factor of {VISIBLE} or more.'
 
 
 def _against_nothing(scores: Sequence[Score], value: float) -> str:
-    """That an error is not less than that of images that stay as they were measured; nothing where it is."""
-    error = COLUMNS[0]
-    idle = [(least, score.method) for score in scores if not score.fills and (least := score.values[error.name])]
+    """That an error is more than that of images that stay as they were measured; nothing where it is not."""
+    idle = [(least, score.method) for score in scores if not score.fills and (least := score.values[COLUMNS[0].name])]
     least, method = min(idle, default=(value, ''))
-    return f', no less than {method} ({error.written(least)})' if least < value else ''
+    return f', more than {method} ({COLUMNS[0].written(least)})' if least < value else ''
 
 
 def _told_price(winner: Score, baseline: str) -> str:
