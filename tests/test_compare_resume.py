@@ -287,5 +287,5 @@ def test_too_little_room_is_noticed_before_the_work(
     monkeypatch.setattr(Task, 'done', lambda *_: pytest.fail('computed'))
     assert main(['compare', str(scan), '-o', str(tmp_path / 'out'), '--rates', '2']) == 5
     said = capsys.readouterr().err.strip().splitlines()[-1]
-    assert re.search(r'out has room for 3 MB, but 4 cells may need \d+ MB: choose another folder', said)
+    assert re.search(r'out has room for 3 MB, but 5 cells may need \d+ MB: choose another folder', said)
     assert not (tmp_path / 'out').exists()

@@ -39,15 +39,15 @@ def test_closed_streams_change_no_output(folder: Path, shell: str) -> None:
 
 @pytest.mark.parametrize('coding', ['ascii', 'latin-1'])
 def test_what_a_stream_has_no_coding_for_is_escaped(folder: Path, coding: str) -> None:
-    """The arrows of a table, after all the work."""
+    """Names, after all the work; arrows of a table are letters."""
     assert main(['simulate', '-o', str(folder / 'full.h5'), '--matrix', '24x20', '--coils', '3']) == 0
-    line = [*RAKI, 'compare', 'full.h5', '-o', coding, '--rates', '2', '--acs', '12', '--methods', 'zero-filled']
+    line = [*RAKI, 'compare', 'full.h5', '-o', f'{coding}Ω', '--rates', '2', '--acs', '12', '--methods', 'zero-filled']
     environment = os.environ | {'PYTHONIOENCODING': coding}
     done = subprocess.run(
         [*line, '--replicas', '0'], cwd=folder, capture_output=True, check=False, timeout=120, env=environment
     )
     assert (done.returncode, done.stderr) == (0, b'')
-    assert b'\\u2193' in done.stdout
+    assert f'report: {coding}\\u03a9/report.html' in done.stdout.decode(coding)
 
 
 def test_errors_are_never_printed_among_results(folder: Path) -> None:
