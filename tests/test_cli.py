@@ -272,7 +272,7 @@ def test_a_range_goes_up_and_has_an_end(text: str, half: Path, tmp_path: Path, c
 def test_what_is_no_number_is_repeated(words: list[str], tmp_path: Path, capsys: Capture) -> None:
     code, said = failure([*words, 'scan.h5', '-o', str(tmp_path / 'out')], capsys)
     assert code == 2
-    assert said.endswith(", got 'a'")
+    assert "'a'" in said
 
 
 def test_a_path_instead_of_a_command_is_told_what_describes_it(
