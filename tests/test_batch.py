@@ -30,7 +30,7 @@ from raki.data.save import OutputImage, write_scan
 from raki.data.simulate import Simulation, simulate
 from raki.evaluation.contact_page import Entry, contact_page
 
-N_SCANS = 7
+N_SCANS = 10
 DAMAGED = 'scan3.h5'
 ENDINGS = {signal.SIGTERM: 143, signal.SIGKILL: -signal.SIGKILL, signal.SIGINT: 130}
 """How the command ends that gets a signal."""
